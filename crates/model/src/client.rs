@@ -1,0 +1,140 @@
+//! Software registered to ask for credentials, and the APIs it asks them for.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ClientId, OrgId, ResourceId};
+use crate::jose::JwkSet;
+use crate::principal::{Handle, Owner, Standing};
+use crate::time::Timestamp;
+use crate::wire::oauth::{GrantType, Scopes};
+
+/// The public client every org is born with.
+pub const HALLPASS_CLI: &str = "hallpass-cli";
+
+/// Where a client runs, which fixes how it may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientKind {
+    /// On a person's machine; keeps no secret of its own.
+    Cli,
+    /// A server of the organisation's; has a key of its own.
+    Service,
+    /// A job in CI.
+    Ci,
+    /// Software that acts for a person.
+    Agent,
+}
+
+impl ClientKind {
+    /// The grant types a client of this kind may be registered for.
+    pub fn grant_types(self) -> &'static [GrantType] {
+        match self {
+            Self::Cli => &[
+                GrantType::AuthorizationCode,
+                GrantType::DeviceCode,
+                GrantType::RefreshToken,
+                GrantType::TokenExchange,
+            ],
+            Self::Agent => &[GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::TokenExchange],
+            Self::Service => &[GrantType::ClientCredentials],
+            Self::Ci => &[GrantType::TokenExchange],
+        }
+    }
+
+    /// What to do instead, for a person whose client asked for a grant type its kind may not use.
+    pub fn better_pattern(self) -> &'static str {
+        match self {
+            Self::Cli => "a person's tool logs in with the authorization code or the device flow",
+            Self::Agent => {
+                "an agent logs in with the authorization code, or is given a narrower token by exchange"
+            }
+            Self::Service => "a service uses client_credentials with private_key_jwt",
+            Self::Ci => "a CI job exchanges the identity it already has",
+        }
+    }
+}
+
+/// How a client proves that it is itself at the token endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuthentication {
+    /// It cannot: a public client (RFC 6749, section 2.1).
+    None,
+    /// It signs an assertion with one of these keys (RFC 7523, RFC 10070).
+    PrivateKeyJwt(JwkSet),
+}
+
+/// Software registered to ask for credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// Its id; the `sub` of tokens it gets for itself, so that it never collides with a person.
+    pub id: ClientId,
+    /// The tenant it is registered in.
+    pub org: OrgId,
+    /// Its `client_id` on the wire, unique in the org.
+    pub handle: Handle,
+    /// The name shown to people.
+    pub name: String,
+    /// Where it runs.
+    pub kind: ClientKind,
+    /// Who answers for it.
+    pub owner: Owner,
+    /// How it proves that it is itself.
+    pub authentication: ClientAuthentication,
+    /// The grant types it may use: some of its kind's.
+    pub grant_types: Vec<GrantType>,
+    /// Where the authorization endpoint may send its answer.
+    pub redirect_uris: Vec<String>,
+    /// The most it may ask for.
+    pub scopes: Scopes,
+    /// Whether it may ask for whatever the org's resources define, besides.
+    pub any_scope: bool,
+    /// Scopes that may not be asked for through the device flow (RFC 10027: the flow is phishable).
+    pub device_flow_barred: Scopes,
+    /// Whether it may be used.
+    pub standing: Standing,
+    /// When it was registered.
+    pub created: Timestamp,
+}
+
+impl Client {
+    /// Whether it is registered for this grant type.
+    pub fn may_use(&self, grant_type: &GrantType) -> bool {
+        self.grant_types.contains(grant_type)
+    }
+
+    /// Whether it may ask for this scope. That some resource defines it is another question.
+    pub fn may_ask_for(&self, scope: &str) -> bool {
+        self.any_scope || self.scopes.has(scope)
+    }
+
+    /// Whether it cannot prove that it is itself.
+    pub fn is_public(&self) -> bool {
+        matches!(self.authentication, ClientAuthentication::None)
+    }
+}
+
+/// An API that accepts tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// Its id.
+    pub id: ResourceId,
+    /// The tenant whose tokens it accepts.
+    pub org: OrgId,
+    /// Its identifier: the `aud` of tokens for it (RFC 8707), an absolute URL without a fragment.
+    pub url: String,
+    /// The name shown to people.
+    pub name: String,
+    /// Who answers for it.
+    pub owner: Owner,
+    /// `dev`, `stage`, `prod` or another word of the org's.
+    pub environment: Handle,
+    /// The scopes it understands. A token for it holds no other.
+    pub scopes: Scopes,
+    /// The service client that may introspect tokens meant for it.
+    pub server: Option<ClientId>,
+    /// Whether tokens are issued for it.
+    pub standing: Standing,
+    /// When it was registered.
+    pub created: Timestamp,
+}

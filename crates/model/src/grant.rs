@@ -1,0 +1,100 @@
+//! What a person agreed to: this client, this far, at these resources, for this purpose.
+
+use serde::{Deserialize, Serialize};
+
+use crate::purpose::Purpose;
+use crate::time::Timestamp;
+use crate::wire::oauth::Scopes;
+
+/// How a principal proved who they are, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authentication {
+    /// When (`auth_time`).
+    pub at: Timestamp,
+    /// How strongly (`acr`).
+    pub acr: Acr,
+    /// By which means (`amr`, RFC 8176 names, and ours).
+    pub amr: Vec<Amr>,
+}
+
+/// How strong an authentication was (`acr`), weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Acr {
+    /// Somebody with the server operator's own rights vouched. Never satisfies a step-up.
+    #[serde(rename = "urn:hallpass:acr:local")]
+    Local,
+    /// A phishing-resistant authenticator, with the person verified by it.
+    #[serde(rename = "phr")]
+    PhishingResistant,
+}
+
+impl Acr {
+    /// The value on the wire. `phr` is OpenID EAP ACR Values 1.0's own.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Local => "urn:hallpass:acr:local",
+            Self::PhishingResistant => "phr",
+        }
+    }
+}
+
+/// A means of authentication (`amr`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Amr {
+    /// Possession of a key (RFC 8176): a passkey.
+    Pop,
+    /// The person was verified by the authenticator (RFC 8176 `user`: presence; with `pin` or `bio` not told apart).
+    User,
+    /// More than one factor (RFC 8176).
+    Mfa,
+    /// Approved through the server's own admin socket.
+    Local,
+}
+
+impl Amr {
+    /// The value on the wire.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Pop => "pop",
+            Self::User => "user",
+            Self::Mfa => "mfa",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// How a session was said yes to: shown to the person among their sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Approval {
+    /// In the browser of the same machine (authorization code).
+    Browser,
+    /// On the device approval page.
+    DevicePage,
+    /// Through the admin socket, by the operator (`--local-approval`).
+    AdminSocket,
+}
+
+/// What was agreed to. It rides in a code or a device grant, then in the session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The most that any token of it may do.
+    pub scopes: Scopes,
+    /// The resources it reaches, by their URLs, besides the issuer itself.
+    pub resources: Vec<String>,
+    /// Why, as the requester claimed.
+    pub purpose: Option<Purpose>,
+    /// How the person proved who they are.
+    pub authentication: Authentication,
+    /// How they said yes.
+    pub approval: Approval,
+}
+
+impl Grant {
+    /// Whether a token for this resource may come of it. The issuer itself is always in reach: a token for it
+    /// opens nothing but exchange and userinfo.
+    pub fn reaches(&self, resource: &str, issuer: &str) -> bool {
+        resource == issuer || self.resources.iter().any(|r| r == resource)
+    }
+}

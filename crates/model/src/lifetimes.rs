@@ -1,0 +1,85 @@
+//! How long anything lives: the one table. Orgs may shorten, never lengthen.
+//!
+//! "Never" has no entry, no value and no column.
+
+use crate::time::Lifetime;
+
+/// An authorization code: time for one redirect on one machine (FAPI 2.0 allows 60 s).
+pub const AUTHORIZATION_CODE: Lifetime = Lifetime::seconds(60);
+/// A device code and its user code: long enough to fetch a phone, short enough that guessing is hopeless.
+pub const DEVICE_CODE: Lifetime = Lifetime::minutes(10);
+/// An access token unless less is asked for: what a thief of one gets where no cut can reach.
+pub const ACCESS_TOKEN: Lifetime = Lifetime::minutes(5);
+/// An access token at most, and so how long any cut must be remembered by verifiers.
+pub const ACCESS_TOKEN_MAX: Lifetime = Lifetime::minutes(15);
+/// A pass for one command unless `--ttl` says otherwise.
+pub const EXEC_PASS: Lifetime = Lifetime::minutes(10);
+/// An ID token: read once, at login.
+pub const ID_TOKEN: Lifetime = Lifetime::minutes(5);
+/// A session nobody has refreshed: a month of holiday.
+pub const SESSION_IDLE: Lifetime = Lifetime::days(30);
+/// A session, however busy: four logins a year.
+pub const SESSION_ABSOLUTE: Lifetime = Lifetime::days(90);
+/// A bearer-only session's retry: the time in which an honest client that lost an answer asks again.
+pub const BEARER_RETRY: Lifetime = Lifetime::seconds(30);
+/// A web login nobody uses: a person's working session at one desk.
+pub const WEB_IDLE: Lifetime = Lifetime::minutes(30);
+/// A web login, however busy: one working day.
+pub const WEB_ABSOLUTE: Lifetime = Lifetime::hours(12);
+/// A login recent enough to change how people log in: the person is still at the browser they logged in with.
+pub const RECENT_LOGIN: Lifetime = Lifetime::minutes(10);
+/// A passkey ceremony: the browser's own prompt gives up after five minutes.
+pub const CEREMONY: Lifetime = Lifetime::minutes(5);
+/// A request waiting at the login page: as long as the ceremony and a second try.
+pub const AUTHORIZE_REQUEST: Lifetime = Lifetime::minutes(10);
+/// The set-up link of the first administrator: the operator is at the terminal.
+pub const SETUP_LINK: Lifetime = Lifetime::minutes(15);
+/// An enrolment link sent to a person: a working day, as it crosses a mailbox or a chat.
+pub const ENROLMENT_LINK: Lifetime = Lifetime::hours(24);
+/// How long a run whose connection dropped may take to come back before its pass is cut.
+pub const RUN_RESUME: Lifetime = Lifetime::seconds(10);
+/// A DPoP proof's `iat` may be this far from our clock, either way (RFC 9449, section 11.1).
+pub const DPOP_WINDOW: Lifetime = Lifetime::seconds(60);
+/// A DPoP nonce: rotated at half of this, accepted for all of it (RFC 9449, section 8).
+pub const DPOP_NONCE: Lifetime = Lifetime::minutes(10);
+/// A client assertion at most (RFC 7523, section 3): made for one request.
+pub const CLIENT_ASSERTION_MAX: Lifetime = Lifetime::minutes(5);
+/// Clocks of honest machines differ by so much.
+pub const CLOCK_SKEW: Lifetime = Lifetime::seconds(30);
+/// A signing key stays published this long after its last use: everything it signed is dead by then.
+pub const SIGNING_KEY_OVERLAP: Lifetime = Lifetime::hours(1);
+/// An introspection answer may be kept this long by its caller.
+pub const INTROSPECTION_CACHE: Lifetime = Lifetime::seconds(10);
+/// A poll of the token endpoint is held open this long at most (`Prefer: wait`, RFC 7240).
+pub const DEVICE_POLL_HOLD: Lifetime = Lifetime::seconds(25);
+/// The device flow's poll interval (RFC 8628, section 3.2), and what each `slow_down` adds (section 3.5).
+pub const DEVICE_POLL_INTERVAL: Lifetime = Lifetime::seconds(5);
+
+/// The table, for people and tests: name, length, reason.
+pub const TABLE: &[(&str, Lifetime, &str)] = &[
+    ("authorization code", AUTHORIZATION_CODE, "one redirect on one machine"),
+    ("device code and user code", DEVICE_CODE, "time to fetch a phone; guessing stays hopeless"),
+    ("access token", ACCESS_TOKEN, "what a thief gets where no cut can reach"),
+    ("access token, at most", ACCESS_TOKEN_MAX, "bounds how long verifiers remember a cut"),
+    ("pass for one command", EXEC_PASS, "most commands are over sooner; it is revoked at the end anyway"),
+    ("ID token", ID_TOKEN, "read once, at login"),
+    ("session, idle", SESSION_IDLE, "a month of holiday"),
+    ("session, absolute", SESSION_ABSOLUTE, "four logins a year"),
+    ("bearer-only session's retry", BEARER_RETRY, "an honest client that lost an answer asks again at once"),
+    ("web login, idle", WEB_IDLE, "one sitting"),
+    ("web login, absolute", WEB_ABSOLUTE, "one working day"),
+    ("login recent enough to change passkeys", RECENT_LOGIN, "the person is still at that browser"),
+    ("passkey ceremony", CEREMONY, "the browser's own prompt gives up then"),
+    ("request waiting for login", AUTHORIZE_REQUEST, "a ceremony and a second try"),
+    ("set-up link", SETUP_LINK, "the operator is at the terminal"),
+    ("enrolment link", ENROLMENT_LINK, "it crosses a mailbox or a chat"),
+    ("run without its connection", RUN_RESUME, "a network blip, no more"),
+    ("DPoP proof, either way", DPOP_WINDOW, "clocks differ; replay memory stays small"),
+    ("DPoP nonce", DPOP_NONCE, "bounds how early a proof can be made"),
+    ("client assertion, at most", CLIENT_ASSERTION_MAX, "made for one request"),
+    ("clock skew", CLOCK_SKEW, "honest clocks differ so much"),
+    ("retired signing key", SIGNING_KEY_OVERLAP, "everything it signed is dead by then"),
+    ("introspection answer", INTROSPECTION_CACHE, "bounds what a cache can miss"),
+    ("held device poll", DEVICE_POLL_HOLD, "under every proxy's idle limit"),
+    ("device poll interval", DEVICE_POLL_INTERVAL, "RFC 8628's default"),
+];

@@ -1,0 +1,3 @@
+//! Whole lives of the model's nouns, explored.
+
+mod rotation;
