@@ -1,0 +1,175 @@
+//! Tokens for clients themselves (RFC 6749, section 4.4), and the assertions by which they prove who they are.
+
+use hallpass_model::cut::Stamp;
+use hallpass_model::id::{ClientId, CredentialId, OrgId};
+use hallpass_model::jose::Thumbprint;
+use hallpass_model::ledger::{Actor, Detail, Entry, Event, Key};
+use hallpass_model::secret::Assertion as AssertionKind;
+use hallpass_model::session::Refusal;
+use hallpass_model::time::Timestamp;
+use hallpass_model::wire::oauth::Scopes;
+
+use crate::change::{Change, Tx};
+use crate::error::StoreError;
+use crate::orgs::read_limits;
+use crate::reach::{OutOfGrant, Reach, Reached, Wanted, to_resource};
+use crate::refusals::{RefusedSubject, refuse};
+use crate::sql::{Columns, Sql};
+
+/// A client's assertion, already verified: good for one use.
+#[derive(Debug, Clone)]
+pub struct Assertion {
+    /// Its `jti`.
+    pub jti: String,
+    /// Until when its `jti` must be remembered ([`remembered_until`]).
+    ///
+    /// [`remembered_until`]: hallpass_model::wire::assertion::AssertionClaims::remembered_until
+    pub expires: Timestamp,
+}
+
+/// Uses up a client's assertion where that is all it is for: revocation and introspection.
+#[derive(Debug, Clone)]
+pub struct SpendAssertion {
+    /// Where.
+    pub org: OrgId,
+    /// Whose.
+    pub client: ClientId,
+    /// The assertion.
+    pub assertion: Assertion,
+}
+
+impl Change for SpendAssertion {
+    /// Whether it was its first use.
+    type Outcome = bool;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+        spend(tx, self.org, self.client, &self.assertion)
+    }
+}
+
+/// Issues a token to a client for itself.
+#[derive(Debug, Clone)]
+pub struct IssueForClient {
+    /// Where.
+    pub org: OrgId,
+    /// To whom.
+    pub client: ClientId,
+    /// How it proved who it is.
+    pub assertion: Assertion,
+    /// The key the token is bound to, if one was proved.
+    pub key: Option<Thumbprint>,
+    /// What the token is for.
+    pub wanted: Wanted,
+}
+
+/// A token for a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientToken {
+    /// Its id.
+    pub credential: CredentialId,
+    /// Its issue stamp.
+    pub stamp: Stamp,
+    /// Whom it is for.
+    pub reached: Reached,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+/// What came of asking for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientIssued {
+    /// It is issued.
+    Issued(ClientToken),
+    /// The assertion was used before.
+    Replayed,
+    /// The client or org is disabled, or the client is not of this org.
+    Refused(Refusal),
+    /// Not for that resource or scope. The assertion is used up.
+    OutOfGrant(OutOfGrant),
+}
+
+impl Change for IssueForClient {
+    type Outcome = ClientIssued;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
+        let found = tx.db().one(
+            "SELECT c.scopes, o.access_token, o.session_idle, o.session_absolute, \
+             o.disabled IS NULL AND c.disabled IS NULL \
+             FROM clients c JOIN orgs o ON o.id = c.org WHERE c.id = ?1 AND c.org = ?2",
+            (self.client.bytes(), self.org.bytes()),
+            |row| Ok((row.word::<Scopes>(0)?, read_limits(row, 1)?, row.get::<_, bool>(4)?)),
+        )?;
+        let Some((granted, limits, in_use)) = found else {
+            return Ok(ClientIssued::Refused(Refusal::OtherOrg));
+        };
+        tx.acts(Actor::Client(self.client));
+        if !spend(tx, self.org, self.client, &self.assertion)? {
+            return Ok(ClientIssued::Replayed);
+        }
+        let subject = RefusedSubject { client: Some(self.client), ..RefusedSubject::org(self.org) };
+        if !in_use {
+            refuse(tx, &subject, "disabled")?;
+            return Ok(ClientIssued::Refused(Refusal::Disabled));
+        }
+        let (reached, scopes) = match self.reach(tx, &granted)? {
+            Ok(within) => within,
+            Err(why) => return Ok(ClientIssued::OutOfGrant(why)),
+        };
+        let credential = CredentialId::new(tx.now, tx.entropy());
+        let stamp = tx.issue_stamp();
+        let expires = tx.now + limits.access_token(self.wanted.lifetime);
+        let mut detail = Detail::new()
+            .with(Key::GRANT_TYPE, "client_credentials")
+            .with(Key::SCOPE, scopes.to_string())
+            .with(Key::EXPIRES, expires.millis());
+        if let Some(key) = self.key {
+            detail = detail.with(Key::JKT, key.to_string());
+        }
+        let entry = Entry {
+            org: Some(self.org),
+            client: Some(self.client),
+            credential: Some(credential),
+            resource: reached.resource(),
+            detail,
+            ..tx.entry(Event::Issued)
+        };
+        tx.record(entry);
+        Ok(ClientIssued::Issued(ClientToken { credential, stamp, reached, scopes, expires }))
+    }
+}
+
+impl IssueForClient {
+    /// A client asks for itself: any resource of its org is in reach, its own scopes are the bound.
+    fn reach(
+        &self,
+        tx: &Tx<'_>,
+        granted: &Scopes,
+    ) -> Result<Result<(Reached, Scopes), OutOfGrant>, StoreError> {
+        let asked = match &self.wanted.scopes {
+            Some(scopes) if !granted.include(scopes) => return Ok(Err(OutOfGrant::Scope)),
+            Some(scopes) => scopes.clone(),
+            None => granted.clone(),
+        };
+        match &self.wanted.reach {
+            Reach::Unsaid | Reach::Issuer => Ok(Ok((Reached::Issuer, asked))),
+            Reach::Resource(url) => to_resource(tx.db(), self.org, url, &asked, self.wanted.scopes.is_some()),
+        }
+    }
+}
+
+/// Remembers an assertion; false if it is remembered already.
+fn spend(tx: &mut Tx<'_>, org: OrgId, client: ClientId, assertion: &Assertion) -> Result<bool, StoreError> {
+    let mark = tx.keys().mark::<AssertionKind>(&[client.bytes(), assertion.jti.as_bytes()]);
+    // Kept until it is over by our clock even if that runs ahead of the one it was judged by.
+    let first = tx.db().run(
+        "INSERT INTO assertions (fingerprint, expires) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        (&mark.0, assertion.expires.millis()),
+    )?;
+    if first == 0 {
+        let subject = RefusedSubject { client: Some(client), ..RefusedSubject::org(org) };
+        refuse(tx, &subject, "assertion_replayed")?;
+    }
+    Ok(first == 1)
+}

@@ -1,0 +1,224 @@
+//! Software that asks for credentials.
+
+use std::sync::Arc;
+
+use hallpass_model::client::{Client, ClientAuthentication, ClientKind};
+use hallpass_model::cut::{Target, Why};
+use hallpass_model::id::{ClientId, OrgId};
+use hallpass_model::ledger::{Entry, Event, Key};
+use hallpass_model::principal::{Handle, Owner};
+use hallpass_model::wire::oauth::{GrantType, Scopes};
+use rusqlite::{Connection, Row};
+
+use crate::change::{Change, News, Tx};
+use crate::directory::{
+    NotAdded, StandingSet, may_own, org_accepts, record_standing, registered, standing_of,
+};
+use crate::error::StoreError;
+use crate::open::Store;
+use crate::page::Page;
+use crate::readers::Known;
+use crate::sql::{Columns, Sql, disabled_column, json, owner_columns};
+
+/// Registers a client.
+#[derive(Debug, Clone)]
+pub struct AddClient {
+    /// Where.
+    pub org: OrgId,
+    /// Its `client_id` on the wire.
+    pub handle: Handle,
+    /// The name shown to people.
+    pub name: String,
+    /// Where it runs.
+    pub kind: ClientKind,
+    /// Who answers for it.
+    pub owner: Owner,
+    /// How it proves that it is itself.
+    pub authentication: ClientAuthentication,
+    /// The grant types it may use: some of its kind's.
+    pub grant_types: Vec<GrantType>,
+    /// Where the authorization endpoint may send its answer.
+    pub redirect_uris: Vec<String>,
+    /// The most it may ask for.
+    pub scopes: Scopes,
+    /// Whether it may ask for whatever the org's resources define, besides.
+    pub any_scope: bool,
+    /// Scopes that may not be asked for through the device flow.
+    pub device_flow_barred: Scopes,
+}
+
+impl Change for AddClient {
+    type Outcome = Result<ClientId, NotAdded>;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
+        if let Err(why) = org_accepts(tx.db(), self.org)? {
+            return Ok(Err(why));
+        }
+        if let Err(why) = may_own(tx.db(), self.org, &self.owner)? {
+            return Ok(Err(why));
+        }
+        if !self.grant_types.iter().all(|grant_type| self.kind.grant_types().contains(grant_type)) {
+            return Ok(Err(NotAdded::GrantType));
+        }
+        if find_by_handle(tx.db(), self.org, self.handle.as_str())?.is_some() {
+            return Ok(Err(NotAdded::Taken));
+        }
+        let id = ClientId::new(tx.now, tx.entropy());
+        insert_client(tx, id, &self)?;
+        tx.announce(News::Directory);
+        Ok(Ok(id))
+    }
+}
+
+/// Writes the row and its record. The short name must be free, the owner checked.
+pub(crate) fn insert_client(tx: &mut Tx<'_>, id: ClientId, add: &AddClient) -> Result<(), StoreError> {
+    let (person, team) = owner_columns(&add.owner);
+    let jwks = match &add.authentication {
+        ClientAuthentication::None => None,
+        ClientAuthentication::PrivateKeyJwt(keys) => Some(json(keys)),
+    };
+    let grant_types: Vec<&str> = add.grant_types.iter().map(GrantType::text).collect();
+    tx.db().run(
+        "INSERT INTO clients (id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, \
+         scopes, any_scope, device_flow_barred, created) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        (
+            id.bytes(),
+            add.org.bytes(),
+            add.handle.as_str(),
+            &add.name,
+            json(&add.kind),
+            person,
+            team,
+            jwks,
+            grant_types.join(" "),
+            add.redirect_uris.join("\n"),
+            add.scopes.to_string(),
+            add.any_scope,
+            add.device_flow_barred.to_string(),
+            tx.now.millis(),
+        ),
+    )?;
+    let detail = registered("client", add.handle.as_str(), Some(&add.owner))
+        .with(Key::GRANT_TYPE, grant_types.join(" "))
+        .with(Key::SCOPE, add.scopes.to_string());
+    tx.record(Entry { org: Some(add.org), client: Some(id), detail, ..tx.entry(Event::Registered) });
+    Ok(())
+}
+
+/// The scopes of OpenID Connect, which are no resource's.
+pub(crate) fn always_asked() -> Scopes {
+    Scopes::parse("openid profile offline_access").expect("these are scopes")
+}
+
+/// Takes a client out of use, which also cuts everything issued to it, or puts it back into use.
+#[derive(Debug, Clone, Copy)]
+pub struct SetClientStanding {
+    /// Where.
+    pub org: OrgId,
+    /// Which.
+    pub client: ClientId,
+    /// Whether it is in use from now on.
+    pub active: bool,
+}
+
+impl Change for SetClientStanding {
+    type Outcome = StandingSet;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
+        let standing = tx.db().one(
+            "SELECT disabled FROM clients WHERE id = ?1 AND org = ?2",
+            (self.client.bytes(), self.org.bytes()),
+            |row| row.standing(0),
+        )?;
+        let Some(standing) = standing else { return Ok(StandingSet::NotThere) };
+        if standing.is_active() == self.active {
+            return Ok(StandingSet::Already(standing));
+        }
+        let standing = standing_of(self.active, tx.now);
+        tx.db().run(
+            "UPDATE clients SET disabled = ?2 WHERE id = ?1",
+            (self.client.bytes(), disabled_column(standing)),
+        )?;
+        let entry = Entry { org: Some(self.org), client: Some(self.client), ..tx.entry(Event::Disabled) };
+        record_standing(tx, entry, "client", self.active);
+        if !self.active {
+            crate::cuts::cut(tx, Some(self.org), Target::Client(self.client), Why::Disabled)?;
+        }
+        tx.announce(News::Directory);
+        Ok(StandingSet::Done(standing))
+    }
+}
+
+impl Store {
+    /// The client of this `client_id`. Remembered until the directory changes.
+    pub async fn find_client_by_handle(
+        &self,
+        org: OrgId,
+        handle: &str,
+    ) -> Result<Option<Arc<Client>>, StoreError> {
+        self.remember(Known::Client(org, handle.to_owned()), |db| find_by_handle(db, org, handle))
+    }
+
+    /// The client of this id.
+    pub async fn find_client(&self, client: ClientId) -> Result<Option<Client>, StoreError> {
+        self.read(|db| {
+            db.one(
+                "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
+                 any_scope, device_flow_barred, disabled, created FROM clients WHERE id = ?1",
+                [client.bytes()],
+                read_client,
+            )
+        })
+    }
+
+    /// The clients of an org, by short name, after the one given.
+    pub async fn list_clients(
+        &self,
+        org: OrgId,
+        after: Option<&Handle>,
+        limit: u32,
+    ) -> Result<Page<Client>, StoreError> {
+        let rows = self.read(|db| {
+            db.all(
+                "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
+                 any_scope, device_flow_barred, disabled, created FROM clients \
+                 WHERE org = ?1 AND handle > ?2 ORDER BY handle LIMIT ?3",
+                (org.bytes(), after.map_or("", Handle::as_str), Page::<Client>::rows(limit)),
+                read_client,
+            )
+        })?;
+        Ok(Page::of(rows, limit))
+    }
+}
+
+fn find_by_handle(db: &Connection, org: OrgId, handle: &str) -> Result<Option<Client>, StoreError> {
+    db.one(
+        "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
+         any_scope, device_flow_barred, disabled, created FROM clients WHERE org = ?1 AND handle = ?2",
+        (org.bytes(), handle),
+        read_client,
+    )
+}
+
+fn read_client(row: &Row<'_>) -> rusqlite::Result<Client> {
+    let lines = |text: String| text.lines().map(str::to_owned).collect();
+    Ok(Client {
+        id: row.id(0)?,
+        org: row.id(1)?,
+        handle: row.word(2)?,
+        name: row.text(3)?,
+        kind: row.json(4)?,
+        owner: row.owner(5)?,
+        authentication: row
+            .maybe_json(7)?
+            .map_or(ClientAuthentication::None, ClientAuthentication::PrivateKeyJwt),
+        grant_types: row.text(8)?.split_ascii_whitespace().map(GrantType::parse).collect(),
+        redirect_uris: lines(row.text(9)?),
+        scopes: row.word(10)?,
+        any_scope: row.get(11)?,
+        device_flow_barred: row.word(12)?,
+        standing: row.standing(13)?,
+        created: row.time(14)?,
+    })
+}

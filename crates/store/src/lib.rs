@@ -1,0 +1,94 @@
+//! What must survive a restart, and the ledger: a change and its record land together or not at all.
+//!
+//! `store.change(actor, now, operation).await` runs one whole operation on the one writer thread; many commit at
+//! once, and none is answered before it is durable. Reads are methods of [`Store`]. Nobody outside sees SQL.
+//!
+//! In reading order:
+
+mod error; // what can go wrong with the store itself
+mod open; // Store: opening it, changing it, hearing what happened
+mod change; // one whole operation, and the transaction it runs in
+
+// How it works.
+mod folder; // the data folder: ours alone, held by one server at a time
+mod seal; // the key-encryption key, and what is derived from it
+mod migrate; // the schema, step by step
+mod meta; // what the store knows of itself
+mod writer; // the thread that runs changes, many to a commit
+mod readers; // connections that only read
+mod news; // hints for those who wait in this process
+mod sql; // how rows are asked for and read
+mod page; // lists, a page at a time
+
+// What is kept.
+mod ledger; // the record, its tree, its checkpoints
+mod cuts; // revocation, and whether something is dead
+mod refusals; // refusals, recorded once a minute
+mod orgs; // tenants
+mod directory; // what every registered thing has in common
+mod people; // persons
+mod teams; // people who answer together
+mod clients; // software that asks for credentials
+mod resources; // APIs that accept them
+mod keys; // what orgs sign with
+mod links; // one-time links
+mod passkeys; // passkeys and their ceremonies
+mod web; // logins to the issuer's own pages
+mod enrol; // the first administrator, everybody after, and logging in
+mod authorize; // requests that wait for a login, and the codes they end in
+mod device; // the device flow
+mod poll; // its polls, and collecting what was approved
+mod guess; // guesses at user codes, counted
+mod reach; // what of a grant a token is wanted for
+mod sessions; // logins on devices: how they are opened, and read
+mod redeem; // refresh: the hot path
+mod revoke; // tokens given back
+mod exchange; // narrower tokens from wider ones
+mod leases; // passes handed to one run
+mod client_tokens; // tokens for clients themselves
+mod sweep; // what is over is tidied away
+mod backup; // copies for safe keeping, and putting them back
+mod copy; // checking the ledger in a copy
+
+pub use authorize::{
+    CodeIssued, CodeRedeemed, CodeRefusal, IssueCode, RedeemCode, SaveRequest, SavedRequest, TakeRequest,
+};
+pub use backup::{BackedUp, BackupError, RestoreError, Restored, restore};
+pub use change::{Change, Tx};
+pub use client_tokens::{Assertion, ClientIssued, ClientToken, IssueForClient, SpendAssertion};
+pub use clients::{AddClient, SetClientStanding};
+pub use copy::{Beside, CopyError, LedgerCopy, Verified};
+pub use cuts::{CutMade, EndSession, MakeCut, SessionEnded};
+pub use device::{
+    Answer, AnswerDevice, Approver, DeviceAnswered, DeviceGrant, DeviceStarted, DeviceState,
+    EndAfterApproval, EndedAfterApproval, StartDevice,
+};
+pub use directory::{NotAdded, StandingSet};
+pub use enrol::{FinishEnrolment, FinishLogin, LoginRefusal, SetUp, SetUpDone};
+pub use error::{OpenError, StoreError};
+pub use exchange::{Exchange, ExchangeRefusal, Exchanged, Narrowed, Subject};
+pub use folder::DATABASE;
+pub use guess::{GUESSES_BY_ADDRESS, GUESSES_BY_PERSON, GuessUserCode, Guessed};
+pub use keys::{AddSigningKey, SigningKeyRow, StoredSigningKey};
+pub use leases::{EndLease, Lease, LeaseConnected, LeaseDropped, LeaseState};
+pub use ledger::{ErasePersonal, Filter, LedgerEntry};
+pub use links::{Link, LinkMade, LinkPurpose, MakeLink};
+pub use open::{Engine, Store, StoreKeys, StorePlace};
+pub use orgs::{AddOrg, OrgAdded, RecoverAdministrator, SetOrgLimits, SetOrgStanding, Taken};
+pub use page::Page;
+pub use passkeys::{
+    AddPasskey, BeginCeremony, Ceremony, CeremonyKind, NewPasskey, Passkey, PasskeyRefusal, PasskeyRemoved,
+    RemovePasskey, RemovedBy, TakeCeremony,
+};
+pub use people::{AddPerson, SetPersonStanding};
+pub use poll::{PollDevice, Polled};
+pub use reach::{OutOfGrant, Reach, Reached, Wanted};
+pub use redeem::{Redeem, Redeemed};
+pub use refusals::{RecordRefusal, RefusedSubject};
+pub use resources::{AddResource, SetResourceStanding};
+pub use revoke::{RevokeAccessToken, RevokeRefreshToken};
+pub use seal::KeyEncryptionKey;
+pub use sessions::{Opened, RefreshTokens, SessionSummary};
+pub use sweep::{Sweep, Swept};
+pub use teams::{AddTeam, MembersSet, SetTeamMembers, SetTeamStanding};
+pub use web::{EndOthers, EndWeb, TouchWeb, WebOpened, WebSession};

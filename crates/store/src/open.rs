@@ -1,0 +1,221 @@
+//! The store: opening it, changing it, and hearing what happened.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hallpass_model::cut::Target;
+use hallpass_model::id::GrantId;
+use hallpass_model::ledger::{Actor, LedgerKey, VerifierKey};
+use hallpass_model::random::Entropy;
+use hallpass_model::time::Timestamp;
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{broadcast, watch};
+
+use crate::change::{Change, Core};
+use crate::error::{OpenError, StoreError};
+use crate::folder::Folder;
+use crate::news::Board;
+use crate::readers::{READERS, Readers};
+use crate::seal::{KeyEncryptionKey, Keys};
+use crate::writer::Writer;
+use crate::{meta, migrate};
+
+/// The one door to what must survive a restart. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    // Dropped in this order: the writer ends and the readers close before the folder is let go.
+    writer: Writer,
+    pub(crate) readers: Readers,
+    pub(crate) board: Arc<Board>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) strangers: crate::refusals::Strangers,
+    pub(crate) place: StorePlace,
+    _folder: Folder,
+}
+
+/// Where a store is.
+#[derive(Debug, Clone)]
+pub struct StorePlace {
+    /// The data folder. It is made if it is not there, 0700.
+    pub data: PathBuf,
+    /// How SQLite is driven: as it should be, except where a test breaks it on purpose.
+    pub engine: Engine,
+}
+
+impl StorePlace {
+    /// The store in this folder.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Self { data: data.into(), engine: Engine::default() }
+    }
+}
+
+/// How SQLite is driven. The default is the only one to serve with.
+#[derive(Debug, Clone, Default)]
+pub struct Engine {
+    /// A VFS registered under this name, in place of the system's own.
+    pub vfs: Option<String>,
+    /// Commits without waiting for the disk. Loses what was acknowledged; only for showing that a test can tell.
+    pub unsafe_no_sync: bool,
+}
+
+/// The keys of a store. Neither is kept in it.
+#[derive(Debug)]
+pub struct StoreKeys {
+    /// What secrets are encrypted and hashed under.
+    pub kek: KeyEncryptionKey,
+    /// What checkpoints are signed with.
+    pub ledger: LedgerKey,
+}
+
+impl Store {
+    /// Opens the store in a data folder, making it if it is new, and holds the folder until the last clone is dropped.
+    ///
+    /// Blocks for as long as the disk takes, which is short but for a migration.
+    pub fn open(
+        place: StorePlace,
+        keys: StoreKeys,
+        entropy: Arc<dyn Entropy>,
+        now: Timestamp,
+    ) -> Result<Self, OpenError> {
+        let folder = Folder::hold(&place.data)?;
+        let database = folder.database()?;
+        let keys = Arc::new(Keys::new(&keys.kek, keys.ledger));
+        let mut db = connect(&database, &place.engine, Access::Write)?;
+        migrate::migrate(&mut db, now).map_err(|error| at(&place.data, error))?;
+        let meta = meta::open(&db, &keys).map_err(|error| at(&place.data, error))?;
+        let readers: Result<Vec<_>, _> =
+            (0..READERS).map(|_| connect(&database, &place.engine, Access::Read)).collect();
+
+        let board = Arc::new(Board::new(meta.frontier.size()));
+        let core = Core {
+            db,
+            keys: Arc::clone(&keys),
+            entropy,
+            clock: meta.clock,
+            adopt_upto: meta.adopt_upto,
+            frontier: meta.frontier,
+            signed: crate::ledger::NOTHING_SIGNED,
+            entries: Vec::new(),
+            news: Vec::new(),
+        };
+        let writer = Writer::start(core, Arc::clone(&board))
+            .map_err(|source| OpenError::File { path: place.data.clone(), source })?;
+        let readers = Readers::new(readers?);
+        let strangers = crate::refusals::Strangers::default();
+        Ok(Self {
+            inner: Arc::new(Inner { writer, readers, board, keys, strangers, place, _folder: folder }),
+        })
+    }
+
+    /// Runs one whole operation, and answers once it is durable. Dropping the future does not take it back.
+    pub async fn change<C: Change>(
+        &self,
+        actor: Actor,
+        now: Timestamp,
+        change: C,
+    ) -> Result<C::Outcome, StoreError> {
+        self.inner.writer.change(actor, now, change).await
+    }
+
+    /// Device grants as they are answered. A hint: somebody who misses one polls again and finds it.
+    pub fn device_answers(&self) -> broadcast::Receiver<GrantId> {
+        self.inner.board.answers()
+    }
+
+    /// Cuts as they are made. A hint: [`Store::is_dead`] says what is so.
+    pub fn cuts_made(&self) -> broadcast::Receiver<Target> {
+        self.inner.board.cuts()
+    }
+
+    /// The ledger's size, as it grows.
+    pub fn ledger_follow(&self) -> watch::Receiver<u64> {
+        self.inner.board.ledger()
+    }
+
+    /// What others verify the ledger's checkpoints with.
+    pub fn ledger_verifier(&self) -> VerifierKey {
+        self.inner.keys.ledger.verifier()
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({})", self.inner.place.data.display())
+    }
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// The writer's.
+    Write,
+    /// A reader's.
+    Read,
+}
+
+/// Opens a connection with everything set that keeps data whole and secret.
+pub(crate) fn connect(database: &Path, engine: &Engine, access: Access) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
+        | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let opened = match &engine.vfs {
+        Some(vfs) => Connection::open_with_flags_and_vfs(database, flags, vfs.as_str()),
+        None => Connection::open_with_flags(database, flags),
+    };
+    let data = database.parent().unwrap_or(database);
+    let db = opened.map_err(|error| at(data, error.into()))?;
+    set_up(&db, engine, access).map_err(|error| at(data, error.into()))?;
+    Ok(db)
+}
+
+fn set_up(db: &Connection, engine: &Engine, access: Access) -> rusqlite::Result<()> {
+    db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    db.busy_timeout(BUSY_WAIT)?;
+    db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // Without the planner's stability guarantee a statement is prepared anew whenever a bound value changes, which
+    // costs more than all the rest of a refresh.
+    db.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    db.execute_batch("PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;")?;
+    db.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    match access {
+        Access::Write => {
+            let _mode: String = db.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
+            // SECURITY: FULL syncs the log at every commit; anything less may lose what was acknowledged.
+            db.pragma_update(None, "synchronous", if engine.unsafe_no_sync { "OFF" } else { "FULL" })?;
+            db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+            db.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES)
+        }
+        Access::Read => db.pragma_update(None, "query_only", true),
+    }
+}
+
+/// An engine that cannot write says so of the folder.
+fn at(data: &Path, error: OpenError) -> OpenError {
+    match error {
+        OpenError::Backend(_) if is_unwritable(data) => OpenError::ReadOnly(data.to_owned()),
+        other => other,
+    }
+}
+
+fn is_unwritable(data: &Path) -> bool {
+    use rustix::fs::{Access, access};
+    access(data, Access::WRITE_OK).is_err()
+        || access(data.join(crate::folder::DATABASE), Access::WRITE_OK).is_err()
+}
+
+/// Every statement there is, and room.
+const STATEMENTS_KEPT: usize = 256;
+/// Readers never block in WAL mode; this is for the moments of recovery and checkpoint.
+const BUSY_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+/// Page cache of each connection, in KiB. The system's own cache holds the rest.
+const CACHE_KIB: i64 = 4 * 1024;
+/// The log is copied into the database after so many pages (8 MiB): rarely enough to be cheap, often enough to be short.
+const CHECKPOINT_PAGES: i64 = 2_000;
+/// What is kept of the log's file after that.
+const LOG_KEPT_BYTES: i64 = 16 * 1024 * 1024;

@@ -1,0 +1,129 @@
+//! What of a grant a token is wanted for: one audience, and scopes it knows.
+//!
+//! 1. A `resource` that is named must be in the grant, or be the issuer itself.
+//! 2. None named: the grant's only resource, or the issuer where it has none. Several: nothing is guessed.
+//! 3. A token for a resource holds what was granted and the resource knows; one for the issuer the whole grant.
+
+use hallpass_model::id::{OrgId, ResourceId};
+use hallpass_model::time::Lifetime;
+use hallpass_model::wire::oauth::Scopes;
+use rusqlite::Connection;
+
+use crate::error::StoreError;
+use crate::sql::{Columns, Sql};
+
+/// What a token is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Whom it is for.
+    pub reach: Reach,
+    /// What it may do; all that is granted, where nothing is said.
+    pub scopes: Option<Scopes>,
+    /// How long; the org's usual time where nothing is said. Cut to the org's limit.
+    pub lifetime: Option<Lifetime>,
+}
+
+/// Whom a token is asked for (RFC 8707).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// It was not said.
+    #[default]
+    Unsaid,
+    /// The issuer itself.
+    Issuer,
+    /// This resource, by its URL.
+    Resource(String),
+}
+
+/// Whom a token is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reached {
+    /// The issuer itself.
+    Issuer,
+    /// A resource.
+    Resource {
+        /// Its id.
+        id: ResourceId,
+        /// Its `aud`.
+        url: String,
+    },
+}
+
+impl Reached {
+    /// The resource, unless it is the issuer.
+    pub fn resource(&self) -> Option<ResourceId> {
+        match self {
+            Self::Issuer => None,
+            Self::Resource { id, .. } => Some(*id),
+        }
+    }
+}
+
+/// Why a grant does not give what is wanted. Nothing was changed or used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum OutOfGrant {
+    /// `invalid_target`: not among what was agreed to, or no such resource in this org.
+    #[error("the resource is not one that was agreed to")]
+    Resource,
+    /// `invalid_target`: several were agreed to, and none was named.
+    #[error("several resources were agreed to: name one")]
+    Ambiguous,
+    /// `invalid_target`: it is out of use.
+    #[error("the resource is disabled")]
+    Disabled,
+    /// `invalid_scope`: more than was agreed to, or nothing that the resource knows.
+    #[error("the scope is not within what was agreed to")]
+    Scope,
+}
+
+/// Finds what of these scopes and resources is wanted.
+pub(crate) fn reach(
+    db: &Connection,
+    org: OrgId,
+    granted: &Scopes,
+    resources: &[String],
+    wanted: &Wanted,
+) -> Result<Result<(Reached, Scopes), OutOfGrant>, StoreError> {
+    let url = match (&wanted.reach, resources) {
+        (Reach::Issuer, _) | (Reach::Unsaid, []) => None,
+        (Reach::Unsaid, [only]) => Some(only),
+        (Reach::Unsaid, _) => return Ok(Err(OutOfGrant::Ambiguous)),
+        (Reach::Resource(url), _) if resources.contains(url) => Some(url),
+        (Reach::Resource(_), _) => return Ok(Err(OutOfGrant::Resource)),
+    };
+    let asked = match &wanted.scopes {
+        Some(scopes) if !granted.include(scopes) => return Ok(Err(OutOfGrant::Scope)),
+        Some(scopes) => scopes.clone(),
+        None => granted.clone(),
+    };
+    match url {
+        None => Ok(Ok((Reached::Issuer, asked))),
+        Some(url) => to_resource(db, org, url, &asked, wanted.scopes.is_some()),
+    }
+}
+
+/// A token for this resource, with those of the scopes that it knows.
+pub(crate) fn to_resource(
+    db: &Connection,
+    org: OrgId,
+    url: &str,
+    asked: &Scopes,
+    explicit: bool,
+) -> Result<Result<(Reached, Scopes), OutOfGrant>, StoreError> {
+    let found = db.one(
+        "SELECT id, scopes, disabled FROM resources WHERE org = ?1 AND url = ?2",
+        (org.bytes(), url),
+        |row| Ok((row.id::<ResourceId>(0)?, row.word::<Scopes>(1)?, row.standing(2)?)),
+    )?;
+    Ok(match found {
+        None => Err(OutOfGrant::Resource),
+        Some((_, _, standing)) if !standing.is_active() => Err(OutOfGrant::Disabled),
+        Some((id, known, _)) => {
+            let scopes = asked.within(&known);
+            match scopes.is_empty() && explicit && !asked.is_empty() {
+                true => Err(OutOfGrant::Scope),
+                false => Ok((Reached::Resource { id, url: url.to_owned() }, scopes)),
+            }
+        }
+    })
+}

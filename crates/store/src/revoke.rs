@@ -1,0 +1,85 @@
+//! Revocation by whoever holds a token (RFC 7009): an access token is cut alone, a refresh token is its session.
+
+use hallpass_model::cut::{Place, Target, Why};
+use hallpass_model::id::{ClientId, LeaseId, OrgId};
+use hallpass_model::ledger::{Actor, Detail, Entry, Event, Key};
+use hallpass_model::session::RefreshToken;
+
+use crate::change::{Change, Tx};
+use crate::cuts::{CutMade, cut_recording, is_dead};
+use crate::error::StoreError;
+use crate::leases;
+use crate::sessions::{about, load};
+use crate::sql::{Columns, Sql};
+
+/// Cuts an access token. The caller has verified it, and that it was issued to the client that sent it.
+#[derive(Debug, Clone)]
+pub struct RevokeAccessToken {
+    /// Its place on every axis; `credentials` holds its own id first.
+    pub place: Place,
+}
+
+impl Change for RevokeAccessToken {
+    /// Whether it was cut now.
+    type Outcome = bool;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+        let place = self.place;
+        let Some(credential) = place.credentials.first().copied() else { return Ok(false) };
+        if is_dead(tx.db(), &place)?.is_some() {
+            return Ok(false);
+        }
+        tx.acts(place.principal.map_or(Actor::Client(place.client), Actor::Principal));
+        // Whoever gives back the pass of a run says that the run is over.
+        let lease: Option<LeaseId> =
+            tx.db()
+                .one("SELECT id FROM leases WHERE credential = ?1", [credential.bytes()], |row| row.id(0))?;
+        if let Some(lease) = lease {
+            return leases::end(tx, lease, Why::RunOver);
+        }
+        let entry = Entry {
+            org: Some(place.org),
+            principal: place.principal,
+            client: Some(place.client),
+            device: place.device,
+            session: place.session,
+            credential: Some(credential),
+            detail: Detail::new().with(Key::AXIS, "credential").with(Key::REASON, Why::SignedOut.text()),
+            ..tx.entry(Event::Cut)
+        };
+        let made = cut_recording(tx, Target::Credential(credential), Why::SignedOut, entry)?;
+        Ok(matches!(made, CutMade::Cut(_)))
+    }
+}
+
+/// Ends the session of a refresh token, whichever of its generations it is.
+#[derive(Debug)]
+pub struct RevokeRefreshToken {
+    /// The token, as parsed; its MAC is checked here.
+    pub token: RefreshToken,
+    /// The org at whose endpoint it was presented.
+    pub org: OrgId,
+    /// The client that presented it.
+    pub client: ClientId,
+}
+
+impl Change for RevokeRefreshToken {
+    /// Whether the session ended now.
+    type Outcome = bool;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+        let Some(loaded) = load(tx.db(), self.token.session())? else { return Ok(false) };
+        let session = &loaded.session;
+        // SECURITY: ids are public, so naming a session ends nothing; and a token of another client's is neither
+        // revoked nor confirmed (RFC 7009, section 2.1).
+        let authentic = self.token.authenticate(&loaded.key(tx.keys())?).is_ok();
+        if !authentic || session.org != self.org || session.client != self.client {
+            return Ok(false);
+        }
+        tx.acts(Actor::Principal(session.principal));
+        let detail = Detail::new().with(Key::AXIS, "session").with(Key::REASON, Why::SignedOut.text());
+        let entry = Entry { detail, ..about(tx, Event::Cut, session) };
+        let made = cut_recording(tx, Target::Session(session.id), Why::SignedOut, entry)?;
+        Ok(matches!(made, CutMade::Cut(_)))
+    }
+}

@@ -1,0 +1,157 @@
+//! The key-encryption key, and what is derived from it.
+//!
+//! 1. Session keys and signing keys rest under AES-256-GCM with it, each bound to its row.
+//! 2. Random secrets rest as fingerprints under a [`Pepper`] derived from it: a copy of the database alone can
+//!    neither open the first nor test a guess at the second.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::{hkdf, hmac};
+use hallpass_model::ledger::LedgerKey;
+use hallpass_model::random::Entropy;
+use hallpass_model::secret::{Fingerprint, KeyMaterial, Kind, Pepper, Secret};
+use zeroize::Zeroizing;
+
+use crate::error::StoreError;
+
+/// 32 bytes that everything secret in the store is encrypted or hashed under. It is not kept in the store.
+pub struct KeyEncryptionKey(Zeroizing<[u8; 32]>);
+
+impl KeyEncryptionKey {
+    /// A new one.
+    pub fn generate(entropy: &dyn Entropy) -> Self {
+        let mut key = Zeroizing::new([0u8; 32]);
+        entropy.fill(&mut key[..]);
+        Self(key)
+    }
+
+    /// From its bytes, as its file has them.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Self {
+        Self(Zeroizing::new(*bytes))
+    }
+
+    /// Its bytes, for its file.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    fn derive(&self, purpose: &[u8]) -> Zeroizing<[u8; 32]> {
+        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"hallpass store v1");
+        let mut key = Zeroizing::new([0u8; 32]);
+        salt.extract(&self.0[..])
+            .expand(&[purpose], hkdf::HKDF_SHA256)
+            .and_then(|okm| okm.fill(&mut key[..]))
+            .expect("HKDF-SHA-256 gives up to 255 times 32 bytes");
+        key
+    }
+}
+
+impl std::fmt::Debug for KeyEncryptionKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("<key-encryption key>")
+    }
+}
+
+/// Every key the store works with.
+pub(crate) struct Keys {
+    aead: LessSafeKey,
+    pepper: Pepper,
+    forms: hmac::Key,
+    proof: Zeroizing<[u8; 32]>,
+    pub(crate) ledger: LedgerKey,
+}
+
+impl Keys {
+    pub(crate) fn new(kek: &KeyEncryptionKey, ledger: LedgerKey) -> Self {
+        let aead = UnboundKey::new(&AES_256_GCM, &kek.0[..]).expect("AES-256 takes 32 bytes");
+        Self {
+            aead: LessSafeKey::new(aead),
+            pepper: Pepper::new(&kek.derive(b"pepper")),
+            forms: hmac::Key::new(hmac::HMAC_SHA256, &kek.derive(b"forms")[..]),
+            proof: kek.derive(b"proof"),
+            ledger,
+        }
+    }
+
+    /// What a store keeps to know its key again. It tells nothing of the key.
+    pub(crate) fn proof(&self) -> &[u8; 32] {
+        &self.proof
+    }
+
+    /// What may be kept of a secret.
+    pub(crate) fn fingerprint<K: Kind>(&self, secret: &Secret<K>) -> Fingerprint {
+        secret.fingerprint(&self.pepper)
+    }
+
+    /// What may be kept of a text that is no secret but should not be read from a stolen copy either.
+    pub(crate) fn mark<K: Kind>(&self, parts: &[&[u8]]) -> Fingerprint {
+        // Each part behind its length, so that no two lists read alike.
+        let mut bytes = Vec::with_capacity(64);
+        for part in parts {
+            bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
+            bytes.extend_from_slice(part);
+        }
+        self.pepper.fingerprint::<K>(&bytes)
+    }
+
+    /// The key of a web login's form tokens: derived, so there is nothing to store.
+    pub(crate) fn form_key(&self, cookie: &Fingerprint) -> Secret<KeyMaterial> {
+        Secret::new(hmac::sign(&self.forms, &cookie.0).as_ref().to_vec())
+    }
+
+    /// Encrypts `plain` for one row: `row` names the table and the row, and must be given again to open it.
+    pub(crate) fn seal(&self, row: &[&[u8]], plain: &[u8], entropy: &dyn Entropy) -> Vec<u8> {
+        let mut nonce = [0u8; NONCE_LEN];
+        entropy.fill(&mut nonce);
+        let mut sealed = Zeroizing::new(Vec::with_capacity(NONCE_LEN + plain.len() + AES_256_GCM.tag_len()));
+        sealed.extend_from_slice(plain);
+        self.aead
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(row.concat()),
+                &mut *sealed,
+            )
+            .expect("keys are far shorter than AES-GCM's limit");
+        [&nonce[..], &sealed[..]].concat()
+    }
+
+    /// Decrypts what `seal` made for this row.
+    pub(crate) fn open(&self, row: &[&[u8]], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let damaged = || StoreError::Damaged("a key does not decrypt".into());
+        let (nonce, rest) = sealed.split_first_chunk::<NONCE_LEN>().ok_or_else(damaged)?;
+        let mut plain = Zeroizing::new(rest.to_vec());
+        let length = self
+            .aead
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(row.concat()), &mut plain[..])
+            .map_err(|_| damaged())?
+            .len();
+        plain.truncate(length);
+        Ok(plain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hallpass_model::random::Seeded;
+
+    fn keys(byte: u8) -> Keys {
+        let ledger = LedgerKey::generate("ledger", &Seeded::new(1)).unwrap();
+        Keys::new(&KeyEncryptionKey::from_bytes(&[byte; 32]), ledger)
+    }
+
+    #[test]
+    fn a_sealed_key_opens_for_its_own_row_under_its_own_key_alone() {
+        let sealed = keys(1).seal(&[b"session", &[7; 16]], b"canary", &Seeded::new(2));
+        assert!(!sealed.windows(6).any(|w| w == b"canary"));
+        assert_eq!(&**keys(1).open(&[b"session", &[7; 16]], &sealed).unwrap(), b"canary");
+        assert!(keys(1).open(&[b"session", &[8; 16]], &sealed).is_err());
+        assert!(keys(2).open(&[b"session", &[7; 16]], &sealed).is_err());
+        assert!(keys(1).open(&[b"session", &[7; 16]], &sealed[..20]).is_err());
+    }
+
+    #[test]
+    fn a_mark_tells_where_one_part_ends() {
+        use hallpass_model::secret::Assertion;
+        assert_ne!(keys(1).mark::<Assertion>(&[b"ab", b"c"]), keys(1).mark::<Assertion>(&[b"a", b"bc"]));
+    }
+}

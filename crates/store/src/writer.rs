@@ -1,0 +1,176 @@
+//! The one writer thread: takes changes from a bounded queue and commits many at once.
+//!
+//! 1. The first change that waits begins a transaction; all that wait by then join it, up to a bound.
+//! 2. Each runs in its own savepoint: one that fails or panics is undone alone.
+//! 3. The stamp clock and the ledger's edge are written in the same transaction.
+//! 4. INVARIANT: nobody is answered before the commit is durable.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use hallpass_model::ledger::Actor;
+use hallpass_model::time::Timestamp;
+use tokio::sync::oneshot;
+
+use crate::change::{Change, Core};
+use crate::error::StoreError;
+use crate::ledger;
+use crate::meta;
+use crate::news::Board;
+use crate::sql::Sql;
+
+/// Changes that may wait. At some thousands a second this is a fraction of a second of waiting; more is `Busy`.
+pub(crate) const QUEUE_MAX: usize = 1024;
+/// Changes in one commit at most, so that the first of them is not kept waiting for the last.
+const BATCH_MAX: usize = 256;
+
+/// The way to the writer thread.
+pub(crate) struct Writer {
+    queue: Option<SyncSender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(crate) fn start(core: Core, board: Arc<Board>) -> std::io::Result<Self> {
+        let (queue, jobs) = sync_channel(QUEUE_MAX);
+        let thread =
+            std::thread::Builder::new().name("store".into()).spawn(move || run(core, &jobs, &board))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Hands a change over, and gives what it came to once that is durable.
+    pub(crate) async fn change<C: Change>(
+        &self,
+        actor: Actor,
+        now: Timestamp,
+        change: C,
+    ) -> Result<C::Outcome, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Waiting { actor, now, change: Some(change), outcome: None, reply };
+        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        queue.try_send(Box::new(job)).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => StoreError::Closed,
+        })?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+impl Drop for Writer {
+    /// Lets what waits be done, and the thread end. The folder is free for another server only then.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            let _ended = thread.join();
+        }
+    }
+}
+
+/// A change on its way, whatever its type.
+trait Job: Send {
+    /// Runs it and keeps what it came to.
+    fn run(&mut self, core: &mut Core);
+    /// Tells whoever waits: what it came to, or why even that was not kept.
+    fn answer(self: Box<Self>, commit: &Result<(), StoreError>);
+}
+
+struct Waiting<C: Change> {
+    actor: Actor,
+    now: Timestamp,
+    change: Option<C>,
+    outcome: Option<Result<C::Outcome, StoreError>>,
+    reply: oneshot::Sender<Result<C::Outcome, StoreError>>,
+}
+
+impl<C: Change> Job for Waiting<C> {
+    fn run(&mut self, core: &mut Core) {
+        if let Some(change) = self.change.take() {
+            self.outcome = Some(core.apply(change, self.actor, self.now));
+        }
+    }
+
+    fn answer(self: Box<Self>, commit: &Result<(), StoreError>) {
+        let answer = match (commit, self.outcome) {
+            (Ok(()), Some(outcome)) => outcome,
+            (Ok(()), None) => Err(StoreError::Closed),
+            (Err(error), _) => Err(error.clone()),
+        };
+        // Whoever asked may have gone; what was done stays done.
+        let _gone = self.reply.send(answer);
+    }
+}
+
+fn run(mut core: Core, jobs: &Receiver<Box<dyn Job>>, board: &Board) {
+    while let Ok(first) = jobs.recv() {
+        let mut batch = vec![first];
+        while batch.len() < BATCH_MAX
+            && let Ok(next) = jobs.try_recv()
+        {
+            batch.push(next);
+        }
+        let commit = commit(&mut core, &mut batch);
+        if let Err(error) = &commit {
+            tracing::error!(%error, changes = batch.len(), "The store could not commit; nothing of it was kept.");
+            core.news.clear();
+        }
+        tell(&mut core, board);
+        for job in batch {
+            job.answer(&commit);
+        }
+    }
+    close(&mut core);
+}
+
+fn commit(core: &mut Core, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    core.db.run("BEGIN IMMEDIATE", ())?;
+    let result = fill(core, batch).and_then(|()| core.db.run("COMMIT", ()).map(drop));
+    if result.is_err() {
+        if !core.db.is_autocommit() {
+            core.db.run("ROLLBACK", ())?;
+        }
+        // What memory holds of the clock and the tree may be ahead of the disk, or, after a failed sync, behind it.
+        meta::reload(core)?;
+    }
+    result
+}
+
+fn fill(core: &mut Core, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    let before = (core.clock, core.frontier.size());
+    for job in batch {
+        job.run(core);
+        if core.db.is_autocommit() {
+            // A full disk or a failing one made SQLite roll back everything, the changes before this one included.
+            return Err(StoreError::Full);
+        }
+    }
+    ledger::sign_when_due(core)?;
+    if before != (core.clock, core.frontier.size()) {
+        meta::save(core)?;
+    }
+    Ok(())
+}
+
+/// Tells those who wait in this process, now that it is so.
+fn tell(core: &mut Core, board: &Board) {
+    for news in core.news.drain(..) {
+        board.tell(news);
+    }
+    board.ledger_size(core.frontier.size());
+}
+
+/// Leaves a signed checkpoint over everything, and a database without a log beside it.
+fn close(core: &mut Core) {
+    let signed = core
+        .db
+        .run("BEGIN IMMEDIATE", ())
+        .and_then(|_| ledger::sign(core))
+        .and_then(|_| core.db.run("COMMIT", ()));
+    if let Err(error) = signed {
+        tracing::warn!(%error, "The store could not sign a last checkpoint.");
+    }
+    if let Err(error) = core.db.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)") {
+        tracing::warn!(%error, "The store could not tidy its log away.");
+    }
+}
