@@ -1,0 +1,335 @@
+//! The authorization endpoint (RFC 6749, section 4.1.1; PKCE with S256 only; RFC 9207).
+//!
+//! 1. Who asks, and where the answer goes, is checked first: an unknown client or a redirect URI that is not its own
+//!    is told to the person here. Nothing is ever sent to a URI that was not verified.
+//! 2. Everything else that is wrong is sent there, with `iss` and the client's `state`.
+//! 3. A good request is kept by the store, and the browser goes on to the login and the consent page with its handle.
+//!    There is no silent yes: a public client cannot prove who it is (RFC 8252, section 8.6).
+//! 4. [`finish`] takes the request out again, once, with the person's answer, and issues the code.
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use hallpass_model::client::Client;
+use hallpass_model::device::DeviceClaim;
+use hallpass_model::grant::{Approval, Authentication, Grant};
+use hallpass_model::id::{ClientId, PrincipalId};
+use hallpass_model::jose::{BadThumbprint, Thumbprint};
+use hallpass_model::ledger::Actor;
+use hallpass_model::purpose::Purpose;
+use hallpass_model::secret::Secret;
+use hallpass_model::time::{Lifetime, Timestamp};
+use hallpass_model::wire::errors::ErrorCode;
+use hallpass_model::wire::oauth::{Form, GrantType, Prompts, Scopes};
+use hallpass_model::wire::pkce::CodeChallenge;
+use hallpass_model::wire::redirect::RedirectUri;
+use hallpass_store::{CodeIssued, IssueCode, SaveRequest, TakeRequest};
+use http::StatusCode;
+use http::header::{ACCEPT, CACHE_CONTROL, LOCATION};
+use serde::{Deserialize, Serialize};
+
+use crate::error::OAuthError;
+use crate::form::{Asked, AskedToAuthorize};
+use crate::org::OrgIssuer;
+use crate::pages::OrgHead;
+use crate::target::{consented_resources, consented_scopes};
+use crate::trouble::Trouble;
+use crate::{Issuer, token};
+
+/// `state` at most: what a client puts there fits many times, and it is kept for a stranger.
+const STATE_MAX: usize = 2_000;
+/// `nonce` at most: it is copied into the ID token.
+const NONCE_MAX: usize = 512;
+/// `login_hint` at most: a handle.
+const LOGIN_HINT_MAX: usize = 128;
+
+/// A request that was found good, while its person logs in and decides.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AuthorizeRequest {
+    /// Which client asks.
+    pub(crate) client: ClientId,
+    /// Where the answer goes: verified.
+    pub(crate) redirect_uri: String,
+    /// The client's own, given back as it came.
+    pub(crate) state: Option<String>,
+    /// What is asked for.
+    pub(crate) scopes: Scopes,
+    /// Where it is asked for.
+    pub(crate) resources: Vec<String>,
+    /// Why, as the requester claims.
+    pub(crate) purpose: Option<Purpose>,
+    /// The machine, as the requester claims.
+    pub(crate) device: Option<DeviceClaim>,
+    /// What the ID token gives back.
+    pub(crate) nonce: Option<String>,
+    /// Who the client thinks will log in.
+    pub(crate) login_hint: Option<String>,
+    /// The person must prove who they are after this moment (`prompt=login`, `max_age`).
+    pub(crate) authenticated_after: Option<Timestamp>,
+    challenge: String,
+    dpop_jkt: Option<Thumbprint>,
+}
+
+/// What the person said, and how they proved that it was they.
+#[derive(Debug, Clone)]
+pub(crate) struct Consent {
+    /// Who.
+    pub(crate) person: PrincipalId,
+    /// How they proved it.
+    pub(crate) authentication: Authentication,
+    /// Their browser's address, for the erasable side of the record.
+    pub(crate) address: String,
+    /// Yes or no.
+    pub(crate) yes: bool,
+}
+
+/// Reads an authorization request; answers with an error at the client, or with the way to the login page.
+pub(crate) async fn authorize(to_authorize: AskedToAuthorize) -> Result<Response, OAuthError> {
+    let AskedToAuthorize { asked, flaw } = to_authorize;
+    asked.slow_down()?;
+    let (client, redirect_uri) = match recipient(&asked).await {
+        Ok(recipient) => recipient,
+        Err(error) => return here(&asked, asked.refuse(error)),
+    };
+    let state = asked.form.find("state").filter(|state| state.len() <= STATE_MAX);
+    let reply = Reply { org: &asked.org, redirect_uri: &redirect_uri, state };
+    let read = match flaw {
+        Some(flaw) => Err(flaw.into()),
+        None => read(&asked, &client, &redirect_uri).await,
+    };
+    let saved = match read {
+        Ok(request) => save(&asked, request).await,
+        Err(error) => Err(asked.refuse(error)),
+    };
+    Ok(saved.unwrap_or_else(|error| reply.error(error)))
+}
+
+/// Tells whoever asks, and nobody else: a person in a browser by a page, a program as ever.
+fn here(asked: &Asked, error: OAuthError) -> Result<Response, OAuthError> {
+    let accept = asked.headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !accept.contains("text/html") {
+        return Err(error);
+    }
+    Ok(Trouble::from(error).at(OrgHead::from(&*asked.org.org)).into_response())
+}
+
+/// Keeps the request, and sends the browser on: to the consent page, which sends whoever is not logged in (enough)
+/// to the login page first.
+async fn save(asked: &Asked, request: AuthorizeRequest) -> Result<Response, OAuthError> {
+    asked.count_write()?;
+    let kept = serde_json::to_string(&request).expect("a request is a struct of JSON values");
+    let save = SaveRequest { org: asked.org.id(), client: request.client, request: kept };
+    let handle = asked.issuer.store.change(Actor::Nobody, asked.now, save).await?;
+    Ok(see_other(&format!("{}?request={}", asked.org.endpoint("consent"), handle.expose_text())))
+}
+
+/// The request that waits under this handle at this org, if it has not run out of time.
+pub(crate) async fn load_request(
+    issuer: &Issuer,
+    org: &OrgIssuer,
+    handle: &str,
+) -> Result<Option<AuthorizeRequest>, OAuthError> {
+    let now = issuer.clock.now();
+    let handle = Secret::from_text(handle.to_owned());
+    let kept = issuer.store.find_request(&handle, org.id(), now).await?;
+    kept.map(|kept| read_back(&kept.request)).transpose()
+}
+
+/// Takes the request out, once, and answers the client with what the person said.
+pub(crate) async fn finish(
+    issuer: &Issuer,
+    org: &OrgIssuer,
+    handle: &str,
+    consent: Consent,
+) -> Result<Response, OAuthError> {
+    let now = issuer.clock.now();
+    let actor = Actor::Principal(consent.person);
+    let take = TakeRequest { handle: Secret::from_text(handle.to_owned()), org: org.id() };
+    let Some(kept) = issuer.store.change(actor, now, take).await? else {
+        return Err(OAuthError::invalid_request(
+            "this login was waiting for too long, or was answered; start again",
+        ));
+    };
+    let request = read_back(&kept.request)?;
+    let reply = Reply { org, redirect_uri: &request.redirect_uri, state: request.state.as_deref() };
+    if !consent.yes {
+        return Ok(reply.error(OAuthError::new(ErrorCode::AccessDenied, "the person said no")));
+    }
+    if request.authenticated_after.is_some_and(|after| consent.authentication.at < after) {
+        let told = "the person must prove again who they are";
+        return Ok(reply.error(OAuthError::new(ErrorCode::LoginRequired, told)));
+    }
+    let challenge = request.challenge.parse::<CodeChallenge>().map_err(|_| OAuthError::server_error())?;
+    let issue = IssueCode {
+        org: org.id(),
+        client: request.client,
+        principal: consent.person,
+        grant: Grant {
+            scopes: request.scopes.clone(),
+            resources: request.resources.clone(),
+            purpose: request.purpose.clone(),
+            authentication: consent.authentication,
+            approval: Approval::Browser,
+        },
+        redirect_uri: request.redirect_uri.clone(),
+        code_challenge: challenge,
+        nonce: request.nonce.clone(),
+        dpop_jkt: request.dpop_jkt,
+        device: request.device.clone(),
+        address: consent.address,
+    };
+    Ok(match issuer.store.change(actor, now, issue).await? {
+        CodeIssued::Issued { code, .. } => reply.code(code.expose_text()),
+        CodeIssued::Refused(refusal) => {
+            let told = "the person, client or org is disabled";
+            reply.error(OAuthError::new(ErrorCode::AccessDenied, told).because(refusal))
+        }
+    })
+}
+
+fn read_back(kept: &str) -> Result<AuthorizeRequest, OAuthError> {
+    serde_json::from_str(kept).map_err(|error| OAuthError::server_error().because(error))
+}
+
+/// Who asks and where the answer goes. What is wrong here is never redirected (RFC 6749, section 4.1.2.1).
+async fn recipient(asked: &Asked) -> Result<(Arc<Client>, String), OAuthError> {
+    let handle = asked.form.required("client_id")?;
+    let unknown = || OAuthError::invalid_request("the client_id is not known here");
+    let client = asked.issuer.store.find_client_by_handle(asked.org.id(), handle).await?;
+    let Some(client) = client.filter(|client| client.standing.is_active()) else {
+        asked.issuer.store.count_stranger("unknown client");
+        return Err(unknown());
+    };
+    // Required though RFC 6749 would let it be left out where one is registered: nothing is guessed.
+    let presented = asked.form.required("redirect_uri")?;
+    let mut registered = client.redirect_uris.iter().filter_map(|uri| RedirectUri::parse(uri).ok());
+    if !registered.any(|uri| uri.matches(presented)) {
+        return Err(OAuthError::invalid_request("the redirect_uri is not one this client registered"));
+    }
+    let redirect_uri = presented.to_owned();
+    Ok((client, redirect_uri))
+}
+
+/// Reads everything else. What is wrong here is told to the client.
+async fn read(asked: &Asked, client: &Client, redirect_uri: &str) -> Result<AuthorizeRequest, OAuthError> {
+    let form = &asked.form;
+    token::may_use(asked, client, &GrantType::AuthorizationCode).await?;
+    refuse_what_is_not_supported(form)?;
+    let challenge =
+        CodeChallenge::parse(form.required("code_challenge")?, form.find("code_challenge_method")).map_err(
+            |bad| {
+                OAuthError::invalid_request("PKCE is required, with code_challenge_method S256").because(bad)
+            },
+        )?;
+    let within = |name, most, told| match form.find(name) {
+        Some(text) if text.len() > most => Err(OAuthError::invalid_request(told)),
+        text => Ok(text.map(str::to_owned)),
+    };
+    Ok(AuthorizeRequest {
+        client: client.id,
+        redirect_uri: redirect_uri.to_owned(),
+        state: within("state", STATE_MAX, "the state is too long")?,
+        scopes: consented_scopes(form, client, &asked.org)?,
+        resources: consented_resources(asked).await?.iter().map(|resource| resource.url.clone()).collect(),
+        purpose: form.find("purpose").and_then(Purpose::parse),
+        device: DeviceClaim::parse(
+            form.find("device_install"),
+            form.find("device_name"),
+            form.find("device_class"),
+        ),
+        nonce: within("nonce", NONCE_MAX, "the nonce is too long")?,
+        login_hint: within("login_hint", LOGIN_HINT_MAX, "the login_hint is too long")?,
+        authenticated_after: authenticated_after(form, asked.now)?,
+        challenge: challenge.to_string(),
+        dpop_jkt: dpop_jkt(form)?,
+    })
+}
+
+fn refuse_what_is_not_supported(form: &Form) -> Result<(), OAuthError> {
+    let refused = |code, told| Err(OAuthError::new(code, told));
+    for (name, code) in [
+        ("request", ErrorCode::RequestNotSupported),
+        ("request_uri", ErrorCode::RequestUriNotSupported),
+        ("registration", ErrorCode::RegistrationNotSupported),
+    ] {
+        if form.find(name).is_some() {
+            return refused(code, "requests are plain parameters here");
+        }
+    }
+    match form.required("response_type")? {
+        "code" => {}
+        _ => return refused(ErrorCode::UnsupportedResponseType, "the response_type must be code"),
+    }
+    match form.find("response_mode") {
+        None | Some("query") => Ok(()),
+        Some(_) => refused(ErrorCode::InvalidRequest, "the response_mode must be query"),
+    }
+}
+
+/// The moment after which the person must have proved who they are (OIDC Core, section 3.1.2.1).
+fn authenticated_after(form: &Form, now: Timestamp) -> Result<Option<Timestamp>, OAuthError> {
+    let prompts = form.find("prompt").map(Prompts::parse).transpose();
+    let prompts = prompts
+        .map_err(|bad| OAuthError::invalid_request("the prompt is not one this issuer knows").because(bad))?
+        .unwrap_or_default();
+    if prompts.none {
+        // A person is always asked here, so without anybody to ask there is no answer.
+        return Err(OAuthError::new(
+            ErrorCode::InteractionRequired,
+            "a person must be asked, and prompt=none forbids it",
+        ));
+    }
+    if prompts.login || prompts.select_account {
+        return Ok(Some(now));
+    }
+    match form.find("max_age").map(str::parse::<u32>) {
+        None => Ok(None),
+        Some(Ok(seconds)) => Ok(Some(now - Lifetime::seconds(seconds))),
+        Some(Err(_)) => Err(OAuthError::invalid_request("max_age is a number of seconds")),
+    }
+}
+
+/// The key a code or device code will be bound to (RFC 9449, section 10).
+pub(crate) fn dpop_jkt(form: &Form) -> Result<Option<Thumbprint>, OAuthError> {
+    let jkt = form.find("dpop_jkt").map(str::parse).transpose();
+    jkt.map_err(|bad: BadThumbprint| {
+        OAuthError::invalid_request("dpop_jkt is not a key's thumbprint").because(bad)
+    })
+}
+
+/// An answer to the client, by way of the browser.
+struct Reply<'a> {
+    org: &'a OrgIssuer,
+    /// SECURITY: verified, or there is no reply.
+    redirect_uri: &'a str,
+    state: Option<&'a str>,
+}
+
+impl Reply<'_> {
+    fn code(&self, code: &str) -> Response {
+        self.send(&[("code", code)])
+    }
+
+    fn error(&self, error: OAuthError) -> Response {
+        error.trace();
+        self.send(&[("error", error.code().text()), ("error_description", &error.told_text())])
+    }
+
+    fn send(&self, parameters: &[(&str, &str)]) -> Response {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(parameters);
+        if let Some(state) = self.state {
+            query.append_pair("state", state);
+        }
+        // RFC 9207: with every answer, errors included, so that a client can tell issuers apart.
+        query.append_pair("iss", &self.org.issuer);
+        let join = if self.redirect_uri.contains('?') { '&' } else { '?' };
+        see_other(&format!("{}{join}{}", self.redirect_uri, query.finish()))
+    }
+}
+
+/// 303: the browser goes on with GET, and takes no form along (RFC 9700, section 4.12).
+pub(crate) fn see_other(location: &str) -> Response {
+    let headers = [(LOCATION, location), (CACHE_CONTROL, "no-store")];
+    (StatusCode::SEE_OTHER, headers).into_response()
+}

@@ -1,0 +1,149 @@
+//! Whether a person lets a client act for them: the question between `authorize` and its answer.
+
+use axum::response::Response;
+use hallpass_model::client::{Client, ClientKind};
+use hallpass_model::device::DeviceClaim;
+use hallpass_model::lifetimes;
+use hallpass_model::principal::OrgLimits;
+use hallpass_model::purpose::Purpose;
+use hallpass_model::wire::oauth::Scopes;
+use http::StatusCode;
+use url::Url;
+
+use crate::authorize::{self, AuthorizeRequest, Consent};
+use crate::login::Target;
+use crate::pages::Here;
+use crate::pages::answer::page_leading_to;
+use crate::pages::asking::{Asked, ConsentPage, ResourceLine};
+use crate::pages::when::length;
+use crate::pages::words::ScopeLine;
+use crate::trouble::Trouble;
+use crate::web::Person;
+
+/// `GET /{org}/consent`
+pub(crate) async fn show(person: Person) -> Result<Response, Trouble> {
+    let handle = person.visit.form.find("request").unwrap_or_default().to_owned();
+    let Some(request) = authorize::load_request(&person.visit.issuer, &person.org, &handle).await? else {
+        return Err(over(&person));
+    };
+    if request.authenticated_after.is_some_and(|after| person.web.authentication.at < after) {
+        return Ok(Target::Consent(handle).to_login_again(person.org.org.name.as_str()));
+    }
+    let client = client(&person, request.client).await?;
+    let returns_to = Url::parse(&request.redirect_uri).map_err(|_| over(&person))?;
+    let asked = asked(&person, &client, &Wanted::from(&request)).await?;
+    let shown = ConsentPage {
+        frame: person.frame(Here::Asking, "Allow a program"),
+        org: person.head(),
+        csrf: person.csrf.clone(),
+        asked,
+        handle,
+        returns_to: returns_to.origin().ascii_serialization(),
+    };
+    Ok(page_leading_to(&shown, &returns_to))
+}
+
+/// `POST /{org}/consent`
+pub(crate) async fn answer(person: Person) -> Result<Response, Trouble> {
+    let handle = person.visit.form.required("request")?;
+    let yes = match person.visit.form.find("answer") {
+        Some("yes") => true,
+        Some("no") => false,
+        _ => return Err(Trouble::no_answer().at(person.head())),
+    };
+    if authorize::load_request(&person.visit.issuer, &person.org, handle).await?.is_none() {
+        return Err(over(&person));
+    }
+    let consent = Consent {
+        person: person.person.id,
+        authentication: person.web.authentication.clone(),
+        yes,
+        address: person.visit.address.map(|address| address.to_string()).unwrap_or_default(),
+    };
+    Ok(authorize::finish(&person.visit.issuer, &person.org, handle, consent).await?)
+}
+
+fn over(person: &Person) -> Trouble {
+    Trouble::new(
+        StatusCode::GONE,
+        "This request is over",
+        "It waited longer than ten minutes, or it was answered already.",
+        "Go back to your terminal and run the same command once more.",
+    )
+    .at(person.head())
+    .link(person.path("sessions"), "Your sessions")
+}
+
+/// What a client wants, whichever way it asks.
+pub(crate) struct Wanted<'a> {
+    pub(crate) scopes: &'a Scopes,
+    pub(crate) resources: &'a [String],
+    pub(crate) purpose: Option<&'a Purpose>,
+    pub(crate) device: Option<&'a DeviceClaim>,
+}
+
+impl<'a> From<&'a AuthorizeRequest> for Wanted<'a> {
+    fn from(request: &'a AuthorizeRequest) -> Self {
+        Self {
+            scopes: &request.scopes,
+            resources: &request.resources,
+            purpose: request.purpose.as_ref(),
+            device: request.device.as_ref(),
+        }
+    }
+}
+
+/// The client that asks, if it is in use.
+pub(crate) async fn client(person: &Person, id: hallpass_model::id::ClientId) -> Result<Client, Trouble> {
+    let found = person.visit.issuer.store.find_client(id).await?;
+    found.filter(|client| client.standing.is_active() && client.org == person.org.id()).ok_or_else(|| {
+        Trouble::new(
+            StatusCode::GONE,
+            "This program is not in use any more",
+            "The client that asked was disabled by whoever answers for it.",
+            "Ask an administrator of your organisation what to use in its place.",
+        )
+        .at(person.head())
+    })
+}
+
+/// What is asked for, in words.
+pub(crate) async fn asked(person: &Person, client: &Client, wanted: &Wanted<'_>) -> Result<Asked, Trouble> {
+    let mut resources = Vec::with_capacity(wanted.resources.len());
+    for url in wanted.resources {
+        let known = person.visit.issuer.store.find_resource_by_url(person.org.id(), url).await?;
+        resources.push(match known {
+            Some(known) => ResourceLine {
+                name: known.name.clone(),
+                url: url.clone(),
+                environment: known.environment.to_string(),
+            },
+            None => ResourceLine {
+                name: "An API that is out of use".into(),
+                url: url.clone(),
+                environment: "none".into(),
+            },
+        });
+    }
+    Ok(Asked {
+        client: client.name.clone(),
+        person: person.person.name.clone(),
+        scopes: wanted.scopes.iter().map(ScopeLine::new).collect(),
+        resources,
+        lifetime: lifetime(client.kind, wanted.scopes, &person.org.org.limits),
+        machine: wanted.device.map(|device| device.name.clone()),
+        purpose: wanted.purpose.map(ToString::to_string),
+    })
+}
+
+/// For how long, in words.
+fn lifetime(kind: ClientKind, scopes: &Scopes, limits: &OrgLimits) -> String {
+    if kind != ClientKind::Cli && !scopes.has("offline_access") {
+        return format!("{}, once", length(limits.access_token(None).min(lifetimes::ACCESS_TOKEN)));
+    }
+    let (most, idle) = (limits.session_absolute(), limits.session_idle());
+    if idle >= most {
+        return format!("{} at most", length(most));
+    }
+    format!("{} at most, {} if it is not used", length(most), length(idle))
+}

@@ -1,0 +1,70 @@
+//! The device authorization endpoint (RFC 8628, section 3.1): a login begun where there is no browser.
+//!
+//! RFC 10027 asks for a choice of mitigations, as the flow is phishable. Chosen here: codes that are short-lived,
+//! single-use and rate-limited; clients and scopes that may be barred from the flow; the code bound to the
+//! requester's key (`dpop_jkt`) before anybody approves it; and what the page shows the person.
+
+use axum::response::Response;
+use hallpass_model::device::DeviceClaim;
+use hallpass_model::purpose::Purpose;
+use hallpass_model::secret::Secret;
+use hallpass_model::spelling::user_code;
+use hallpass_model::wire::errors::ErrorCode;
+use hallpass_model::wire::oauth::{DeviceAuthorization, GrantType};
+use hallpass_store::StartDevice;
+use http::StatusCode;
+
+use crate::caller::ClientCaller;
+use crate::error::{OAuthError, json};
+use crate::form::Asked;
+use crate::target::{consented_resources, consented_scopes};
+use crate::{authorize, token};
+
+/// Begins a device login.
+pub(crate) async fn start(asked: Asked) -> Result<Response, OAuthError> {
+    begin(&asked).await.map_err(|error| asked.refuse(error))
+}
+
+async fn begin(asked: &Asked) -> Result<Response, OAuthError> {
+    asked.slow_down()?;
+    let caller = ClientCaller::authenticate(asked).await?;
+    token::may_use(asked, &caller.client, &GrantType::DeviceCode).await?;
+    let form = &asked.form;
+    let scopes = consented_scopes(form, &caller.client, &asked.org)?;
+    if !scopes.within(&caller.client.device_flow_barred).is_empty() {
+        let told =
+            "a scope may not be asked for through the device flow; log in with a browser on this machine";
+        return Err(OAuthError::new(ErrorCode::InvalidScope, told));
+    }
+    let resources = consented_resources(asked).await?;
+    let jkt = authorize::dpop_jkt(form)?;
+    caller.use_up(asked).await?;
+    asked.count_write()?;
+    let start = StartDevice {
+        org: asked.org.id(),
+        client: caller.client.id,
+        scopes,
+        resources: resources.iter().map(|resource| resource.url.clone()).collect(),
+        purpose: form.find("purpose").and_then(Purpose::parse),
+        device: DeviceClaim::parse(
+            form.find("device_install"),
+            form.find("device_name"),
+            form.find("device_class"),
+        ),
+        requester_address: asked.address_text().unwrap_or_else(|| "unknown".to_owned()),
+        jkt,
+    };
+    let started = asked.issuer.store.change(caller.actor(), asked.now, start).await?;
+    let page = asked.org.endpoint("device");
+    let user_code = user_code::render(started.user_code.expose_text());
+    let complete = format!("{page}?user_code={user_code}");
+    let answer = DeviceAuthorization {
+        device_code: started.device_code,
+        user_code: Secret::from_text(user_code),
+        verification_uri: page,
+        verification_uri_complete: Some(Secret::from_text(complete)),
+        expires_in: started.expires.since(asked.now),
+        interval: started.interval,
+    };
+    Ok(json(StatusCode::OK, &answer.reveal()))
+}

@@ -1,0 +1,153 @@
+//! Answers HTTP: authorize, token, device, revoke, introspect, metadata, pages.
+//!
+//! Every handler is the same five steps: read the request into types (`form`), find out who asks (`caller`),
+//! decide by a pure rule of the model, change state and ledger in one transaction of the store, answer.
+//!
+//! In reading order:
+
+mod routes; // every endpoint on one page: method, path, who may call, handler
+mod form; // reading a request
+mod caller; // who is calling
+mod error; // what they are told
+mod org; // one tenant as an issuer: its URL, its keys, its rows kept in memory
+mod keys; // an org's signing keys
+mod dpop; // proofs of possession: nonces, and which were used
+mod tokens; // minting, and reading back, access and ID tokens
+mod metadata; // where everything is
+mod target; // what a token is asked for: one resource, these scopes
+mod authorize; // a login in a browser, begun and finished
+mod device_authorization; // a login where there is no browser, begun
+mod token; // codes and tokens traded for tokens, one file a grant type
+mod revoke; // tokens given back
+mod introspect; // what a token is, to whom it is meant for
+mod userinfo; // who logged in
+mod lease; // the connection of a run, whose end is its pass's end
+mod web; // browsers: cookies, forms, who is logged in, every page
+mod passkey; // the relying party's half of WebAuthn
+mod login; // logging in to an org's pages, and out
+mod consent; // whether a person lets a client act for them
+mod device_page; // answering a device login
+mod sessions_page; // what can act for a person, ended
+mod passkeys_page; // a person's passkeys
+mod people_page; // the people of an org, for its administrators
+mod enrol; // a first passkey, by a one-time link
+mod setup; // the first org and its administrator, by a one-time link
+mod trouble; // what a person is told when something is wrong
+mod pages; // what each page shows
+mod assets; // what pages load
+mod tidy; // what is done now and then, whoever asks
+mod health; // whether the server can work
+mod limits; // how much of anything anybody may use
+mod listen; // sockets to requests
+mod tls; // the server's certificate
+mod base_url; // where the server is reached from outside
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::Router;
+use hallpass_model::random::Entropy;
+use hallpass_model::time::Clock;
+use hallpass_store::Store;
+use tokio::sync::watch;
+
+pub use base_url::{BadBaseUrl, BaseUrl};
+pub use listen::{BadNetwork, Listen, ListenError, Listener, Network, TlsFiles};
+pub use routes::{Access, Endpoint, endpoints};
+pub use tls::BadTlsFiles;
+
+/// What an operator decides about the issuer. What stands in the store is not here.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the server is reached from outside.
+    pub base_url: BaseUrl,
+}
+
+/// The issuing service: what every handler may use. Cheap to clone.
+#[derive(Clone)]
+pub struct Issuer(Arc<Parts>);
+
+/// The parts of an [`Issuer`].
+pub struct Parts {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) settings: Settings,
+    pub(crate) orgs: org::Orgs,
+    pub(crate) proofs: dpop::Proofs,
+    pub(crate) verified: tokens::Verified,
+    pub(crate) limits: limits::NetworkLimits,
+    pub(crate) held_polls: token::HeldPolls,
+    pub(crate) runs: lease::Runs,
+    pub(crate) relying_party: passkey::RelyingParty,
+    stop: watch::Sender<bool>,
+}
+
+impl Deref for Issuer {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl Issuer {
+    /// Puts an issuer together.
+    pub fn new(store: Store, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, settings: Settings) -> Self {
+        let relying_party = passkey::RelyingParty::new(&settings.base_url);
+        let proofs = dpop::Proofs::new(&*entropy);
+        Self(Arc::new(Parts {
+            store,
+            clock,
+            entropy,
+            settings,
+            orgs: org::Orgs::default(),
+            proofs,
+            verified: tokens::Verified::default(),
+            limits: limits::NetworkLimits::default(),
+            held_polls: token::HeldPolls::default(),
+            runs: lease::Runs::default(),
+            relying_party,
+            stop: watch::Sender::new(false),
+        }))
+    }
+
+    /// Its store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Tells it to stop: nothing new is accepted, and what waits is answered.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// How many polls of device codes are being held open.
+    pub fn held_polls(&self) -> usize {
+        self.held_polls.len()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Resolves when it was told to stop.
+    pub(crate) async fn stopped(&self) {
+        let mut stop = self.stop.subscribe();
+        // The sender lives as long as `self`.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+}
+
+/// Every endpoint and page, as one service.
+pub fn router(issuer: Issuer) -> Router {
+    routes::router(issuer)
+}
+
+/// Serves until [`Issuer::stop`] is called, then lets what is under way finish, for a while.
+pub async fn serve(issuer: Issuer, listener: Listener) {
+    let stop = issuer.stop.subscribe();
+    let tidying = tokio::spawn(tidy::now_and_then(issuer.clone()));
+    listener.serve(router(issuer), stop).await;
+    // It ends by itself when the issuer is told to stop, which it was.
+    let _ = tidying.await;
+}

@@ -1,0 +1,322 @@
+//! The accept loop: sockets to requests.
+//!
+//! 1. Plain HTTP is served on loopback alone, or behind a trusted proxy; anywhere else it takes a certificate.
+//! 2. Connections are counted, and wait their turn when there are too many.
+//! 3. A slow client loses its connection: at the handshake, at the headers, at the body (`form`).
+//! 4. Who asks is the peer, unless the peer is a trusted proxy: then whom its `X-Forwarded-For` names last.
+//! 5. Told to stop, it accepts nothing more and lets the requests under way finish, for a while.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use http::{HeaderMap, Request};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+
+use crate::limits;
+use crate::tls;
+
+/// Where to listen, and how.
+#[derive(Debug, Clone)]
+pub struct Listen {
+    /// Address and port; port 0 is any free one.
+    pub address: SocketAddr,
+    /// The certificate to serve TLS with.
+    pub tls: Option<TlsFiles>,
+    /// Proxies whose `X-Forwarded-For` is believed. Nobody else's is.
+    pub trusted_proxies: Vec<Network>,
+}
+
+/// PEM files: a certificate chain, and its private key.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// The chain, the server's own certificate first.
+    pub certificates: PathBuf,
+    /// The private key: PKCS#8, SEC1 or PKCS#1.
+    pub key: PathBuf,
+}
+
+/// Why the server cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Tokens would cross a network in the clear.
+    #[error("plain HTTP is served on loopback only, and `{0}` is not loopback")]
+    PlainHttp(SocketAddr),
+    /// The address is taken or not ours.
+    #[error("`{0}` cannot be listened on")]
+    Bind(SocketAddr, #[source] std::io::Error),
+    /// A file of the certificate's cannot be read or used.
+    #[error("the certificate cannot be used")]
+    Tls(#[from] tls::BadTlsFiles),
+}
+
+/// A socket that listens, not yet accepting.
+pub struct Listener {
+    socket: TcpListener,
+    tls: Option<TlsAcceptor>,
+    trusted_proxies: Arc<[Network]>,
+}
+
+impl Listener {
+    /// Binds the address and reads the certificate.
+    pub async fn bind(listen: &Listen) -> Result<Self, ListenError> {
+        let loopback = listen.address.ip().is_loopback();
+        if listen.tls.is_none() && !loopback && listen.trusted_proxies.is_empty() {
+            return Err(ListenError::PlainHttp(listen.address));
+        }
+        let tls = listen.tls.as_ref().map(tls::acceptor).transpose()?;
+        let socket = TcpListener::bind(listen.address)
+            .await
+            .map_err(|error| ListenError::Bind(listen.address, error))?;
+        Ok(Self { socket, tls, trusted_proxies: listen.trusted_proxies.as_slice().into() })
+    }
+
+    /// Where it listens: with the port it was given, if any free one was asked for.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Serves until `stop` says true, then until the requests under way are done or [`limits::DRAIN`] is over.
+    pub(crate) async fn serve(self, router: Router, mut stop: watch::Receiver<bool>) {
+        let places = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
+        loop {
+            let place = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                place = places.clone().acquire_owned() => place.expect("nobody closes the semaphore"),
+            };
+            let accepted = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                accepted = self.socket.accept() => accepted,
+            };
+            let (socket, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // A connection that broke before it was accepted, or no socket left: neither is the end.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(limits::ACCEPT_REST).await;
+                    continue;
+                }
+            };
+            let connection = Connection {
+                router: router.clone(),
+                peer: peer.ip(),
+                trusted_proxies: self.trusted_proxies.clone(),
+                stop: stop.clone(),
+            };
+            let tls = self.tls.clone();
+            tokio::spawn(async move {
+                connection.run(socket, tls).await;
+                drop(place);
+            });
+        }
+        drop(self.socket);
+        let all = places.acquire_many(limits::CONNECTIONS_MAX as u32);
+        if tokio::time::timeout(limits::DRAIN, all).await.is_err() {
+            tracing::warn!("requests under way were ended: they took too long");
+        }
+    }
+}
+
+struct Connection {
+    router: Router,
+    peer: IpAddr,
+    trusted_proxies: Arc<[Network]>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Connection {
+    async fn run(self, socket: TcpStream, tls: Option<TlsAcceptor>) {
+        // Answers are one small write; waiting to fill a packet only delays them.
+        let _ = socket.set_nodelay(true);
+        let Some(tls) = tls else { return self.http1(socket).await };
+        match tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, tls.accept(socket)).await {
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => self.http2(stream).await,
+            Ok(Ok(stream)) => self.http1(stream).await,
+            Ok(Err(_)) | Err(_) => tracing::debug!("a TLS handshake failed"),
+        }
+    }
+
+    async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let mut stop = self.stop.clone();
+        let service = service_fn(move |request| self.answer(request));
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits::HEADER_TIMEOUT)
+            .max_buf_size(limits::HEADERS_MAX)
+            .max_headers(limits::HEADER_COUNT_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = tokio::time::timeout(limits::DRAIN, connection).await;
+    }
+
+    async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let mut stop = self.stop.clone();
+        let service = service_fn(move |request| self.answer(request));
+        let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits::STREAMS_MAX)
+            .max_header_list_size(limits::HEADERS_MAX as u32)
+            .keep_alive_interval(limits::HTTP2_PING)
+            .keep_alive_timeout(limits::HTTP2_PING)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = tokio::time::timeout(limits::DRAIN, connection).await;
+    }
+
+    fn answer(
+        &self,
+        mut request: Request<Incoming>,
+    ) -> impl Future<Output = Result<axum::response::Response, std::convert::Infallible>> + use<> {
+        let address = requester(self.peer, request.headers(), &self.trusted_proxies);
+        request.extensions_mut().insert(RequesterAddress(address));
+        self.router.clone().oneshot(request.map(Body::new))
+    }
+}
+
+/// Who asks. SECURITY: a header of an untrusted peer's is never believed, and of a trusted chain only the part
+/// that trusted proxies wrote: from the right, up to the first address that is not one of theirs.
+fn requester(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+    let mut address = peer.to_canonical();
+    let chain = headers.get_all("x-forwarded-for").iter().rev();
+    let hops = chain.filter_map(|value| value.to_str().ok()).flat_map(|value| value.rsplit(','));
+    for hop in hops {
+        if !is_trusted(address) {
+            break;
+        }
+        match hop.trim().parse::<IpAddr>() {
+            Ok(hop) => address = hop.to_canonical(),
+            Err(_) => break,
+        }
+    }
+    address
+}
+
+/// Where a request came from, as `listen` saw it. Never logged; kept only where a person is shown it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequesterAddress(pub(crate) IpAddr);
+
+/// Addresses that begin with the same bits: `10.0.0.0/8`, `::1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u32,
+}
+
+/// Text that is not a network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an address or a network such as `10.0.0.0/8`")]
+pub struct BadNetwork(String);
+
+impl Network {
+    /// Whether the address is in it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                same_start(own.to_bits().into(), other.to_bits().into(), 32 - self.bits)
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                same_start(own.to_bits(), other.to_bits(), 128 - self.bits)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether two numbers are the same but for their last `rest` bits.
+fn same_start(one: u128, other: u128, rest: u32) -> bool {
+    one.checked_shr(rest) == other.checked_shr(rest)
+}
+
+impl std::str::FromStr for Network {
+    type Err = BadNetwork;
+    fn from_str(text: &str) -> Result<Self, BadNetwork> {
+        let bad = || BadNetwork(text.chars().take(64).collect());
+        let (address, bits) =
+            text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let address: IpAddr = address.parse().map_err(|_| bad())?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Ok(most), str::parse).map_err(|_| bad())?;
+        if bits > most {
+            return Err(bad());
+        }
+        Ok(Self { address, bits })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append("x-forwarded-for", value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn networks(texts: &[&str]) -> Vec<Network> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn asked(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
+        requester(peer.parse().unwrap(), &headers(forwarded), &networks(trusted)).to_string()
+    }
+
+    #[test]
+    fn a_stranger_s_forwarded_header_is_not_believed() {
+        assert_eq!(asked("203.0.113.9", &["1.2.3.4"], &[]), "203.0.113.9");
+        assert_eq!(asked("203.0.113.9", &["1.2.3.4"], &["10.0.0.0/8"]), "203.0.113.9");
+    }
+
+    #[test]
+    fn of_a_trusted_chain_the_last_address_that_is_not_a_proxy_is_believed() {
+        let trusted = &["10.0.0.0/8", "::1"];
+        assert_eq!(asked("10.0.0.1", &["203.0.113.9"], trusted), "203.0.113.9");
+        assert_eq!(asked("10.0.0.1", &["6.6.6.6, 203.0.113.9, 10.0.0.2"], trusted), "203.0.113.9");
+        assert_eq!(asked("10.0.0.1", &["6.6.6.6", "203.0.113.9"], trusted), "203.0.113.9");
+        assert_eq!(asked("::1", &["2001:db8::5"], trusted), "2001:db8::5");
+        assert_eq!(asked("10.0.0.1", &["203.0.113.9, rubbish"], trusted), "10.0.0.1");
+        assert_eq!(asked("::ffff:10.0.0.1", &["203.0.113.9"], trusted), "203.0.113.9");
+    }
+
+    #[test]
+    fn a_network_contains_what_begins_alike() {
+        let has = |network: &str, address: &str| {
+            network.parse::<Network>().unwrap().contains(address.parse().unwrap())
+        };
+        assert!(has("10.0.0.0/8", "10.255.0.1") && !has("10.0.0.0/8", "11.0.0.1"));
+        assert!(has("0.0.0.0/0", "8.8.8.8") && !has("0.0.0.0/0", "::1"));
+        assert!(has("2001:db8::/32", "2001:db8:1::") && !has("2001:db8::/32", "2001:db9::"));
+        assert!(has("::1", "::1") && !has("::1", "::2"));
+        for bad in ["", "10.0.0.0/33", "10.0.0/8", "::/129", "10.0.0.0/-1", "localhost"] {
+            assert!(bad.parse::<Network>().is_err(), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn plain_http_off_loopback_is_refused_unless_a_proxy_is_named() {
+        let mut listen = Listen { address: "0.0.0.0:0".parse().unwrap(), tls: None, trusted_proxies: vec![] };
+        assert!(matches!(Listener::bind(&listen).await, Err(ListenError::PlainHttp(_))));
+        listen.trusted_proxies = networks(&["10.0.0.0/8"]);
+        assert!(Listener::bind(&listen).await.is_ok());
+    }
+}

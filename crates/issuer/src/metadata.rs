@@ -1,0 +1,116 @@
+//! Where everything is: RFC 8414 and OIDC Discovery in one document, and the public keys.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use hallpass_model::jose::Algorithm;
+use hallpass_model::wire::metadata::IssuerMetadata;
+use hallpass_model::wire::oauth::GrantType;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::request::Parts;
+use url::Url;
+
+use crate::Issuer;
+use crate::error::OAuthError;
+use crate::form::at_org;
+use crate::keys::OrgKeys;
+use crate::org::OrgIssuer;
+
+/// An org named by a path, for endpoints that read nothing else.
+pub(crate) struct AtOrg(pub(crate) Arc<OrgIssuer>);
+
+impl FromRequestParts<Issuer> for AtOrg {
+    type Rejection = OAuthError;
+    async fn from_request_parts(parts: &mut Parts, issuer: &Issuer) -> Result<Self, OAuthError> {
+        at_org(parts, issuer).await.map(Self)
+    }
+}
+
+/// The metadata document (RFC 8414, section 3.2).
+pub(crate) async fn show(State(_): State<Issuer>, AtOrg(org): AtOrg) -> Response {
+    public_json(org.metadata.clone())
+}
+
+/// The org's public keys (RFC 7517).
+pub(crate) async fn jwks(State(_): State<Issuer>, AtOrg(org): AtOrg) -> Response {
+    public_json(org.jwks.clone())
+}
+
+/// How long others may keep both documents: a new signing key is published longer than this before it signs, and
+/// verifiers fetch again for a key they do not know.
+const KEPT_BY_OTHERS: &str = "public, max-age=300";
+
+fn public_json(body: Bytes) -> Response {
+    ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, KEPT_BY_OTHERS)], body).into_response()
+}
+
+/// Scopes that no resource owns: who logged in, and for longer.
+pub(crate) const OWN_SCOPES: [&str; 3] = ["openid", "profile", "offline_access"];
+
+/// How the issuer's own tokens are signed, and what it verifies from clients.
+const SIGNED_BY_US: [Algorithm; 1] = [Algorithm::Es256];
+const SIGNED_BY_CLIENTS: [Algorithm; 2] = [Algorithm::Es256, Algorithm::EdDsa];
+
+pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>) -> Bytes {
+    let endpoint = |name: &str| Url::parse(&format!("{issuer}/{name}")).ok();
+    let texts = |algorithms: &[Algorithm]| algorithms.iter().map(|a| a.text().to_owned()).collect::<Vec<_>>();
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let grant_types = [
+        GrantType::AuthorizationCode,
+        GrantType::DeviceCode,
+        GrantType::RefreshToken,
+        GrantType::ClientCredentials,
+        GrantType::TokenExchange,
+    ];
+    let document = IssuerMetadata {
+        authorization_endpoint: endpoint("authorize"),
+        token_endpoint: endpoint("token"),
+        jwks_uri: endpoint("jwks"),
+        device_authorization_endpoint: endpoint("device_authorization"),
+        revocation_endpoint: endpoint("revoke"),
+        introspection_endpoint: endpoint("introspect"),
+        userinfo_endpoint: endpoint("userinfo"),
+        scopes_supported: OWN_SCOPES.into_iter().map(str::to_owned).chain(scopes.iter().cloned()).collect(),
+        response_types_supported: words(&["code"]),
+        response_modes_supported: words(&["query"]),
+        grant_types_supported: grant_types.iter().map(|g| g.text().to_owned()).collect(),
+        token_endpoint_auth_methods_supported: words(&["none", "private_key_jwt"]),
+        token_endpoint_auth_signing_alg_values_supported: texts(&SIGNED_BY_CLIENTS),
+        revocation_endpoint_auth_methods_supported: words(&["none", "private_key_jwt"]),
+        revocation_endpoint_auth_signing_alg_values_supported: texts(&SIGNED_BY_CLIENTS),
+        introspection_endpoint_auth_methods_supported: words(&["private_key_jwt"]),
+        introspection_endpoint_auth_signing_alg_values_supported: texts(&SIGNED_BY_CLIENTS),
+        code_challenge_methods_supported: words(&["S256"]),
+        dpop_signing_alg_values_supported: texts(&SIGNED_BY_CLIENTS),
+        authorization_response_iss_parameter_supported: true,
+        subject_types_supported: words(&["public"]),
+        id_token_signing_alg_values_supported: texts(&SIGNED_BY_US),
+        acr_values_supported: words(&["phr"]),
+        claims_supported: words(&[
+            "sub",
+            "iss",
+            "aud",
+            "exp",
+            "iat",
+            "nonce",
+            "auth_time",
+            "acr",
+            "amr",
+            "at_hash",
+            "sid",
+            "name",
+            "preferred_username",
+        ]),
+        prompt_values_supported: words(&["none", "login", "consent"]),
+        hallpass_device_wait_supported: true,
+        ..IssuerMetadata::new(issuer)
+    };
+    serde_json::to_vec(&document).expect("metadata is a struct of strings").into()
+}
+
+pub(crate) fn render_jwks(keys: &OrgKeys) -> Bytes {
+    serde_json::to_vec(&keys.published).expect("a key set is a struct of strings").into()
+}

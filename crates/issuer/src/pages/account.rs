@@ -1,0 +1,101 @@
+//! Pages of a person's account, and the administrators' page of people.
+
+use askama::Template;
+use zeroize::Zeroizing;
+
+use super::when::Moment;
+use super::{Frame, OrgHead};
+
+/// One session, as its person sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionLine {
+    pub(crate) id: String,
+    pub(crate) client: String,
+    /// The machine's name, as its holder claimed it.
+    pub(crate) device: Option<String>,
+    pub(crate) purpose: Option<String>,
+    /// Whether it was approved through the admin socket, without the person.
+    pub(crate) local: bool,
+    /// How it was approved, in words.
+    pub(crate) approval: &'static str,
+    /// The resources it reaches, if any.
+    pub(crate) reach: Option<String>,
+    pub(crate) began: Moment,
+    pub(crate) used: Moment,
+    pub(crate) ends: Moment,
+}
+
+/// `GET /{org}/sessions`.
+#[derive(Template)]
+#[template(path = "sessions.html")]
+pub(crate) struct SessionsPage {
+    pub(crate) frame: Frame,
+    pub(crate) org: OrgHead,
+    pub(crate) csrf: String,
+    pub(crate) sessions: Vec<SessionLine>,
+    /// Whether there are more than are shown.
+    pub(crate) more: bool,
+    /// When this browser logged in.
+    pub(crate) browser: Moment,
+    pub(crate) notice: Option<&'static str>,
+}
+
+/// One passkey.
+#[derive(Debug, Clone)]
+pub(crate) struct PasskeyLine {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) added: Moment,
+    pub(crate) used: Option<Moment>,
+}
+
+/// `GET /{org}/passkeys`.
+#[derive(Template)]
+#[template(path = "passkeys.html")]
+pub(crate) struct PasskeysPage {
+    pub(crate) frame: Frame,
+    pub(crate) org: OrgHead,
+    pub(crate) csrf: String,
+    pub(crate) passkeys: Vec<PasskeyLine>,
+    pub(crate) notice: Option<&'static str>,
+}
+
+/// One person, as an administrator sees them.
+#[derive(Debug, Clone)]
+pub(crate) struct PersonLine {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) handle: String,
+    pub(crate) administrator: bool,
+    pub(crate) disabled: bool,
+    pub(crate) passkeys: usize,
+}
+
+/// `GET /{org}/people`.
+#[derive(Template)]
+#[template(path = "people.html")]
+pub(crate) struct PeoplePage {
+    pub(crate) frame: Frame,
+    pub(crate) org: OrgHead,
+    pub(crate) csrf: String,
+    pub(crate) people: Vec<PersonLine>,
+    /// Where the next page of them begins.
+    pub(crate) next: Option<String>,
+    pub(crate) notice: Option<&'static str>,
+}
+
+/// `GET /{org}/people?person=`.
+#[derive(Template)]
+#[template(path = "person.html")]
+pub(crate) struct PersonPage {
+    pub(crate) frame: Frame,
+    pub(crate) org: OrgHead,
+    pub(crate) csrf: String,
+    pub(crate) person: PersonLine,
+    pub(crate) passkeys: Vec<PasskeyLine>,
+    /// Whether it is the administrator themselves.
+    pub(crate) yourself: bool,
+    /// A new enrolment link, shown this once.
+    pub(crate) link: Option<Zeroizing<String>>,
+    pub(crate) notice: Option<&'static str>,
+}

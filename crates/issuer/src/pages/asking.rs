@@ -1,0 +1,106 @@
+//! Pages that ask a person for one answer.
+
+use askama::Template;
+
+use super::words::ScopeLine;
+use super::{Frame, OrgHead};
+
+/// What a client asks for, as shown to the person who is to allow it.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    /// The client's name, from its registration.
+    pub(crate) client: String,
+    /// The name of the person it would act for.
+    pub(crate) person: String,
+    /// How far it would reach.
+    pub(crate) scopes: Vec<ScopeLine>,
+    /// Where.
+    pub(crate) resources: Vec<ResourceLine>,
+    /// For how long, in words.
+    pub(crate) lifetime: String,
+    /// The machine's name, as the requester claims.
+    pub(crate) machine: Option<String>,
+    /// Why, as the requester claims.
+    pub(crate) purpose: Option<String>,
+}
+
+/// An API, as shown to a person.
+#[derive(Debug, Clone)]
+pub(crate) struct ResourceLine {
+    pub(crate) name: String,
+    pub(crate) url: String,
+    pub(crate) environment: String,
+}
+
+/// `GET /{org}/consent`.
+#[derive(Template)]
+#[template(path = "consent.html")]
+pub(crate) struct ConsentPage {
+    pub(crate) frame: Frame,
+    pub(crate) org: OrgHead,
+    pub(crate) csrf: String,
+    pub(crate) asked: Asked,
+    /// The waiting request.
+    pub(crate) handle: String,
+    /// Scheme, host and port that get the answer.
+    pub(crate) returns_to: String,
+}
+
+/// `GET /{org}/device`.
+#[derive(Template)]
+#[template(path = "device_entry.html")]
+pub(crate) struct DeviceEntryPage {
+    pub(crate) frame: Frame,
+    pub(crate) org: OrgHead,
+    pub(crate) csrf: String,
+    /// The code, where a link or an earlier try brought one.
+    pub(crate) code: String,
+    /// What was wrong with it.
+    pub(crate) trouble: Option<String>,
+}
+
+/// The answer to a right code: what is asked for, and the question.
+#[derive(Template)]
+#[template(path = "device_approval.html")]
+pub(crate) struct DeviceApprovalPage {
+    pub(crate) frame: Frame,
+    pub(crate) org: OrgHead,
+    pub(crate) csrf: String,
+    pub(crate) asked: Asked,
+    /// The code as the terminal shows it.
+    pub(crate) code: String,
+    /// The address the request came from, as we saw it.
+    pub(crate) asked_from: String,
+    /// Whether that is the server's own machine.
+    pub(crate) asked_here: bool,
+    /// When, in words.
+    pub(crate) asked_when: String,
+    /// The address this browser comes from, as we see it.
+    pub(crate) browser_at: String,
+    /// Whether the two differ.
+    pub(crate) differs: bool,
+}
+
+/// What became of a device's request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// This person approved it.
+    Approved,
+    /// This person denied it.
+    Denied,
+    /// This person approved it, then ended it.
+    Ended,
+}
+
+/// `GET /{org}/device/answer`.
+#[derive(Template)]
+#[template(path = "device_answer.html")]
+pub(crate) struct DeviceAnswerPage {
+    pub(crate) frame: Frame,
+    pub(crate) org: OrgHead,
+    pub(crate) csrf: String,
+    pub(crate) answer: Answered,
+    pub(crate) client: String,
+    /// The request's id.
+    pub(crate) request: String,
+}

@@ -1,0 +1,397 @@
+//! Every page, with an example of what it shows, held to the rules all pages keep. The rendered examples are left in
+//! `target/pages`, to be looked at.
+
+use askama::Template;
+use hallpass_model::time::{Lifetime, Timestamp};
+use http::StatusCode;
+
+use super::account::*;
+use super::asking::*;
+use super::entering::*;
+use super::trouble::TroublePage;
+use super::when::Moment;
+use super::words::ScopeLine;
+use super::*;
+
+/// Text a stranger may choose.
+const HOSTILE: &str = "\"><script>alert(1)</script><b onmouseover=x>";
+
+fn org() -> OrgHead {
+    OrgHead { name: "acme".into(), title: "Acme Engineering".into() }
+}
+
+fn ada() -> PersonHead {
+    PersonHead { name: "Ada Lovelace".into(), administrator: true, csrf: "csrf".into() }
+}
+
+fn moment(back: Lifetime) -> Moment {
+    let now = Timestamp::from_seconds(1_795_339_800);
+    Moment::new(now - back, now)
+}
+
+fn ahead(by: Lifetime) -> Moment {
+    let now = Timestamp::from_seconds(1_795_339_800);
+    Moment::new(now + by, now)
+}
+
+fn asked(machine: &str, purpose: &str) -> Asked {
+    Asked {
+        client: "Hallpass CLI".into(),
+        person: "Ada Lovelace".into(),
+        scopes: ["notes:read", "notes:write", "offline_access"].into_iter().map(ScopeLine::new).collect(),
+        resources: vec![ResourceLine {
+            name: "Notes".into(),
+            url: "https://notes.acme.example/".into(),
+            environment: "prod".into(),
+        }],
+        lifetime: "90 days at most, 30 if it is not used".into(),
+        machine: (!machine.is_empty()).then(|| machine.into()),
+        purpose: (!purpose.is_empty()).then(|| purpose.into()),
+    }
+}
+
+fn session(client: &str, device: &str, purpose: &str, local: bool) -> SessionLine {
+    SessionLine {
+        id: "ses_01h455vb4pex5vsknk084sn02q".into(),
+        client: client.into(),
+        device: Some(device.into()),
+        purpose: (!purpose.is_empty()).then(|| purpose.into()),
+        local,
+        approval: if local { "by the server's operator, on the server" } else { "by you, with a code" },
+        reach: Some("Notes".into()),
+        began: moment(Lifetime::days(3)),
+        used: moment(Lifetime::minutes(4)),
+        ends: ahead(Lifetime::days(87)),
+    }
+}
+
+fn passkey(name: &str, used: bool) -> PasskeyLine {
+    PasskeyLine {
+        id: "pky_01h455vb4pex5vsknk084sn02q".into(),
+        name: name.into(),
+        added: moment(Lifetime::days(40)),
+        used: used.then(|| moment(Lifetime::minutes(12))),
+    }
+}
+
+fn person(name: &str, handle: &str, administrator: bool, disabled: bool, passkeys: usize) -> PersonLine {
+    PersonLine {
+        id: "prn_01h455vb4pex5vsknk084sn02q".into(),
+        name: name.into(),
+        handle: handle.into(),
+        administrator,
+        disabled,
+        passkeys,
+    }
+}
+
+fn examples() -> Vec<(&'static str, String)> {
+    let (org, ada, csrf) = (org(), ada(), "csrf".to_owned());
+    let page = |here, title| Frame::for_person(&org, &ada, here, title);
+    let answer = |answer| {
+        DeviceAnswerPage {
+            frame: page(Here::Asking, "Answered"),
+            org: org.clone(),
+            csrf: csrf.clone(),
+            answer,
+            client: "Hallpass CLI".into(),
+            request: "gnt_01h455vb4pex5vsknk084sn02q".into(),
+        }
+        .render()
+    };
+    let approval = |machine, purpose, differs: bool| {
+        DeviceApprovalPage {
+            frame: page(Here::Asking, "Approve a program"),
+            org: org.clone(),
+            csrf: csrf.clone(),
+            asked: asked(machine, purpose),
+            code: "WDJB-MJHT".into(),
+            asked_from: "203.0.113.7".into(),
+            asked_here: !differs,
+            asked_when: "2 minutes ago".into(),
+            browser_at: "198.51.100.24".into(),
+            differs,
+        }
+        .render()
+    };
+    let rendered = vec![
+        (
+            "setup",
+            SetUpPage {
+                frame: Frame::bare("Set up"),
+                csrf: csrf.clone(),
+                base: "https://id.acme.example".into(),
+            }
+            .render(),
+        ),
+        (
+            "enrol",
+            EnrolPage { frame: Frame::of(&org, "Join"), org: org.clone(), csrf: csrf.clone() }.render(),
+        ),
+        (
+            "login",
+            LoginPage {
+                frame: Frame::of(&org, "Log in"),
+                org: org.clone(),
+                csrf: csrf.clone(),
+                reason: "Then you are asked whether a program may act for you.",
+                notice: None,
+                target: vec![("request", "abc".into())],
+            }
+            .render(),
+        ),
+        (
+            "login-again",
+            LoginPage {
+                frame: Frame::of(&org, "Log in"),
+                org: org.clone(),
+                csrf: csrf.clone(),
+                reason: "To your sessions and passkeys.",
+                notice: Some("That passkey is not one of this organisation's. Choose another."),
+                target: vec![("to", "passkeys".into())],
+            }
+            .render(),
+        ),
+        (
+            "consent",
+            ConsentPage {
+                frame: page(Here::Asking, "Allow a program"),
+                org: org.clone(),
+                csrf: csrf.clone(),
+                asked: asked("ada-laptop", "Look through last week's notes"),
+                handle: "abc".into(),
+                returns_to: "http://127.0.0.1:53211".into(),
+            }
+            .render(),
+        ),
+        (
+            "device-entry",
+            DeviceEntryPage {
+                frame: page(Here::Device, "Enter a code"),
+                org: org.clone(),
+                csrf: csrf.clone(),
+                code: String::new(),
+                trouble: None,
+            }
+            .render(),
+        ),
+        (
+            "device-entry-wrong",
+            DeviceEntryPage {
+                frame: page(Here::Device, "Enter a code"),
+                org: org.clone(),
+                csrf: csrf.clone(),
+                code: "WDJB-MJHX".into(),
+                trouble: Some(
+                    "No program is waiting with this code. It may be mistyped, used or over 10 minutes old."
+                        .into(),
+                ),
+            }
+            .render(),
+        ),
+        (
+            "device-approval",
+            approval("build-7.eu-west.acme.example", "Deploy release 4.2 to production", true),
+        ),
+        ("device-approval-silent", approval("", "", false)),
+        ("device-approval-hostile", approval(HOSTILE, HOSTILE, true)),
+        ("device-approved", answer(Answered::Approved)),
+        ("device-denied", answer(Answered::Denied)),
+        ("device-ended", answer(Answered::Ended)),
+        (
+            "sessions",
+            SessionsPage {
+                frame: page(Here::Sessions, "Your sessions"),
+                org: org.clone(),
+                csrf: csrf.clone(),
+                sessions: vec![
+                    session("Hallpass CLI", "ada-laptop", "", false),
+                    session(
+                        "Hallpass CLI",
+                        "build-7.eu-west.acme.example",
+                        "Deploy release 4.2 to production",
+                        false,
+                    ),
+                    session("Hallpass CLI", "quickstart", "A first look", true),
+                ],
+                more: true,
+                browser: moment(Lifetime::minutes(12)),
+                notice: Some("Ended. It stopped working the moment you pressed the button."),
+            }
+            .render(),
+        ),
+        (
+            "sessions-none",
+            SessionsPage {
+                frame: page(Here::Sessions, "Your sessions"),
+                org: org.clone(),
+                csrf: csrf.clone(),
+                sessions: vec![],
+                more: false,
+                browser: moment(Lifetime::minutes(12)),
+                notice: None,
+            }
+            .render(),
+        ),
+        (
+            "passkeys",
+            PasskeysPage {
+                frame: page(Here::Passkeys, "Your passkeys"),
+                org: org.clone(),
+                csrf: csrf.clone(),
+                passkeys: vec![passkey("Ada's laptop", true), passkey("Security key in the drawer", false)],
+                notice: None,
+            }
+            .render(),
+        ),
+        (
+            "passkeys-one",
+            PasskeysPage {
+                frame: page(Here::Passkeys, "Your passkeys"),
+                org: org.clone(),
+                csrf: csrf.clone(),
+                passkeys: vec![passkey("Ada's laptop", true)],
+                notice: Some("Removed."),
+            }
+            .render(),
+        ),
+        (
+            "people",
+            PeoplePage {
+                frame: page(Here::People, "People"),
+                org: org.clone(),
+                csrf: csrf.clone(),
+                people: vec![
+                    person("Ada Lovelace", "ada", true, false, 2),
+                    person("Grace Hopper", "grace", false, false, 0),
+                    person("Charles Babbage", "charles", false, true, 1),
+                ],
+                next: Some("prn_01h455vb4pex5vsknk084sn02q".into()),
+                notice: None,
+            }
+            .render(),
+        ),
+        (
+            "person",
+            PersonPage {
+                frame: page(Here::People, "Grace Hopper"),
+                org: org.clone(),
+                csrf: csrf.clone(),
+                person: person("Grace Hopper", "grace", false, false, 1),
+                passkeys: vec![passkey("Phone", false)],
+                yourself: false,
+                link: Some(
+                    "https://id.acme.example/acme/enrol#hpl_0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0uV1wX2"
+                        .to_owned()
+                        .into(),
+                ),
+                notice: None,
+            }
+            .render(),
+        ),
+        (
+            "trouble",
+            TroublePage {
+                frame: Frame::of(&org, "This request is over"),
+                status: StatusCode::GONE,
+                what: "It waited longer than ten minutes, or it was answered already.".into(),
+                next: "Go back to your terminal and start again: run the same command once more.".into(),
+                link: Some(("/acme/sessions".into(), "Your sessions")),
+            }
+            .render(),
+        ),
+    ];
+    rendered.into_iter().map(|(name, html)| (name, html.expect("a page of text renders"))).collect()
+}
+
+#[test]
+fn every_page_keeps_the_rules_of_all_pages() {
+    for (name, html) in examples() {
+        for want in [
+            "<!doctype html>\n<html lang=\"en\">",
+            "<main id=\"main\"",
+            "<header",
+            "name=\"viewport\"",
+            "class=\"skip\"",
+        ] {
+            assert!(html.contains(want), "{name} lacks {want}");
+        }
+        assert_eq!(html.matches("<h1").count(), 1, "{name}: one heading says what it is");
+        // SECURITY: nothing inline, nothing from elsewhere: the content security policy would refuse it.
+        for never in [
+            " style=",
+            "<style",
+            "javascript:",
+            "onclick",
+            "src=\"http",
+            "href=\"http",
+            "<iframe",
+            "<script>",
+        ] {
+            assert!(!html.contains(never), "{name} holds {never}");
+        }
+    }
+}
+
+#[test]
+fn every_form_posts_to_this_server_and_carries_the_token() {
+    for (name, html) in examples() {
+        for form in html.split("<form").skip(1) {
+            let form = form.split("</form>").next().expect("split gives one");
+            assert!(form.contains("method=\"post\" action=\"/"), "{name}: {form}");
+            assert!(form.contains("name=\"csrf\" value=\"csrf\""), "{name}: {form}");
+        }
+    }
+}
+
+#[test]
+fn every_field_has_its_label() {
+    for (name, html) in examples() {
+        for input in html.split("<input type=\"text\"").chain(html.split("type=\"text\" ")).skip(1) {
+            let Some(id) = input.split("id=\"").nth(1).and_then(|rest| rest.split('"').next()) else {
+                continue;
+            };
+            assert!(
+                html.contains(&format!("<label for=\"{id}\"")) || !input.starts_with(" id"),
+                "{name}: {id}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_stranger_writes_stays_text() {
+    let (_, html) =
+        examples().into_iter().find(|(name, _)| *name == "device-approval-hostile").expect("it is listed");
+    assert!(!html.contains("<script>alert"));
+    assert!(html.contains("&#60;script&#62;alert(1)"), "it is shown, escaped");
+}
+
+#[test]
+fn denying_stands_first_and_is_a_button_like_the_other() {
+    for (name, html) in
+        examples().into_iter().filter(|(name, _)| name.starts_with("device-approval") || *name == "consent")
+    {
+        let no = html.find("name=\"answer\" value=\"no\"").expect("a way to say no");
+        let yes = html.find("name=\"answer\" value=\"yes\"").expect("a way to say yes");
+        // A browser that submits a form by Enter presses its first button.
+        assert!(no < yes, "{name}");
+        assert_eq!(html.matches("name=\"answer\"").count(), 2, "{name}");
+    }
+}
+
+#[test]
+fn examples_are_left_to_be_looked_at() {
+    let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/pages"));
+    std::fs::create_dir_all(folder.join("assets")).expect("target can be written");
+    for (name, html) in examples() {
+        let html = html.replace("\"/assets/", "\"assets/");
+        std::fs::write(folder.join(format!("{name}.html")), html).expect("target can be written");
+    }
+    for (path, bytes) in [
+        (crate::assets::css(), &include_bytes!("../../assets/hallpass.css")[..]),
+        (crate::assets::mark(), &include_bytes!("../../assets/mark.svg")[..]),
+    ] {
+        std::fs::write(folder.join(path.trim_start_matches('/')), bytes).expect("target can be written");
+    }
+}

@@ -1,0 +1,99 @@
+//! Your sessions: every program that can act for a person, and the button that ends it.
+
+use axum::response::Response;
+use hallpass_model::cut::Why;
+use hallpass_model::grant::Approval;
+use hallpass_store::{EndOthers, EndSession, SessionEnded, SessionSummary};
+use http::StatusCode;
+
+use crate::authorize::see_other;
+use crate::pages::Here;
+use crate::pages::account::{SessionLine, SessionsPage};
+use crate::pages::answer::page;
+use crate::pages::when::Moment;
+use crate::trouble::Trouble;
+use crate::web::Person;
+
+/// Sessions on one page: more than a person has, few enough to read.
+const SHOWN: u32 = 100;
+
+/// `GET /{org}/sessions`
+pub(crate) async fn show(person: Person) -> Result<Response, Trouble> {
+    let now = person.visit.now;
+    let listed = person.visit.issuer.store.list_sessions_of(person.person.id, None, SHOWN, now).await?;
+    let mut summaries = listed.items;
+    summaries.sort_by_key(|summary| std::cmp::Reverse(summary.used));
+    let mut sessions = Vec::with_capacity(summaries.len());
+    for summary in &summaries {
+        sessions.push(line(&person, summary).await?);
+    }
+    let shown = SessionsPage {
+        frame: person.frame(Here::Sessions, "Your sessions"),
+        org: person.head(),
+        csrf: person.csrf.clone(),
+        sessions,
+        more: listed.more,
+        browser: Moment::new(person.web.created, now),
+        notice: person.visit.form.find("done").and_then(notice),
+    };
+    Ok(page(StatusCode::OK, &shown))
+}
+
+fn notice(done: &str) -> Option<&'static str> {
+    match done {
+        "ended" => Some("Ended. Nothing that came of it works any more."),
+        "all" => Some("All ended: every program, and every other browser you were logged in with."),
+        "gone" => Some("That session was over already."),
+        _ => None,
+    }
+}
+
+async fn line(person: &Person, summary: &SessionSummary) -> Result<SessionLine, Trouble> {
+    let (session, now) = (&summary.session, person.visit.now);
+    let mut reach = Vec::with_capacity(session.grant.resources.len());
+    for url in &session.grant.resources {
+        let known = person.visit.issuer.store.find_resource_by_url(person.org.id(), url).await?;
+        reach.push(known.map_or_else(|| url.clone(), |known| known.name.clone()));
+    }
+    Ok(SessionLine {
+        id: session.id.to_string(),
+        client: summary.client_name.clone(),
+        device: summary.device.as_ref().map(|device| device.name.clone()),
+        purpose: session.grant.purpose.as_ref().map(ToString::to_string),
+        local: session.grant.approval == Approval::AdminSocket,
+        approval: match session.grant.approval {
+            Approval::Browser => "by you, in a browser on that machine",
+            Approval::DevicePage => "by you, with a code",
+            Approval::AdminSocket => "by the server's operator, through its admin socket",
+        },
+        reach: (!reach.is_empty()).then(|| reach.join(", ")),
+        began: Moment::new(session.created, now),
+        used: Moment::new(summary.used, now),
+        ends: Moment::new(session.idle_until.min(session.expires), now),
+    })
+}
+
+/// `POST /{org}/sessions`: ends one, or all others.
+pub(crate) async fn end(person: Person) -> Result<Response, Trouble> {
+    let store = &person.visit.issuer.store;
+    let done = match person.visit.form.find("act") {
+        Some("end") => {
+            let missing = |_| Trouble::not_found().at(person.head());
+            let session = person.visit.form.required("session")?.parse().map_err(missing)?;
+            let of = Some(person.person.id);
+            let end = EndSession { org: person.org.id(), session, of, why: Why::EndedByPerson };
+            match store.change(person.actor(), person.visit.now, end).await? {
+                SessionEnded::Ended => "ended",
+                SessionEnded::Already | SessionEnded::NotThere => "gone",
+            }
+        }
+        Some("end-all") => {
+            let keep = hallpass_model::secret::Secret::new(person.cookie.expose().to_vec());
+            let end = EndOthers { org: person.org.id(), person: person.person.id, keep };
+            store.change(person.actor(), person.visit.now, end).await?;
+            "all"
+        }
+        _ => return Err(Trouble::no_answer().at(person.head())),
+    };
+    Ok(see_other(&format!("{}?done={done}", person.path("sessions"))))
+}

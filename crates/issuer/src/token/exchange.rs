@@ -1,0 +1,203 @@
+//! Token exchange (RFC 8693): a narrower token of one's own, from a token for the issuer itself.
+//!
+//! It never widens scope, audience, life or authentication strength, and never unbinds what is bound for somebody
+//! who cannot prove the key:
+//!
+//! 1. The subject is an access token whose audience is the issuer, presented by the client it was issued to.
+//! 2. If the subject is bound to a key, that key is proved in this very request.
+//! 3. The target is a resource that was agreed to at login, or the issuer again.
+//! 4. What comes out is bound as the subject is, unless `binding=bearer` was asked for a resource: many APIs know
+//!    nothing of DPoP. Whoever asks has just proved the key, so nothing is unbound for anybody else.
+//! 5. The ancestors are named in the token, so that a cut of any of them is a cut of it.
+
+use std::sync::Arc;
+
+use hallpass_model::ledger::Actor;
+use hallpass_model::purpose::Purpose;
+use hallpass_model::session::{ProofOfKey, Refusal};
+use hallpass_model::time::Lifetime;
+use hallpass_model::wire::errors::ErrorCode;
+use hallpass_model::wire::oauth::{BadForm, Form, TokenResponse, TokenType, token_type};
+use hallpass_store::{Exchange, ExchangeRefusal, Exchanged, Narrowed, Reach, Subject};
+
+use super::Answer;
+use crate::caller::ClientCaller;
+use crate::error::OAuthError;
+use crate::form::Asked;
+use crate::target::{audience, out_of_grant, wanted};
+use crate::tokens::{NewAccessToken, OwnToken};
+
+/// Exchanges an access token for a narrower one.
+pub(super) async fn redeem(
+    asked: &Asked,
+    caller: &ClientCaller,
+    proof: Option<ProofOfKey>,
+) -> Result<Answer, OAuthError> {
+    let wish = Wish::read(&asked.form)?;
+    let subject = subject(asked, caller, proof).await?;
+    let mut wanted = wanted(asked)?;
+    wanted.lifetime = wish.lifetime;
+    if wish.unbound && !matches!(wanted.reach, Reach::Resource(_)) {
+        return Err(OAuthError::invalid_request(
+            "a token for the issuer itself stays bound; name a resource",
+        ));
+    }
+    caller.use_up(asked).await?;
+    let exchange = Exchange {
+        subject: Subject { place: subject.place.clone(), scopes: subject.claims.scope.clone() },
+        org: asked.org.id(),
+        client: caller.client.id,
+        proof,
+        wanted,
+        purpose: wish.purpose.clone(),
+        lease: wish.lease,
+        address: asked.address_text(),
+    };
+    match asked.issuer.store.change(Actor::Nobody, asked.now, exchange).await? {
+        Exchanged::Issued(issued) => Ok(answer(asked, caller, &subject, &wish, *issued).into()),
+        Exchanged::Refused(refusal) => Err(refused(refusal)),
+    }
+}
+
+fn answer(
+    asked: &Asked,
+    caller: &ClientCaller,
+    subject: &OwnToken,
+    wish: &Wish,
+    issued: Narrowed,
+) -> TokenResponse {
+    // SECURITY: the subject's own key, unless a bearer token was asked for: the key was proved in this request
+    // (`subject`), or there is none.
+    let key = subject.claims.jkt().filter(|_| !wish.unbound);
+    let grant = &issued.session.grant;
+    let access_token = NewAccessToken {
+        subject: subject.claims.sub.clone(),
+        client: &caller.client,
+        audience: audience(&asked.org, issued.reached),
+        scope: issued.scopes.clone(),
+        credential: issued.credential,
+        stamp: issued.stamp,
+        expires: issued.expires,
+        session: Some(issued.session.id),
+        device: issued.session.device,
+        authentication: Some(&grant.authentication),
+        key,
+        purpose: wish.purpose.as_ref().or(grant.purpose.as_ref()),
+        lineage: issued.lin,
+    }
+    .mint(&asked.org, asked.now);
+    TokenResponse {
+        access_token,
+        token_type: if key.is_some() { TokenType::Dpop } else { TokenType::Bearer },
+        expires_in: Some(issued.expires.since(asked.now)),
+        refresh_token: None,
+        refresh_token_expires_in: None,
+        scope: Some(issued.scopes).filter(|scopes| !scopes.is_empty()),
+        id_token: None,
+        issued_token_type: Some(token_type::ACCESS_TOKEN.to_owned()),
+        lease: issued.lease,
+    }
+}
+
+/// What the request asks for besides the target.
+struct Wish {
+    lifetime: Option<Lifetime>,
+    purpose: Option<Purpose>,
+    lease: bool,
+    unbound: bool,
+}
+
+impl Wish {
+    fn read(form: &Form) -> Result<Self, OAuthError> {
+        let refused = |told| Err(OAuthError::invalid_request(told));
+        if form.find("actor_token").is_some() || form.find("actor_token_type").is_some() {
+            return refused("acting for another is not in this release; send no actor_token");
+        }
+        if form.find("requested_token_type").is_some_and(|wanted| wanted != token_type::ACCESS_TOKEN) {
+            return refused("only access tokens are issued by exchange");
+        }
+        let lifetime = match form.find("lifetime").map(str::parse::<u32>) {
+            None => None,
+            Some(Ok(seconds)) if seconds > 0 => Some(Lifetime::seconds(seconds)),
+            Some(_) => return refused("lifetime is a number of seconds above zero"),
+        };
+        let lease = match form.find("lease") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return refused("lease is true or false"),
+        };
+        let unbound = match form.find("binding") {
+            None => false,
+            Some("bearer") => true,
+            Some(_) => return refused("binding is bearer, or left out"),
+        };
+        Ok(Self { lifetime, purpose: form.find("purpose").and_then(Purpose::parse), lease, unbound })
+    }
+}
+
+/// The subject: a token of ours, for us, from the client and key it was issued to.
+///
+/// RFC 8693, section 2.2.2: whatever is wrong with it is `invalid_request`.
+async fn subject(
+    asked: &Asked,
+    caller: &ClientCaller,
+    proof: Option<ProofOfKey>,
+) -> Result<Arc<OwnToken>, OAuthError> {
+    let text = asked.form.required("subject_token")?;
+    if asked.form.find("subject_token_type").ok_or(BadForm::Missing("subject_token_type"))?
+        != token_type::ACCESS_TOKEN
+    {
+        return Err(OAuthError::invalid_request("the subject must be an access token of this issuer"));
+    }
+    let token = asked.issuer.own_token(&asked.org, text, asked.now).await;
+    let token = token.map_err(|error| bad_subject().because(error))?;
+    // SECURITY: a token that was sent to an API must not come back for more (confused deputy).
+    if !token.claims.aud.has(&asked.org.issuer) {
+        return Err(bad_subject().because("a subject for another audience"));
+    }
+    if token.place.client != caller.client.id {
+        return Err(bad_subject().because("a subject of another client"));
+    }
+    // SECURITY: a bound subject is worth nothing without its key; a proof by another key is a refusal too.
+    let proven = proof.map(|proof| proof.key);
+    match (token.claims.cnf, proven) {
+        (None, _) => {}
+        (Some(cnf), Some(key)) if cnf.jkt == Some(key) => {}
+        (Some(_), None) => {
+            let told = "the subject is bound to a key; send a DPoP proof by it";
+            return Err(OAuthError::new(ErrorCode::InvalidDpopProof, told));
+        }
+        (Some(_), Some(_)) => {
+            let told = "the proof is not by the key the subject is bound to";
+            return Err(OAuthError::new(ErrorCode::InvalidDpopProof, told));
+        }
+    }
+    Ok(token)
+}
+
+fn bad_subject() -> OAuthError {
+    OAuthError::invalid_request("the subject token is not valid here; refresh it, or log in again")
+}
+
+/// RFC 8693, section 2.2.2: `invalid_request` for whatever is wrong with the subject.
+fn refused(refusal: ExchangeRefusal) -> OAuthError {
+    match refusal {
+        ExchangeRefusal::OutOfGrant(why) => return out_of_grant(why),
+        ExchangeRefusal::Session(Refusal::Disabled) => OAuthError::invalid_request(
+            "the person, client or org of this session is disabled; ask an administrator",
+        ),
+        ExchangeRefusal::Session(Refusal::Expired | Refusal::Idle | Refusal::Cut)
+        | ExchangeRefusal::Cut(_) => OAuthError::invalid_request(
+            "the session or the subject token was revoked, or is over; log in again",
+        ),
+        ExchangeRefusal::Session(Refusal::ProofMissing) => {
+            let told = "the session is bound to a key; send a DPoP proof by it";
+            OAuthError::new(ErrorCode::InvalidDpopProof, told)
+        }
+        ExchangeRefusal::TooDeep => OAuthError::invalid_request(
+            "the subject token was exchanged too many times over; use an earlier one",
+        ),
+        ExchangeRefusal::Session(_) | ExchangeRefusal::NoSession => bad_subject(),
+    }
+    .because(refusal)
+}

@@ -1,0 +1,152 @@
+//! Client credentials at `/token`, and how a client proves who it is (RFC 7523, RFC 10070).
+
+use hallpass_model::jose::{SigningKey, Typ};
+use hallpass_model::lifetimes::CLIENT_ASSERTION_MAX;
+use hallpass_model::time::{Clock, Lifetime};
+use hallpass_model::wire::assertion::ASSERTION_TYPE;
+use hallpass_model::wire::errors::ErrorCode;
+use hallpass_testkit::client::encode;
+use hallpass_testkit::world::NOTES;
+use hallpass_testkit::{Reply, World};
+use serde_json::json;
+
+async fn ask(world: &World, assertion: &str, extra: &[(&str, &str)]) -> Reply {
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_assertion_type", ASSERTION_TYPE),
+        ("client_assertion", assertion),
+    ];
+    world.post("token", &[&form, extra].concat()).await
+}
+
+async fn world_with_robot() -> (World, SigningKey) {
+    let world = World::new().await;
+    let key = SigningKey::generate();
+    world.add_service("robot", &key, "notes:read").await;
+    (world, key)
+}
+
+#[tokio::test]
+async fn a_service_gets_a_token_for_itself_and_nothing_to_keep() {
+    let (world, key) = world_with_robot().await;
+    let [_, (_, signed)] = world.assertion("robot", &key);
+    let reply = ask(&world, &signed, &[("resource", NOTES)]).await;
+    let tokens = world.tokens(reply, "robot", None).await.unwrap();
+    let claims = tokens.claims();
+    assert!(claims.sub.starts_with("cli_"), "never a person's: {}", claims.sub);
+    assert_eq!(
+        (claims.client_id.as_str(), claims.aud.single(), tokens.scope.as_str()),
+        ("robot", Some(NOTES), "notes:read")
+    );
+    assert_eq!((tokens.refresh.as_str(), tokens.id_token.as_deref()), ("", None));
+    assert!(world.accepts(&tokens.access).await);
+
+    let [_, (_, signed)] = world.assertion("robot", &key);
+    let wide = ask(&world, &signed, &[("resource", NOTES), ("scope", "notes:write")]).await;
+    assert_eq!(wide.refused().code, ErrorCode::InvalidScope);
+}
+
+#[tokio::test]
+async fn an_assertion_is_good_once() {
+    let (world, key) = world_with_robot().await;
+    let [_, (_, signed)] = world.assertion("robot", &key);
+    assert_eq!(ask(&world, &signed, &[]).await.status, 200);
+    let again = ask(&world, &signed, &[]).await;
+    assert_eq!((again.status.as_u16(), again.refused().code), (401, ErrorCode::InvalidClient));
+    // And at every other endpoint.
+    let form =
+        [("token", "x"), ("client_assertion_type", ASSERTION_TYPE), ("client_assertion", signed.as_str())];
+    for path in ["revoke", "introspect"] {
+        assert_eq!(world.post(path, &form).await.status, 401, "{path}");
+    }
+}
+
+/// RFC 10070: the issuer's own identifier, alone, in a token of its own type.
+#[tokio::test]
+async fn an_assertion_for_anybody_else_or_of_another_kind_is_refused() {
+    let (world, key) = world_with_robot().await;
+    let now = world.clock.now();
+    let good = json!({
+        "iss": "robot", "sub": "robot", "aud": world.issuer_url, "jti": "1", "iat": now.seconds(),
+        "exp": (now + CLIENT_ASSERTION_MAX).seconds(),
+    });
+    let with = |name: &str, value: serde_json::Value| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        key.sign(Typ::ClientAuthentication, &claims)
+    };
+    let late = (now + CLIENT_ASSERTION_MAX + Lifetime::minutes(2)).seconds();
+    let mut without_jti = good.clone();
+    without_jti.as_object_mut().unwrap().remove("jti");
+    for (what, signed) in [
+        ("the token endpoint", with("aud", json!(world.at("token")))),
+        ("another issuer", with("aud", json!(format!("{}/globex", world.base_url)))),
+        ("several audiences", with("aud", json!([world.issuer_url, "https://evil.example"]))),
+        ("another subject", with("sub", json!("hallpass-cli"))),
+        ("another issuer of it", with("iss", json!("hallpass-cli"))),
+        ("over", with("exp", json!(now.seconds() - 60))),
+        ("valid for too long", with("exp", json!(late))),
+        ("made in the future", with("iat", json!(now.seconds() + 600))),
+        ("no jti", key.sign(Typ::ClientAuthentication, &without_jti)),
+        ("an access token's type", key.sign(Typ::AccessToken, &good)),
+        ("somebody else's key", SigningKey::generate().sign(Typ::ClientAuthentication, &good)),
+        ("rubbish", "a.b.c".to_owned()),
+    ] {
+        let reply = ask(&world, &signed, &[("client_id", "robot")]).await;
+        assert_eq!((reply.status.as_u16(), reply.refused().code), (401, ErrorCode::InvalidClient), "{what}");
+    }
+    let reply = ask(&world, &key.sign(Typ::ClientAuthentication, &good), &[]).await;
+    assert_eq!(reply.status, 200, "the good one is good: {}", reply.body);
+}
+
+/// Decision 0004: `JWT` as the type, as the libraries in use have it; the audience rule is the new one all the same.
+#[tokio::test]
+async fn an_assertion_of_the_older_type_is_taken_for_the_issuer_alone() {
+    let (world, key) = world_with_robot().await;
+    let now = world.clock.now();
+    let mut claims = json!({
+        "iss": "robot", "sub": "robot", "aud": world.at("token"), "jti": "1", "iat": now.seconds(),
+        "exp": (now + CLIENT_ASSERTION_MAX).seconds(),
+    });
+    let reply = ask(&world, &key.sign(Typ::IdToken, &claims), &[]).await;
+    assert_eq!(reply.refused().code, ErrorCode::InvalidClient, "the token endpoint is no audience");
+    claims["aud"] = json!(world.issuer_url);
+    assert_eq!(ask(&world, &key.sign(Typ::IdToken, &claims), &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn secrets_and_headers_are_no_proof() {
+    let (world, _) = world_with_robot().await;
+    let form = [("grant_type", "client_credentials"), ("client_id", "robot")];
+    assert_eq!(world.post("token", &form).await.status, 401, "a confidential client must prove who it is");
+    let with_secret = [form[0], form[1], ("client_secret", "hunter2")];
+    assert_eq!(world.post("token", &with_secret).await.refused().code, ErrorCode::InvalidClient);
+    let basic = world.http.post(world.at("token")).basic_auth("robot", Some("hunter2")).body(encode(&form));
+    let basic = world.send(basic.header("content-type", "application/x-www-form-urlencoded")).await;
+    assert_eq!(basic.status, 401);
+    assert!(
+        basic.header("www-authenticate").is_some_and(|value| value.starts_with("Basic ")),
+        "RFC 6749, section 5.2"
+    );
+}
+
+#[tokio::test]
+async fn a_kind_of_client_is_told_the_better_pattern() {
+    let (world, key) = world_with_robot().await;
+    let reply =
+        world.post("token", &[("grant_type", "client_credentials"), ("client_id", "hallpass-cli")]).await;
+    assert_eq!(reply.refused().code, ErrorCode::UnauthorizedClient);
+    assert!(reply.refused().told.contains("device flow"));
+    let [_, (_, signed)] = world.assertion("robot", &key);
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", "hpr_x"),
+        ("client_assertion_type", ASSERTION_TYPE),
+        ("client_assertion", &signed),
+    ];
+    assert_eq!(world.post("token", &form).await.refused().code, ErrorCode::UnauthorizedClient);
+    for unknown in ["password", "urn:ietf:params:oauth:grant-type:jwt-bearer", "implicit", "x"] {
+        let reply = world.post("token", &[("grant_type", unknown), ("client_id", "hallpass-cli")]).await;
+        assert_eq!(reply.refused().code, ErrorCode::UnsupportedGrantType, "{unknown}");
+    }
+}

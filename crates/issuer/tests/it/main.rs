@@ -1,0 +1,20 @@
+//! The issuer over HTTP: one file an endpoint, a page, or a grant type of the token endpoint.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, and says where")]
+
+mod authorize;
+mod browser;
+mod client_credentials;
+mod consent;
+mod cuts;
+mod device;
+mod device_page;
+mod exchange;
+mod introspect;
+mod lease;
+mod metadata;
+mod refresh;
+mod requests;
+mod story;
+mod token_code;
+mod web;
