@@ -1,0 +1,134 @@
+//! Keys fetched from an issuer over HTTP, renewed at a bounded rate, and introspection.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use hallpass_model::jose::{JwkSet, SigningKey, Typ};
+use hallpass_model::time::Lifetime;
+use hallpass_verifier::introspect::ClientKey;
+use hallpass_verifier::{Rejection, Verifier};
+use http::HeaderMap;
+use serde_json::{Value, json};
+
+use crate::judging::{NOTES, NOW, claims};
+
+/// An issuer as far as a verifier sees one: metadata, keys that rotate, introspection that can be switched off.
+pub(crate) struct Issuer {
+    pub(crate) url: String,
+    pub(crate) keys: Mutex<Vec<Arc<SigningKey>>>,
+    pub(crate) fetches: AtomicUsize,
+    pub(crate) active: AtomicBool,
+    pub(crate) up: AtomicBool,
+}
+
+impl Issuer {
+    pub(crate) async fn start() -> Arc<Self> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = Arc::new(Self {
+            url: format!("http://localhost:{}/acme", listener.local_addr().unwrap().port()),
+            keys: Mutex::new(vec![Arc::new(SigningKey::generate())]),
+            fetches: AtomicUsize::new(0),
+            active: AtomicBool::new(true),
+            up: AtomicBool::new(true),
+        });
+        let router = Router::new()
+            .route("/.well-known/oauth-authorization-server/acme", get(metadata))
+            .route("/acme/jwks", get(jwks))
+            .route("/acme/introspect", post(introspect))
+            .with_state(issuer.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        issuer
+    }
+
+    pub(crate) fn token(&self) -> String {
+        let key = self.keys.lock().unwrap().last().unwrap().clone();
+        key.sign(Typ::AccessToken, &claims(&self.url))
+    }
+}
+
+async fn metadata(State(issuer): State<Arc<Issuer>>) -> Json<Value> {
+    let url = &issuer.url;
+    Json(json!({
+        "issuer": url,
+        "jwks_uri": format!("{url}/jwks"),
+        "introspection_endpoint": format!("{url}/introspect"),
+        "token_endpoint": format!("{url}/token"),
+    }))
+}
+
+async fn jwks(State(issuer): State<Arc<Issuer>>) -> Result<Json<JwkSet>, StatusCode> {
+    issuer.fetches.fetch_add(1, Ordering::SeqCst);
+    if !issuer.up.load(Ordering::SeqCst) {
+        return Err(StatusCode::BAD_GATEWAY);
+    }
+    let keys = issuer.keys.lock().unwrap().iter().map(|k| k.public().clone()).collect();
+    Ok(Json(JwkSet::new(keys)))
+}
+
+async fn introspect(State(issuer): State<Arc<Issuer>>, form: String) -> Result<Json<Value>, StatusCode> {
+    assert!(form.contains("client_assertion=ey"), "the caller says who it is");
+    if !issuer.up.load(Ordering::SeqCst) {
+        return Err(StatusCode::BAD_GATEWAY);
+    }
+    Ok(Json(json!({ "active": issuer.active.load(Ordering::SeqCst) })))
+}
+
+pub(crate) fn bearer(token: &str) -> HeaderMap {
+    HeaderMap::from_iter([(http::header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap())])
+}
+
+#[tokio::test]
+async fn keys_are_fetched_once_and_again_only_for_an_unknown_one_at_a_bounded_rate() {
+    let issuer = Issuer::start().await;
+    let verifier = Verifier::discover(&issuer.url, NOTES).unwrap();
+    let scopes = "notes:read".parse().unwrap();
+    for _ in 0..3 {
+        verifier.accept(&bearer(&issuer.token()), &scopes, NOW).await.unwrap();
+    }
+    assert_eq!(issuer.fetches.load(Ordering::SeqCst), 1);
+
+    issuer.keys.lock().unwrap().push(Arc::new(SigningKey::generate()));
+    let token = issuer.token();
+    let refused = verifier.accept(&bearer(&token), &scopes, NOW).await;
+    assert!(matches!(refused, Err(Rejection::Token(_))), "not asked again so soon: {refused:?}");
+    assert_eq!(issuer.fetches.load(Ordering::SeqCst), 1);
+
+    verifier.accept(&bearer(&token), &scopes, NOW + Lifetime::seconds(11)).await.unwrap();
+    assert_eq!(issuer.fetches.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn without_any_key_it_is_503_and_with_old_ones_the_issuer_may_be_away() {
+    let issuer = Issuer::start().await;
+    let verifier = Verifier::discover(&issuer.url, NOTES).unwrap();
+    let scopes = "notes:read".parse().unwrap();
+    issuer.up.store(false, Ordering::SeqCst);
+    let refused = verifier.accept(&bearer(&issuer.token()), &scopes, NOW).await.unwrap_err();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+
+    issuer.up.store(true, Ordering::SeqCst);
+    let later = NOW + Lifetime::seconds(11);
+    verifier.accept(&bearer(&issuer.token()), &scopes, later).await.unwrap();
+    issuer.up.store(false, Ordering::SeqCst);
+    verifier.accept(&bearer(&issuer.token()), &scopes, later + Lifetime::seconds(60)).await.unwrap();
+}
+
+#[tokio::test]
+async fn introspection_makes_revocation_exact_and_its_absence_is_never_a_yes() {
+    let issuer = Issuer::start().await;
+    let client = ClientKey::new("notes-api", &SigningKey::generate().to_pkcs8()).unwrap();
+    let verifier = Verifier::discover(&issuer.url, NOTES).unwrap().with_introspection(client);
+    let scopes = "notes:read".parse().unwrap();
+    verifier.accept(&bearer(&issuer.token()), &scopes, NOW).await.unwrap();
+
+    issuer.active.store(false, Ordering::SeqCst);
+    assert_eq!(verifier.accept(&bearer(&issuer.token()), &scopes, NOW).await, Err(Rejection::Revoked));
+
+    issuer.up.store(false, Ordering::SeqCst);
+    let refused = verifier.accept(&bearer(&issuer.token()), &scopes, NOW).await.unwrap_err();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
