@@ -1,0 +1,196 @@
+//! What went wrong, by what the person can do next.
+
+use std::path::{Path, PathBuf};
+
+use hallpass_model::wire::errors::ErrorCode;
+use hallpass_model::wire::metadata::BadIssuer;
+
+use crate::vault::Rung;
+
+/// What went wrong, by what the person can do next. No variant holds a secret.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HolderError {
+    /// Sign in: nobody has, here.
+    #[error("nobody is signed in{}", at(.issuer.as_deref()))]
+    NotSignedIn {
+        /// The issuer, if one was named.
+        issuer: Option<String>,
+    },
+    /// Sign in again: the issuer said definitely that it is over, or what is needed to go on is gone.
+    #[error("your sign-in to `{issuer}` has ended: {why}")]
+    SignInEnded {
+        /// The issuer.
+        issuer: String,
+        /// What is known about the reason.
+        why: String,
+    },
+    /// Say which: several would do.
+    #[error("there are several sign-ins: {}", list(.choices))]
+    Ambiguous {
+        /// The issuers, or `issuer as client`.
+        choices: Vec<String>,
+    },
+    /// Wait: the network, a time-out, or a server that is busy. Everything is kept.
+    #[error("`{place}` cannot be reached: {why}")]
+    Unreachable {
+        /// The address.
+        place: String,
+        /// Why.
+        why: String,
+    },
+    /// Wait: another process holds what is needed.
+    #[error("another process is renewing this sign-in and has not finished in {waited_seconds} s")]
+    Locked {
+        /// How long we waited, in seconds.
+        waited_seconds: u64,
+    },
+    /// Ask the owner: the issuer refused, and signing in again would not help.
+    #[error("`{issuer}` refused: {}", refusal(.code, .told.as_deref()))]
+    Refused {
+        /// The issuer.
+        issuer: String,
+        /// Its code.
+        code: ErrorCode,
+        /// Its sentence, made fit to show.
+        told: Option<String>,
+    },
+    /// The person said no.
+    #[error("the request was denied")]
+    Denied,
+    /// Nobody answered in time.
+    #[error("nobody approved the request in time")]
+    TimedOut,
+    /// Give the job an identity of its own: a person must sign in, and none is there.
+    #[error(
+        "this is a CI job and nobody is there to sign in: use `--flow device` if somebody reads this log, or give \
+         the job an identity of its own"
+    )]
+    NobodyThere,
+    /// Stopped by the person who started it.
+    #[error("cancelled; nothing was kept")]
+    Cancelled,
+    /// Take it up with whoever runs the provider: it answered something no provider should.
+    #[error("`{place}` answered {what}")]
+    Unexpected {
+        /// The address.
+        place: String,
+        /// What it answered, in words of ours.
+        what: String,
+    },
+    /// The issuer is not one, or its metadata is not usable.
+    #[error("`{issuer}` cannot be used as an issuer: {why}")]
+    BadIssuer {
+        /// As typed, cut to a line.
+        issuer: String,
+        /// Why.
+        why: BadIssuer,
+    },
+    /// SECURITY: what came back belongs to somebody else. It was refused and revoked.
+    #[error("the answer is not for whom you signed in as: {what} was `{pinned}` and is now {came}")]
+    AnotherTenant {
+        /// What differs.
+        what: &'static str,
+        /// As it was at login.
+        pinned: String,
+        /// As it came.
+        came: String,
+    },
+    /// An ID token or login response that must not be believed.
+    #[error("the login answer cannot be believed: {why}")]
+    NotBelieved {
+        /// Why.
+        why: String,
+    },
+    /// This provider cannot do what was asked.
+    #[error("{what}")]
+    Unsupported {
+        /// What it cannot do.
+        what: String,
+    },
+    /// What was asked for cannot be.
+    #[error("{what}")]
+    Usage {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// There is nowhere to keep a secret.
+    #[error("there is nowhere safe to keep the sign-in: {why}")]
+    NoRung {
+        /// Why each rung failed.
+        why: String,
+    },
+    /// Unlock: a passphrase is needed and nobody is there to give it.
+    #[error("the passphrase is needed, and nobody is there to type it")]
+    PassphraseNeeded,
+    /// Unlock: it was the wrong one, or the record was changed.
+    #[error("the passphrase does not open the record")]
+    WrongPassphrase,
+    /// Sign in again: the key of the record is gone, as its rung said it might be.
+    #[error("the key of your sign-in to `{issuer}` is no longer in the {rung}")]
+    KeyGone {
+        /// The issuer.
+        issuer: String,
+        /// Where it was.
+        rung: Rung,
+    },
+    /// SECURITY: the record does not open with its own key: it was changed, cut short, or is a copy from elsewhere.
+    #[error("the record `{}` was changed or damaged: {why}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// SECURITY: a file or folder that others could read or change is not used.
+    #[error("`{}` is not safe to use: {why}", .path.display())]
+    Unsafe {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
+    },
+    /// The disk, or another part of the system.
+    #[error("{doing} `{}`: {source}", .path.display())]
+    Disk {
+        /// What was being done: `cannot write`.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// The system's word for it.
+        source: std::io::Error,
+    },
+    /// A command could not be started.
+    #[error("cannot run `{command}`: {source}")]
+    Start {
+        /// The command's first word.
+        command: String,
+        /// The system's word for it.
+        source: std::io::Error,
+    },
+}
+
+impl HolderError {
+    /// Of a file operation.
+    pub(crate) fn disk<'a>(
+        doing: &'static str,
+        path: &'a Path,
+    ) -> impl FnOnce(std::io::Error) -> Self + use<'a> {
+        move |source| Self::Disk { doing, path: path.to_owned(), source }
+    }
+}
+
+fn at(issuer: Option<&str>) -> String {
+    issuer.map(|issuer| format!(" to `{issuer}`")).unwrap_or_default()
+}
+
+fn list(choices: &[String]) -> String {
+    choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn refusal(code: &ErrorCode, told: Option<&str>) -> String {
+    match told {
+        Some(told) => format!("{told} ({code})"),
+        None => code.to_string(),
+    }
+}

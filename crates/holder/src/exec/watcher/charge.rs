@@ -1,0 +1,177 @@
+//! What a watcher is entrusted with: one line of JSON over its pipe, secrets shown. Never in a file, an argument or an
+//! environment.
+
+use std::path::PathBuf;
+
+use hallpass_model::id::LeaseId;
+use hallpass_model::secret::{AccessToken, Kind, Secret};
+use hallpass_model::time::Timestamp;
+use hallpass_model::wire::metadata::IssuerMetadata;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
+use url::Url;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::client::OurClient;
+
+/// Room for a charge, taken at once: growing would leave copies behind.
+const CHARGE_LEN_USUAL: usize = 32 * 1024;
+
+/// What a watcher is entrusted with.
+pub(in crate::exec) struct Charge {
+    /// Where the issuer's endpoints are.
+    pub(in crate::exec) metadata: IssuerMetadata,
+    /// Who we are there.
+    pub(in crate::exec) client: OurClient,
+    /// The lease whose connection is kept open.
+    pub(in crate::exec) lease: Option<LeaseId>,
+    /// What is revoked in the end, the pass first.
+    pub(in crate::exec) entrusted: Vec<Entrusted>,
+    /// What is trusted besides the system's certificates.
+    pub(in crate::exec) ca_file: Option<PathBuf>,
+}
+
+/// A token to revoke.
+pub(in crate::exec) struct Entrusted {
+    pub(super) token: Secret<AccessToken>,
+    pub(super) hint: Hint,
+    /// When there is no point in trying any more.
+    pub(super) until: Timestamp,
+}
+
+/// What sort of token it is (RFC 7009, section 2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::exec) enum Hint {
+    AccessToken,
+    RefreshToken,
+}
+
+impl Hint {
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Hint::AccessToken => "access_token",
+            Hint::RefreshToken => "refresh_token",
+        }
+    }
+}
+
+impl Entrusted {
+    pub(in crate::exec) fn new<K: Kind>(token: &Secret<K>, hint: Hint, until: Timestamp) -> Self {
+        Self { token: Secret::new(token.expose().to_vec()), hint, until }
+    }
+}
+
+impl Charge {
+    /// Where the run's connection is kept open.
+    pub(super) fn lease_endpoint(&self) -> Option<Url> {
+        format!("{}/lease", self.metadata.issuer.trim_end_matches('/')).parse().ok()
+    }
+
+    /// As a line. SECURITY: for the watcher's pipe alone.
+    pub(super) fn render(&self) -> Zeroizing<Vec<u8>> {
+        let shown = Shown {
+            metadata: self.metadata.clone(),
+            client_id: self.client.id().to_owned(),
+            client_secret: self.client.secret().map(|secret| secret.expose_text().to_owned()),
+            lease: self.lease,
+            entrusted: self
+                .entrusted
+                .iter()
+                .map(|one| ShownToken {
+                    token: one.token.expose_text().to_owned(),
+                    hint: one.hint,
+                    until: one.until,
+                })
+                .collect(),
+            ca_file: self.ca_file.clone(),
+        };
+        let mut line = Zeroizing::new(Vec::with_capacity(CHARGE_LEN_USUAL));
+        serde_json::to_writer(&mut *line, &shown).expect("a charge is a struct of JSON values");
+        line.push(b'\n');
+        line
+    }
+
+    /// Reads a line. `None` if it is not whole: whoever wrote it died over it.
+    pub(super) async fn read(input: &mut (impl AsyncBufRead + Unpin), len_max: u64) -> Option<Self> {
+        let mut line = Zeroizing::new(Vec::with_capacity(CHARGE_LEN_USUAL));
+        input.take(len_max).read_until(b'\n', &mut line).await.ok()?;
+        if line.last() != Some(&b'\n') {
+            return None;
+        }
+        let mut shown: Shown = serde_json::from_slice(&line).ok()?;
+        let client_secret = shown.client_secret.take().map(Secret::from_text);
+        Some(Self {
+            metadata: shown.metadata.clone(),
+            client: OurClient::new(std::mem::take(&mut shown.client_id), client_secret),
+            lease: shown.lease,
+            entrusted: std::mem::take(&mut shown.entrusted)
+                .into_iter()
+                .map(|mut one| Entrusted {
+                    token: Secret::from_text(std::mem::take(&mut one.token)),
+                    hint: one.hint,
+                    until: one.until,
+                })
+                .collect(),
+            ca_file: shown.ca_file.take(),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Shown {
+    metadata: IssuerMetadata,
+    client_id: String,
+    client_secret: Option<String>,
+    lease: Option<LeaseId>,
+    entrusted: Vec<ShownToken>,
+    ca_file: Option<PathBuf>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ShownToken {
+    token: String,
+    hint: Hint,
+    until: Timestamp,
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.client_secret.zeroize();
+    }
+}
+
+impl Drop for ShownToken {
+    fn drop(&mut self) {
+        self.token.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn charge() -> Charge {
+        Charge {
+            metadata: IssuerMetadata::new("https://id.example/acme"),
+            client: OurClient::new("hallpass-cli".into(), None),
+            lease: None,
+            entrusted: vec![Entrusted::new(
+                &Secret::<AccessToken>::from_text("pass-1".into()),
+                Hint::AccessToken,
+                Timestamp::from_seconds(9),
+            )],
+            ca_file: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_charge_reads_back_and_half_a_one_is_none() {
+        let line = charge().render();
+        let back = Charge::read(&mut &line[..], 1 << 20).await.unwrap();
+        assert_eq!(back.render(), line);
+        assert_eq!(back.lease_endpoint().unwrap().as_str(), "https://id.example/acme/lease");
+        assert!(Charge::read(&mut &line[..line.len() - 1], 1 << 20).await.is_none());
+        assert!(Charge::read(&mut &line[..], 10).await.is_none());
+    }
+}

@@ -1,0 +1,197 @@
+//! How to ask the person: can a browser they see reach a port here?
+//!
+//! The question is not whether there is a display. A pure function of facts, so that a table can test it.
+
+use super::Flow;
+use crate::error::HolderError;
+
+/// What the provider offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offers {
+    /// An authorization endpoint.
+    pub browser: bool,
+    /// A device authorization endpoint.
+    pub device: bool,
+}
+
+/// What is known about where the person sits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// They came in over SSH (`SSH_CONNECTION`, `SSH_CLIENT` or `SSH_TTY`).
+    pub ssh: bool,
+    /// With a terminal of SSH's own (`SSH_TTY`).
+    pub ssh_terminal: bool,
+    /// Inside a container or pod.
+    pub container: bool,
+    /// A continuous-integration job.
+    pub ci: bool,
+    /// A shell in a web page: Codespaces, Cloud Shell.
+    pub web_shell: bool,
+    /// A desktop (`DISPLAY`, `WAYLAND_DISPLAY`).
+    pub desktop: bool,
+    /// The Windows Subsystem for Linux.
+    pub wsl: bool,
+    /// It may start Windows programs (`WSL_INTEROP`).
+    pub wsl_interop: bool,
+    /// A terminal of VS Code (`VSCODE_IPC_HOOK_CLI`).
+    pub vscode: bool,
+    /// In a VS Code dev container (`REMOTE_CONTAINERS`).
+    pub dev_container: bool,
+    /// A program that opens addresses is named (`HALLPASS_BROWSER`, `BROWSER`).
+    pub browser_named: bool,
+    /// The person wants no browser started (`HALLPASS_BROWSER=none`).
+    pub browser_forbidden: bool,
+    /// Somebody is at a terminal.
+    pub terminal: bool,
+}
+
+/// A flow, and the reason for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice {
+    /// How the person is asked.
+    pub flow: Flow,
+    /// Why so, to be shown after a colon.
+    pub why: &'static str,
+}
+
+/// Why there is no way to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoFlow {
+    /// The provider has neither flow, or not the one asked for.
+    NotOffered(&'static str),
+    /// A job runs, and nobody is there to be asked.
+    NobodyThere,
+}
+
+impl From<NoFlow> for HolderError {
+    fn from(no: NoFlow) -> Self {
+        match no {
+            NoFlow::NotOffered(what) => HolderError::Unsupported { what: what.to_owned() },
+            NoFlow::NobodyThere => HolderError::NobodyThere,
+        }
+    }
+}
+
+/// Chooses. An explicit wish comes first; then what the provider offers; then where the person sits.
+pub fn choose(asked: Option<Flow>, offers: Offers, at: &Surroundings) -> Result<Choice, NoFlow> {
+    let choice = |flow, why| Ok(Choice { flow, why });
+    match asked {
+        Some(Flow::Browser) if !offers.browser => {
+            return Err(NoFlow::NotOffered("this provider does not offer sign-in by a browser here"));
+        }
+        Some(Flow::Device) if !offers.device => {
+            return Err(NoFlow::NotOffered(
+                "this provider does not offer sign-in by a code on another device",
+            ));
+        }
+        Some(flow) => return choice(flow, "you asked for it"),
+        None => {}
+    }
+    if at.ci && !at.terminal {
+        return Err(NoFlow::NobodyThere);
+    }
+    match (offers.browser, offers.device) {
+        (false, false) => Err(NoFlow::NotOffered("this provider offers no way to sign a person in")),
+        (false, true) => choice(Flow::Device, "this provider offers no other way"),
+        (true, false) => choice(Flow::Browser, "this provider offers no other way"),
+        (true, true) => {
+            let (flow, why) = by_surroundings(at);
+            choice(flow, why)
+        }
+    }
+}
+
+fn by_surroundings(at: &Surroundings) -> (Flow, &'static str) {
+    use Flow::{Browser, Device};
+    if at.browser_forbidden {
+        return (Device, "no browser is to be started here");
+    }
+    // VS Code names a program that opens addresses on the person's own machine, and forwards ports to it; but not
+    // through its tunnels, which look like SSH without being it.
+    if at.vscode && at.browser_named && (at.dev_container || (at.ssh && !at.ssh_terminal)) {
+        return (Browser, "VS Code opens it on your machine and forwards the port");
+    }
+    if at.web_shell {
+        return (Device, "this shell is in a web page, whose browser cannot reach a port here");
+    }
+    if at.ssh {
+        return (Device, "you came in over SSH, and your browser cannot reach a port here");
+    }
+    if at.container {
+        return (Device, "this is a container, and your browser cannot reach a port in it");
+    }
+    if at.wsl {
+        return match at.wsl_interop {
+            true => (Browser, "the browser of Windows reaches a port here"),
+            false => (Device, "this WSL may not start programs of Windows"),
+        };
+    }
+    if at.browser_named {
+        return (Browser, "a browser is named for this machine");
+    }
+    if at.desktop {
+        return (Browser, "a browser on this desktop reaches a port here");
+    }
+    (Device, "there is no desktop here")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: Offers = Offers { browser: true, device: true };
+
+    #[test]
+    fn where_the_person_sits_decides() {
+        use Flow::{Browser, Device};
+        let nothing = Surroundings { terminal: true, ..Surroundings::default() };
+        let desktop = Surroundings { desktop: true, ..nothing.clone() };
+        let ssh = Surroundings { ssh: true, ssh_terminal: true, ..nothing.clone() };
+        let vscode = Surroundings { vscode: true, browser_named: true, ..nothing.clone() };
+        let wsl = Surroundings { wsl: true, ..nothing.clone() };
+        let table = [
+            (nothing.clone(), Device, "no desktop"),
+            (desktop.clone(), Browser, "desktop"),
+            (Surroundings { browser_named: true, ..nothing.clone() }, Browser, "named"),
+            (Surroundings { browser_forbidden: true, ..desktop.clone() }, Device, "no browser"),
+            (ssh.clone(), Device, "SSH"),
+            // A forwarded X11 display is not a browser the person sees.
+            (Surroundings { desktop: true, ..ssh.clone() }, Device, "SSH"),
+            (Surroundings { browser_named: true, ..ssh.clone() }, Device, "SSH"),
+            (Surroundings { container: true, ..desktop.clone() }, Device, "container"),
+            (Surroundings { web_shell: true, ..desktop.clone() }, Device, "web page"),
+            (Surroundings { web_shell: true, container: true, ..vscode.clone() }, Device, "web page"),
+            (wsl.clone(), Device, "WSL"),
+            (Surroundings { wsl_interop: true, ..wsl }, Browser, "Windows"),
+            (Surroundings { ssh: true, ..vscode.clone() }, Browser, "VS Code"),
+            (Surroundings { ssh: true, ssh_terminal: true, ..vscode.clone() }, Device, "SSH"),
+            (Surroundings { container: true, dev_container: true, ..vscode.clone() }, Browser, "VS Code"),
+            (Surroundings { container: true, ..vscode.clone() }, Device, "container"),
+            (Surroundings { ci: true, ..desktop }, Browser, "desktop"),
+        ];
+        for (at, flow, word) in table {
+            let choice = choose(None, BOTH, &at).unwrap();
+            assert_eq!(choice.flow, flow, "{at:?}");
+            assert!(choice.why.contains(word), "{at:?}: {}", choice.why);
+        }
+    }
+
+    #[test]
+    fn a_wish_comes_first_where_it_can_be_met() {
+        let ssh = Surroundings { ssh: true, ..Surroundings::default() };
+        assert_eq!(choose(Some(Flow::Browser), BOTH, &ssh).unwrap().flow, Flow::Browser);
+        let no_device = Offers { browser: true, device: false };
+        assert!(choose(Some(Flow::Device), no_device, &ssh).is_err());
+        assert_eq!(choose(None, no_device, &ssh).unwrap().flow, Flow::Browser);
+        let no_browser = Offers { browser: false, device: true };
+        assert_eq!(choose(None, no_browser, &Surroundings::default()).unwrap().flow, Flow::Device);
+        assert!(choose(None, Offers { browser: false, device: false }, &ssh).is_err());
+    }
+
+    #[test]
+    fn a_job_without_anybody_there_is_not_left_waiting() {
+        let job = Surroundings { ci: true, ..Surroundings::default() };
+        assert_eq!(choose(None, BOTH, &job), Err(NoFlow::NobodyThere));
+        assert!(choose(Some(Flow::Device), BOTH, &job).is_ok());
+    }
+}

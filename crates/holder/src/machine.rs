@@ -1,0 +1,47 @@
+//! What this machine is called, to itself and to the issuer.
+
+use aws_lc_rs::digest;
+use hallpass_model::device::DeviceClaim;
+use hallpass_model::jose::base64url;
+use hallpass_model::random::{Entropy, SystemEntropy};
+
+use crate::error::HolderError;
+use crate::login::LoginRequest;
+use crate::{Holder, private};
+
+/// A name for this machine's folder of records: two hosts on one exported home must not share one. The machine id is
+/// not to be shown around (machine-id(5)), so it is hashed with a word of ours.
+pub(crate) fn name() -> String {
+    let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let id = match id.trim() {
+        "" | "uninitialized" => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        id => id.to_owned(),
+    };
+    let hash = digest::digest(&digest::SHA256, format!("hallpass machine\0{id}").as_bytes());
+    hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Holder {
+    /// How this machine describes itself to our issuer. The install id is random, made once, and no secret.
+    pub(crate) fn device_claim(&self, request: &LoginRequest) -> Result<DeviceClaim, HolderError> {
+        let path = self.shelf.folder().join("install");
+        private::folder(&self.state)?;
+        private::folder(self.shelf.folder())?;
+        let kept = private::read(&path)?.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
+        let claim = |install: &str| {
+            DeviceClaim::parse(
+                Some(install.trim()),
+                Some(&request.device_name),
+                Some(&request.device_class.to_string()),
+            )
+        };
+        if let Some(claim) = kept.as_deref().and_then(claim) {
+            return Ok(claim);
+        }
+        let mut id = [0u8; 16];
+        SystemEntropy.fill(&mut id);
+        let install = base64url::render(id);
+        private::write(&path, install.as_bytes())?;
+        Ok(claim(&install).expect("22 characters of base64url are an install id"))
+    }
+}

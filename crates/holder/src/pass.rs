@@ -1,0 +1,233 @@
+//! A pass: an access token for one API, narrower and shorter than the sign-in it comes from.
+//!
+//! With our issuer it is got by exchange (RFC 8693): the subject is the session's own token, which is for the issuer
+//! and never sent to an API. Other providers' own access token is all there is to hand out.
+
+use hallpass_model::id::LeaseId;
+use hallpass_model::purpose::Purpose;
+use hallpass_model::secret::{AccessToken, Secret};
+use hallpass_model::time::{Lifetime, Timestamp};
+use hallpass_model::wire::errors::ErrorCode;
+use hallpass_model::wire::oauth::{GrantType, Scopes, TokenResponse, TokenType, token_type};
+
+use crate::Holder;
+use crate::client::OurClient;
+use crate::error::HolderError;
+use crate::provider::{Fields, NoAnswer, With};
+use crate::record::{AccessHeld, PassHeld};
+use crate::refresh::{copy, session_key};
+use crate::shelf::{Identity, Loaded};
+
+/// A kept pass is handed out again while it is good for this much more: the command it is for must still be in time.
+const HAND_OUT_AGAIN: Lifetime = Lifetime::seconds(30);
+
+/// What is wanted of a pass.
+#[derive(Debug, Clone, Default)]
+pub struct PassRequest {
+    /// The API. May be left out where the sign-in has just one.
+    pub resource: Option<String>,
+    /// How far; all that was granted for the API if empty.
+    pub scopes: Scopes,
+    /// How long; the issuer's own choice if `None`. The issuer may cut it.
+    pub lifetime: Option<Lifetime>,
+    /// Why.
+    pub purpose: Option<Purpose>,
+}
+
+/// An access token for one API.
+#[derive(Debug)]
+pub struct Pass {
+    /// The token: a bearer token.
+    pub token: Secret<AccessToken>,
+    /// When it is over, if the provider says.
+    pub expires: Option<Timestamp>,
+    /// How far it reaches, if the provider says.
+    pub scope: Option<Scopes>,
+    /// The API it is for, if that is known.
+    pub resource: Option<String>,
+    /// Whether it is a token of its own, which can be revoked alone. Otherwise it is the sign-in's, shared by all.
+    pub own: bool,
+    /// The lease it is held under.
+    pub(crate) lease: Option<LeaseId>,
+}
+
+impl Holder {
+    /// An access token for an API: from what is kept while that is good, otherwise fresh.
+    pub async fn token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
+        let loaded = self.standing(identity)?;
+        if !loaded.record.ours {
+            return self.shared_token(identity, request).await;
+        }
+        let resource = self.target(&loaded, request)?;
+        let purpose = request.purpose.as_ref().map(ToString::to_string);
+        let now = (self.clock)();
+        let kept = loaded.record.passes.iter().find(|held| {
+            held.resource == resource
+                && held.asked == request.scopes
+                && held.purpose == purpose
+                && held.access.good(now, HAND_OUT_AGAIN)
+        });
+        // A wish for a shorter life is for a pass of its own.
+        if let (Some(kept), None) = (kept, request.lifetime) {
+            return Ok(pass(&kept.access, Some(resource), true, None));
+        }
+        let (mut loaded, tokens) = self.exchange(identity, &resource, request, false).await?;
+        let access = held(tokens, now);
+        let fresh = pass(&access, Some(resource.clone()), true, None);
+        if request.lifetime.is_none() {
+            loaded
+                .record
+                .keep_pass(PassHeld { resource, asked: request.scopes.clone(), purpose, access }, now);
+            // Overtaken or gone: then it is just not kept.
+            self.shelf.save(&mut loaded, now)?;
+        }
+        Ok(fresh)
+    }
+
+    /// A pass for one run, under a lease of our issuer's.
+    pub(crate) async fn leased(
+        &self,
+        identity: &Identity,
+        request: &PassRequest,
+    ) -> Result<Pass, HolderError> {
+        let loaded = self.standing(identity)?;
+        if !loaded.record.ours {
+            return self.shared_token(identity, request).await;
+        }
+        let resource = self.target(&loaded, request)?;
+        let (_, tokens) = self.exchange(identity, &resource, request, true).await?;
+        let lease = tokens.lease;
+        Ok(pass(&held(tokens, (self.clock)()), Some(resource), true, lease))
+    }
+
+    /// The API that is meant.
+    fn target(&self, loaded: &Loaded, request: &PassRequest) -> Result<String, HolderError> {
+        if let Some(resource) = &request.resource {
+            return Ok(resource.clone());
+        }
+        match loaded.record.resources.as_slice() {
+            [only] => Ok(only.clone()),
+            [] => Err(HolderError::Usage { what: "the API must be named: `--resource URL`".into() }),
+            several => Err(HolderError::Usage {
+                what: format!(
+                    "this sign-in reaches several APIs: name one with `--resource`: {}",
+                    several.join(", ")
+                ),
+            }),
+        }
+    }
+
+    /// Exchanges the session's token. If it was not taken, it is renewed once: the session may be fine though the
+    /// token is cut or over, and if the session is over, renewing says so.
+    async fn exchange(
+        &self,
+        identity: &Identity,
+        resource: &str,
+        request: &PassRequest,
+        lease: bool,
+    ) -> Result<(Loaded, TokenResponse), HolderError> {
+        let loaded = self.fresh(identity, None).await?;
+        self.recall_nonce(&loaded.record);
+        let none = match self.exchange_once(&loaded, resource, request, lease).await {
+            Ok(tokens) => return Ok((loaded, tokens)),
+            Err(none) => none,
+        };
+        let not_taken = matches!(&none, NoAnswer::Refused { body, .. } if matches!(
+            body.error,
+            // RFC 8693, section 2.2.2, says `invalid_request` of a subject token that is not valid.
+            ErrorCode::InvalidGrant | ErrorCode::InvalidToken | ErrorCode::InvalidRequest
+        ));
+        let place = loaded.record.metadata.token_endpoint.clone().expect("a request was sent there");
+        if !not_taken {
+            return Err(none.into_error(&place, &identity.issuer));
+        }
+        let refused = loaded.record.access.as_ref().map(|access| copy(&access.token));
+        let loaded = self.fresh(identity, refused.as_ref()).await?;
+        match self.exchange_once(&loaded, resource, request, lease).await {
+            Ok(tokens) => Ok((loaded, tokens)),
+            Err(none) => Err(none.into_error(&place, &identity.issuer)),
+        }
+    }
+
+    async fn exchange_once(
+        &self,
+        loaded: &Loaded,
+        resource: &str,
+        request: &PassRequest,
+        lease: bool,
+    ) -> Result<TokenResponse, NoAnswer> {
+        let unusable = |what: &str| NoAnswer::Unexpected { what: what.to_owned() };
+        let access = loaded.record.access.as_ref().ok_or_else(|| unusable("no token to exchange"))?;
+        let key = session_key(loaded).ok().flatten().ok_or_else(|| unusable("no key to prove"))?;
+        let (client, metadata) = (OurClient::of(loaded), &loaded.record.metadata);
+        let form = Fields::new()
+            .with("grant_type", GrantType::TokenExchange.text())
+            .with_secret("subject_token", &access.token)
+            .with("subject_token_type", token_type::ACCESS_TOKEN)
+            .with("requested_token_type", token_type::ACCESS_TOKEN)
+            .with("resource", resource)
+            .with_some("scope", (!request.scopes.is_empty()).then(|| request.scopes.to_string()))
+            .with_some("lifetime", request.lifetime.map(|lifetime| lifetime.as_seconds().to_string()))
+            .with_some("purpose", request.purpose.as_ref().map(Purpose::as_str))
+            .with_some("lease", lease.then_some("true"))
+            // An API that takes plain bearer tokens is what commands speak to. The key is proven in this very request.
+            .with("binding", "bearer");
+        let form = client.proven_in(form, metadata);
+        let with = With { key: Some(&key), ..client.with(metadata) };
+        let tokens = self.provider.token(metadata, &form, with).await?;
+        if tokens.token_type != TokenType::Bearer {
+            return Err(unusable("a pass that is not a bearer token"));
+        }
+        if tokens.issued_token_type.as_deref() != Some(token_type::ACCESS_TOKEN) {
+            return Err(unusable("a pass that is not an access token"));
+        }
+        Ok(tokens)
+    }
+
+    /// The sign-in's own access token, with providers that have nothing narrower.
+    async fn shared_token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
+        let loaded = self.fresh(identity, None).await?;
+        let record = &loaded.record;
+        let cannot = |what: String| Err(HolderError::Unsupported { what });
+        if let Some(resource) =
+            request.resource.as_ref().filter(|resource| !record.resources.contains(resource))
+        {
+            return cannot(format!(
+                "`{}` gives tokens only for what was named at sign-in: sign in again with `--resource {resource}`",
+                identity.issuer
+            ));
+        }
+        if !record.scope.include(&request.scopes) {
+            return cannot(format!(
+                "`{}` gives tokens only as far as was granted at sign-in: `{}`",
+                identity.issuer, record.scope
+            ));
+        }
+        let access = record.access.as_ref().expect("a fresh sign-in has a token");
+        let resource = request.resource.clone().or_else(|| match record.resources.as_slice() {
+            [only] => Some(only.clone()),
+            _ => None,
+        });
+        Ok(pass(access, resource, false, None))
+    }
+}
+
+fn held(tokens: TokenResponse, now: Timestamp) -> AccessHeld {
+    AccessHeld {
+        token: tokens.access_token,
+        token_type: tokens.token_type,
+        expires: tokens.expires_in.map(|lasts| now + lasts),
+        scope: tokens.scope,
+    }
+}
+
+fn pass(access: &AccessHeld, resource: Option<String>, own: bool, lease: Option<LeaseId>) -> Pass {
+    Pass {
+        token: copy(&access.token),
+        expires: access.expires,
+        scope: access.scope.clone(),
+        resource,
+        own,
+        lease,
+    }
+}

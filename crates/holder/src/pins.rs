@@ -1,0 +1,178 @@
+//! What was true at login, and must stay so: issuer, subject, org, audience.
+//!
+//! A refresh that mints for the provider's *current default* organisation moves a session to another tenant without a
+//! word. So whatever a token says about whom and what it is for is written down at login and compared ever after.
+
+use std::collections::BTreeMap;
+
+use hallpass_model::jose::base64url;
+use hallpass_model::purpose::plain;
+use hallpass_model::secret::{AccessToken, IdToken, Secret};
+use hallpass_model::wire::claims::Audience;
+use hallpass_model::wire::id_token::IdClaims;
+use serde::{Deserialize, Serialize};
+
+use crate::shelf::Identity;
+
+/// Members by which providers name the tenant in their tokens.
+const TENANT_CLAIMS: [&str; 6] = ["org", "org_id", "tid", "tenant", "tenant_id", "hd"];
+
+/// What was true at login. Each is known only if some token said so.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pins {
+    /// Whom the ID token is about, verified.
+    pub(crate) subject: Option<String>,
+    /// What the access token says, where it is a JWT. Read, not verified: it is for the API to judge. It came from
+    /// the token endpoint over TLS, and is only ever compared with what came from there before.
+    pub(crate) access: BTreeMap<String, String>,
+}
+
+/// A difference, and what it was.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Differs {
+    pub(crate) what: &'static str,
+    pub(crate) pinned: String,
+    pub(crate) came: String,
+}
+
+impl Pins {
+    /// What these tokens say.
+    pub(crate) fn of(id: Option<&IdClaims>, access: &Secret<AccessToken>) -> Self {
+        Self {
+            subject: id.map(|claims| claims.sub.clone()),
+            access: said(access.expose()).unwrap_or_default(),
+        }
+    }
+
+    /// Compares what a renewal brought with what was pinned. What a token does not say cannot differ, but a JWT that
+    /// used to say something and no longer does, differs.
+    pub(crate) fn compare(
+        &self,
+        identity: &Identity,
+        id: Option<&Secret<IdToken>>,
+        access: &Secret<AccessToken>,
+    ) -> Result<(), Differs> {
+        // It came from the token endpoint over TLS, which may stand for its signature (OIDC Core, section 3.1.3.7,
+        // point 6); after a refresh these three must be as they were (section 12.2).
+        if let Some(now) = id.and_then(|id| said(id.expose())) {
+            same("the issuer", &identity.issuer, now.get("iss"))?;
+            if let Some(subject) = &self.subject {
+                same("the subject", subject, now.get("sub"))?;
+            }
+            let audience = now.get("aud").map(String::as_str).unwrap_or_default();
+            if !audience.split(' ').any(|one| one == identity.client_id) {
+                same("the audience", &identity.client_id, now.get("aud"))?;
+            }
+        }
+        // An opaque token says nothing.
+        let Some(now) = said(access.expose()) else {
+            return Ok(());
+        };
+        for (name, pinned) in &self.access {
+            same(words(name), pinned, now.get(name))?;
+        }
+        // A tenant that appears is another tenant than none.
+        match now
+            .iter()
+            .find(|(name, _)| TENANT_CLAIMS.contains(&name.as_str()) && !self.access.contains_key(*name))
+        {
+            Some((name, came)) if !self.access.is_empty() => {
+                Err(Differs { what: words(name), pinned: "none".into(), came: format!("`{came}`") })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn same(what: &'static str, pinned: &str, came: Option<&String>) -> Result<(), Differs> {
+    match came {
+        Some(came) if came == pinned => Ok(()),
+        came => {
+            let came = came.map_or("gone".to_owned(), |came| format!("`{}`", plain(came, 200)));
+            Err(Differs { what, pinned: pinned.to_owned(), came })
+        }
+    }
+}
+
+fn words(claim: &str) -> &'static str {
+    match claim {
+        "iss" => "the issuer",
+        "sub" => "the subject",
+        "aud" => "the audience",
+        _ => "the organisation",
+    }
+}
+
+/// What a token says of itself, where it is a JWT.
+fn said(token: &[u8]) -> Option<BTreeMap<String, String>> {
+    let text = std::str::from_utf8(token).ok()?;
+    let mut parts = text.split('.');
+    let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() {
+        return None;
+    }
+    let claims: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(&base64url::parse(claims)?).ok()?;
+    let mut said = BTreeMap::new();
+    for name in ["iss", "sub"].iter().chain(&TENANT_CLAIMS) {
+        if let Some(serde_json::Value::String(value)) = claims.get(*name) {
+            said.insert((*name).to_owned(), value.clone());
+        }
+    }
+    if let Some(audience) = claims.get("aud").and_then(|aud| Audience::deserialize(aud).ok()) {
+        let mut each: Vec<&str> = audience.iter().collect();
+        each.sort_unstable();
+        said.insert("aud".into(), each.join(" "));
+    }
+    Some(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token<K: hallpass_model::secret::Kind>(claims: serde_json::Value) -> Secret<K> {
+        Secret::from_text(format!("e30.{}.c2ln", base64url::render(claims.to_string())))
+    }
+
+    fn identity() -> Identity {
+        Identity { issuer: "i".into(), client_id: "c".into() }
+    }
+
+    #[test]
+    fn the_same_person_org_and_audience_pass_in_any_order() {
+        let pins =
+            Pins::of(None, &token(serde_json::json!({"iss": "i", "sub": "s", "aud": ["a", "b"], "exp": 1})));
+        let later = token(serde_json::json!({"exp": 2, "aud": ["b", "a"], "sub": "s", "iss": "i"}));
+        assert_eq!(pins.compare(&identity(), None, &later), Ok(()));
+        assert_eq!(pins.compare(&identity(), None, &Secret::from_text("opaque".into())), Ok(()));
+    }
+
+    #[test]
+    fn another_tenant_subject_issuer_or_audience_is_noticed() {
+        let base = serde_json::json!({"iss": "i", "sub": "s", "aud": "a", "org_id": "one"});
+        let pins = Pins::of(None, &token(base.clone()));
+        for (name, value) in [("iss", "x"), ("sub", "x"), ("aud", "x"), ("org_id", "two"), ("tid", "new")] {
+            let mut changed = base.clone();
+            changed[name] = value.into();
+            assert!(pins.compare(&identity(), None, &token(changed)).is_err(), "{name}");
+        }
+        let mut gone = base;
+        gone.as_object_mut().unwrap().remove("org_id");
+        let differs = pins.compare(&identity(), None, &token(gone)).unwrap_err();
+        assert_eq!((differs.what, differs.came.as_str()), ("the organisation", "gone"));
+    }
+
+    #[test]
+    fn an_id_token_after_a_renewal_is_about_the_same_person() {
+        let opaque = Secret::from_text("opaque".into());
+        let pins = Pins { subject: Some("s".into()), access: BTreeMap::new() };
+        let base = serde_json::json!({"iss": "i", "sub": "s", "aud": ["other", "c"]});
+        assert_eq!(pins.compare(&identity(), Some(&token(base.clone())), &opaque), Ok(()));
+        for name in ["iss", "sub", "aud"] {
+            let mut changed = base.clone();
+            changed[name] = "x".into();
+            assert!(pins.compare(&identity(), Some(&token(changed)), &opaque).is_err(), "{name}");
+        }
+    }
+}

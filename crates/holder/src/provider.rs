@@ -1,0 +1,300 @@
+//! The HTTP client of any OAuth or OIDC provider, and the only one in the crate.
+//!
+//! Redirects are never followed, bodies are bounded, everything has a time-out. It learns each server's DPoP nonce and
+//! how far our clock is from the server's, as both stand in every answer.
+
+mod form;
+mod transport;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hallpass_model::jose::JwkSet;
+use hallpass_model::secret::{AccessToken, KeyMaterial, Secret};
+use hallpass_model::time::{Lifetime, Timestamp};
+use hallpass_model::wire::dpop::Request as ProvenRequest;
+use hallpass_model::wire::errors::{ErrorCode, OAuthErrorBody};
+use hallpass_model::wire::metadata::{BadIssuer, IssuerMetadata, oidc_url, rfc8414_url};
+use hallpass_model::wire::oauth::{PreferWait, TokenResponse};
+use reqwest::Method;
+use url::Url;
+
+pub(crate) use form::Fields;
+pub(crate) use transport::{Answer, Transport, Trust};
+
+use crate::Clock;
+use crate::dpop::SessionKey;
+use crate::error::HolderError;
+
+/// How long to wait for a connection.
+pub(crate) const CONNECT_TIME_OUT: Duration = Duration::from_secs(10);
+/// How long one exchange of a request and its answer may take. The lock around a renewal is waited for twice as long.
+pub(crate) const TIME_OUT: Duration = Duration::from_secs(30);
+/// A held poll: what we ask for, and time for the answer to arrive.
+const HELD_TIME_OUT: Duration = Duration::from_secs(40);
+/// A nonce that is remembered across processes is used this long: half of what our issuer accepts (RFC 9449, section 8,
+/// has the server say when it is over anyway).
+pub(crate) const NONCE_REMEMBERED: Lifetime = Lifetime::minutes(4);
+
+/// The HTTP client of any provider.
+pub(crate) struct Provider {
+    transport: Transport,
+    clock: Clock,
+    /// By origin.
+    learned: Mutex<HashMap<String, Learned>>,
+}
+
+/// What a server's answers taught us.
+#[derive(Default, Clone)]
+struct Learned {
+    nonce: Option<String>,
+    /// Its clock less ours, in milliseconds.
+    offset: i64,
+}
+
+/// What goes with a request besides its form.
+#[derive(Default, Clone, Copy)]
+pub(crate) struct With<'a> {
+    /// Prove that this key is held.
+    pub(crate) key: Option<&'a SessionKey>,
+    /// Present this access token: bound to `key` if there is one, else as a bearer token.
+    pub(crate) token: Option<&'a Secret<AccessToken>>,
+    /// The client's own credentials, for providers that want them in a header.
+    pub(crate) basic: Option<(&'a str, &'a Secret<KeyMaterial>)>,
+    /// Ask the server to hold its answer back this long.
+    pub(crate) hold: Option<Lifetime>,
+}
+
+/// Why the token endpoint, or one like it, gave nothing.
+#[derive(Debug)]
+pub(crate) enum NoAnswer {
+    /// It said so, in OAuth's words.
+    Refused { body: OAuthErrorBody, held: bool },
+    /// It could not be reached, or is busy. Nothing is known about what it did.
+    Unreachable { why: String },
+    /// It answered something else. Nothing is known about what it did.
+    Unexpected { what: String },
+}
+
+impl Provider {
+    pub(crate) fn new(trust: Trust, clock: Clock) -> Arc<Self> {
+        Arc::new(Self { transport: Transport::new(trust), clock, learned: Mutex::default() })
+    }
+
+    /// Finds an issuer's metadata: RFC 8414 first, then OIDC Discovery. Whichever is taken names this issuer, byte for
+    /// byte.
+    pub(crate) async fn discover(&self, issuer: &str) -> Result<IssuerMetadata, HolderError> {
+        let bad = |why| HolderError::BadIssuer { issuer: shown(issuer), why };
+        let mut seen = None;
+        for url in [rfc8414_url(issuer).map_err(bad)?, oidc_url(issuer).map_err(bad)?] {
+            let answer = self.send(Method::GET, &url, None, With::default()).await;
+            let answer = answer.map_err(|none| none.into_error(&url, issuer))?;
+            if answer.status != 200 {
+                seen.get_or_insert(HolderError::Unexpected {
+                    place: url.to_string(),
+                    what: format!("{} where the issuer's metadata should be", answer.status),
+                });
+                continue;
+            }
+            match IssuerMetadata::parse(&answer.body, issuer) {
+                Ok(metadata) => return Ok(metadata),
+                Err(why @ (BadIssuer::Another | BadIssuer::Endpoint)) => seen = Some(bad(why)),
+                Err(why) => {
+                    seen.get_or_insert(bad(why));
+                }
+            }
+        }
+        Err(seen.expect("there was an answer that would not do"))
+    }
+
+    /// The issuer's keys.
+    pub(crate) async fn keys(&self, metadata: &IssuerMetadata) -> Result<JwkSet, HolderError> {
+        let url =
+            needed(&metadata.jwks_uri, metadata, "has no `jwks_uri`, so its ID tokens cannot be verified")?;
+        let answer = self.send(Method::GET, url, None, With::default()).await;
+        let answer = answer.map_err(|none| none.into_error(url, &metadata.issuer))?;
+        let keys = if answer.status == 200 { serde_json::from_slice(&answer.body).ok() } else { None };
+        keys.ok_or_else(|| HolderError::Unexpected {
+            place: url.to_string(),
+            what: "something that is not a set of keys".into(),
+        })
+    }
+
+    /// Reads what the userinfo endpoint says, if it says anything (OIDC Core, section 5.3). Best effort.
+    pub(crate) async fn userinfo(
+        &self,
+        metadata: &IssuerMetadata,
+        with: With<'_>,
+    ) -> Option<serde_json::Value> {
+        let url = metadata.userinfo_endpoint.as_ref()?;
+        let answer = self.send(Method::GET, url, None, with).await.ok()?;
+        if answer.status == 200 { serde_json::from_slice(&answer.body).ok() } else { None }
+    }
+
+    /// Asks the token endpoint.
+    pub(crate) async fn token(
+        &self,
+        metadata: &IssuerMetadata,
+        form: &Fields,
+        with: With<'_>,
+    ) -> Result<TokenResponse, NoAnswer> {
+        let Some(url) = &metadata.token_endpoint else {
+            return Err(NoAnswer::Unexpected { what: "metadata without a token endpoint".into() });
+        };
+        let answer = self.post(url, form, with).await?;
+        TokenResponse::parse(&answer.body)
+            .map_err(|_| NoAnswer::Unexpected { what: format!("{} without a token", answer.status) })
+    }
+
+    /// Posts a form. Only a success comes back as an answer; GitHub's errors, which come with 200, do not.
+    pub(crate) async fn post(&self, url: &Url, form: &Fields, with: With<'_>) -> Result<Answer, NoAnswer> {
+        let answer = self.send(Method::POST, url, Some(form), with).await?;
+        let error = OAuthErrorBody::parse(&answer.body);
+        match (answer.status, error) {
+            (200..300, None) => Ok(answer),
+            (200..500, Some(body)) if answer.status != 429 => {
+                Err(NoAnswer::Refused { body, held: answer.held })
+            }
+            (status @ (429 | 500..), _) => {
+                Err(NoAnswer::Unreachable { why: format!("it answered {status}") })
+            }
+            (status, _) => Err(NoAnswer::Unexpected { what: format!("{status} without an OAuth error") }),
+        }
+    }
+
+    /// Opens an answer that stays open.
+    pub(crate) async fn open(
+        &self,
+        url: &Url,
+        form: &Fields,
+        token: &Secret<AccessToken>,
+        quiet_at_most: Duration,
+    ) -> Result<reqwest::Response, NoAnswer> {
+        self.transport.open(url, form, token, quiet_at_most).await
+    }
+
+    /// The last nonce of this server.
+    pub(crate) fn nonce(&self, url: &Url) -> Option<String> {
+        self.learned(url).nonce
+    }
+
+    /// Takes over a nonce another process learned.
+    pub(crate) fn remember_nonce(&self, url: &Url, nonce: String) {
+        let mut learned = self.learned.lock().expect("no thread panics holding this");
+        learned.entry(origin(url)).or_default().nonce.get_or_insert(nonce);
+    }
+
+    /// The time at this server, as its answers say.
+    pub(crate) fn server_time(&self, url: &Url) -> Timestamp {
+        Timestamp::from_millis((self.clock)().millis().saturating_add(self.learned(url).offset))
+    }
+
+    /// Sends a request, and sends it once more if the server wants its own nonce in the proof (RFC 9449, section 8).
+    async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        form: Option<&Fields>,
+        with: With<'_>,
+    ) -> Result<Answer, NoAnswer> {
+        let time_out = if with.hold.is_some() { HELD_TIME_OUT } else { TIME_OUT };
+        let mut again = with.key.is_some();
+        loop {
+            let presented = with.token.map(Secret::expose_text);
+            let proof = with.key.map(|key| {
+                let request =
+                    ProvenRequest { method: method.as_str(), uri: url.as_str(), access_token: presented };
+                key.proof(&request, self.nonce(url).as_deref(), self.server_time(url))
+            });
+            let prefer = with.hold.map(|hold| PreferWait(hold).to_string());
+            let request =
+                transport::Outgoing { proof, token: presented, basic: with.basic, prefer, time_out };
+            let answer = self.transport.send(method.clone(), url, form, request).await?;
+            let new_nonce = self.learn(url, &answer);
+            if again && new_nonce && wants_nonce(&answer) {
+                again = false;
+                continue;
+            }
+            return Ok(answer);
+        }
+    }
+
+    /// Whether there was a nonce in the answer that we did not have.
+    fn learn(&self, url: &Url, answer: &Answer) -> bool {
+        let now = (self.clock)();
+        let mut all = self.learned.lock().expect("no thread panics holding this");
+        let learned = all.entry(origin(url)).or_default();
+        if let Some(date) = answer.date {
+            // The header has whole seconds: within one, the clocks agree.
+            let offset = date.millis() - now.millis();
+            learned.offset = if (-1_000..=1_000).contains(&offset) { 0 } else { offset };
+        }
+        match &answer.nonce {
+            Some(nonce) if learned.nonce.as_ref() != Some(nonce) => {
+                learned.nonce = Some(nonce.clone());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn learned(&self, url: &Url) -> Learned {
+        let all = self.learned.lock().expect("no thread panics holding this");
+        all.get(&origin(url)).cloned().unwrap_or_default()
+    }
+}
+
+impl NoAnswer {
+    /// As an error of `issuer`, for callers to whom every refusal is one.
+    pub(crate) fn into_error(self, place: &Url, issuer: &str) -> HolderError {
+        match self {
+            NoAnswer::Refused { body, .. } => refused(issuer, body),
+            NoAnswer::Unreachable { why, .. } => HolderError::Unreachable { place: authority(place), why },
+            NoAnswer::Unexpected { what } => HolderError::Unexpected { place: shown(place.as_str()), what },
+        }
+    }
+}
+
+/// A refusal by the issuer.
+pub(crate) fn refused(issuer: &str, body: OAuthErrorBody) -> HolderError {
+    match body.error {
+        ErrorCode::AccessDenied => HolderError::Denied,
+        ErrorCode::ExpiredToken => HolderError::TimedOut,
+        code => HolderError::Refused { issuer: issuer.to_owned(), code, told: body.error_description },
+    }
+}
+
+/// An endpoint that must be there for what was asked.
+pub(crate) fn needed<'a>(
+    endpoint: &'a Option<Url>,
+    metadata: &IssuerMetadata,
+    otherwise: &str,
+) -> Result<&'a Url, HolderError> {
+    endpoint
+        .as_ref()
+        .ok_or_else(|| HolderError::Unsupported { what: format!("`{}` {otherwise}", metadata.issuer) })
+}
+
+fn wants_nonce(answer: &Answer) -> bool {
+    let in_body =
+        || OAuthErrorBody::parse(&answer.body).is_some_and(|body| body.error == ErrorCode::UseDpopNonce);
+    match answer.status {
+        400 => in_body(),
+        401 => answer.challenge_wants_nonce || in_body(),
+        _ => false,
+    }
+}
+
+fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+fn authority(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+/// A stranger's or a person's text, fit for one line.
+fn shown(text: &str) -> String {
+    hallpass_model::purpose::plain(text, 200)
+}

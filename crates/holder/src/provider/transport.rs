@@ -1,0 +1,270 @@
+//! Bytes over TLS: what is trusted, what is bounded, what is never done.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use hallpass_model::secret::{AccessToken, KeyMaterial, Secret};
+use hallpass_model::time::Timestamp;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::{Certificate, Client, Method, redirect};
+use url::{Host, Url};
+use zeroize::Zeroizing;
+
+use super::{CONNECT_TIME_OUT, Fields, NoAnswer};
+
+/// A body at most, in bytes: metadata, key sets and token answers are far below, and nobody may fill our memory.
+const BODY_LEN_MAX: usize = 512 * 1024;
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// What is trusted besides the system's certificates.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trust {
+    /// A file of PEM certificates.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// The connections to providers.
+pub(crate) struct Transport {
+    trust: Trust,
+    /// Through the person's proxy, if there is one. Made when first used: reading the system's certificates takes
+    /// some milliseconds.
+    far: OnceLock<Client>,
+    /// To this very machine, never through a proxy: plain http would show it everything.
+    near: OnceLock<Client>,
+}
+
+/// A request on its way.
+pub(super) struct Outgoing<'a> {
+    pub(super) proof: Option<String>,
+    pub(super) token: Option<&'a str>,
+    pub(super) basic: Option<(&'a str, &'a Secret<KeyMaterial>)>,
+    pub(super) prefer: Option<String>,
+    pub(super) time_out: Duration,
+}
+
+/// An answer, read whole. The body is wiped when dropped.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Zeroizing<Vec<u8>>,
+    /// Whether the server held it back as we asked (`Preference-Applied: wait=`, RFC 7240).
+    pub(crate) held: bool,
+    pub(super) nonce: Option<String>,
+    pub(super) date: Option<Timestamp>,
+    pub(super) challenge_wants_nonce: bool,
+}
+
+impl Transport {
+    pub(super) fn new(trust: Trust) -> Self {
+        Self { trust, far: OnceLock::new(), near: OnceLock::new() }
+    }
+
+    /// Sends one request and reads its answer whole.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        form: Option<&Fields>,
+        outgoing: Outgoing<'_>,
+    ) -> Result<Answer, NoAnswer> {
+        let mut request = self.client(url)?.request(method, url.clone()).timeout(outgoing.time_out);
+        request = request.header(ACCEPT, JSON);
+        if let Some(form) = form {
+            request = request.header(CONTENT_TYPE, FORM).body(form.body());
+        }
+        if let Some(token) = outgoing.token {
+            let scheme = if outgoing.proof.is_some() { "DPoP" } else { "Bearer" };
+            request = request.header(AUTHORIZATION, secret_header(&format!("{scheme} {token}"))?);
+        }
+        if let Some((client, secret)) = outgoing.basic {
+            // RFC 6749, section 2.3.1: both are form-encoded before they go into the header.
+            let escaped =
+                |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            request = request.basic_auth(escaped(client), Some(escaped(secret.expose_text())));
+        }
+        if let Some(proof) = outgoing.proof {
+            request = request.header("DPoP", secret_header(&proof)?);
+        }
+        if let Some(prefer) = outgoing.prefer {
+            request = request.header("Prefer", prefer);
+        }
+        let response = request.send().await.map_err(unreachable)?;
+        read(response).await
+    }
+
+    /// Sends a request whose answer stays open: no time-out for the whole, but one for silence.
+    pub(super) async fn open(
+        &self,
+        url: &Url,
+        form: &Fields,
+        token: &Secret<AccessToken>,
+        quiet_at_most: Duration,
+    ) -> Result<reqwest::Response, NoAnswer> {
+        let request = self
+            .client(url)?
+            .post(url.clone())
+            .header(CONTENT_TYPE, FORM)
+            .header(AUTHORIZATION, secret_header(&format!("Bearer {}", token.expose_text()))?)
+            .body(form.body());
+        let sent = tokio::time::timeout(quiet_at_most, request.send());
+        let silent = || NoAnswer::Unreachable { why: "it did not answer in time".into() };
+        let response = sent.await.map_err(|_| silent())?.map_err(unreachable)?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let answer = tokio::time::timeout(quiet_at_most, read(response)).await.map_err(|_| silent())??;
+        match hallpass_model::wire::errors::OAuthErrorBody::parse(&answer.body) {
+            Some(body) if answer.status < 500 && answer.status != 429 => {
+                Err(NoAnswer::Refused { body, held: false })
+            }
+            _ => Err(NoAnswer::Unreachable { why: format!("it answered {}", answer.status) }),
+        }
+    }
+
+    fn client(&self, url: &Url) -> Result<&Client, NoAnswer> {
+        let near = is_loopback(url);
+        // SECURITY: metadata and flags were judged before; this is the last door, for every request there is.
+        if url.scheme() != "https" && !near {
+            return Err(NoAnswer::Unexpected { what: "an address that is not https".into() });
+        }
+        let slot = if near { &self.near } else { &self.far };
+        if let Some(client) = slot.get() {
+            return Ok(client);
+        }
+        let client = self.build(near).map_err(|why| NoAnswer::Unreachable { why })?;
+        Ok(slot.get_or_init(|| client))
+    }
+
+    fn build(&self, near: bool) -> Result<Client, String> {
+        let mut builder = Client::builder()
+            .user_agent(concat!("hallpass/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(CONNECT_TIME_OUT);
+        if near {
+            builder = builder.no_proxy();
+        }
+        if let Some(path) = &self.trust.ca_file {
+            let named = |why: String| format!("the certificates in `{}`: {why}", path.display());
+            let pem = std::fs::read(path).map_err(|error| named(error.to_string()))?;
+            let certificates =
+                Certificate::from_pem_bundle(&pem).map_err(|error| named(error.to_string()))?;
+            if certificates.is_empty() {
+                return Err(named("there is none".into()));
+            }
+            builder = builder.tls_certs_merge(certificates);
+        }
+        builder.build().map_err(|error| words(&error))
+    }
+}
+
+/// Reads an answer, at most so much of it.
+async fn read(mut response: reqwest::Response) -> Result<Answer, NoAnswer> {
+    let headers = response.headers();
+    let mut answer = Answer {
+        status: response.status().as_u16(),
+        body: Zeroizing::new(Vec::with_capacity(8 * 1024)),
+        held: text(headers, "preference-applied").is_some_and(|applied| applied.contains("wait")),
+        nonce: text(headers, "dpop-nonce")
+            .filter(|nonce| nonce.len() <= hallpass_model::wire::dpop::NONCE_LEN_MAX)
+            .map(str::to_owned),
+        date: headers.get(DATE).and_then(|date| date.to_str().ok()).and_then(date),
+        challenge_wants_nonce: headers
+            .get_all(WWW_AUTHENTICATE)
+            .iter()
+            .any(|challenge| challenge.to_str().is_ok_and(|text| text.contains("use_dpop_nonce"))),
+    };
+    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+        if answer.body.len() + chunk.len() > BODY_LEN_MAX {
+            return Err(NoAnswer::Unexpected { what: format!("more than {BODY_LEN_MAX} bytes") });
+        }
+        answer.body.extend_from_slice(&chunk);
+    }
+    Ok(answer)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn date(text: &str) -> Option<Timestamp> {
+    let since = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_seconds(i64::try_from(since.as_secs()).ok()?))
+}
+
+/// SECURITY: marked, so that no debug output of a header map shows it.
+fn secret_header(text: &str) -> Result<HeaderValue, NoAnswer> {
+    let mut value = HeaderValue::from_str(text)
+        .map_err(|_| NoAnswer::Unexpected { what: "a token that does not fit into a header".into() })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn unreachable(error: reqwest::Error) -> NoAnswer {
+    NoAnswer::Unreachable { why: words(&error) }
+}
+
+/// The innermost cause: what a person can act on. SECURITY: without the address, which may hold a code.
+fn words(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "it did not answer in time".into();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    hallpass_model::purpose::plain(&cause.to_string(), 200)
+}
+
+/// Whether an address leads to this very machine in plain http: a loopback literal, or the name `localhost`, which
+/// resolves to nothing else (RFC 6761, section 6.3).
+fn is_loopback(url: &Url) -> bool {
+    url.scheme() == "http"
+        && match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_leads_to_this_machine_only() {
+        for (address, here) in [
+            ("http://localhost:8080/acme", true),
+            ("http://127.0.0.1/", true),
+            ("http://[::1]:9/", true),
+            ("http://localhost.evil.example/", false),
+            ("http://10.0.0.1/", false),
+            ("http://127.0.0.1.evil.example/", false),
+            ("https://localhost/", false),
+        ] {
+            assert_eq!(is_loopback(&address.parse().unwrap()), here, "{address}");
+        }
+        let transport = Transport::new(Trust::default());
+        assert!(transport.client(&"http://id.example/".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_missing_or_empty_file_of_certificates_is_said_with_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let empty = folder.path().join("empty.pem");
+        std::fs::write(&empty, "").unwrap();
+        for path in [folder.path().join("none.pem"), empty] {
+            let transport = Transport::new(Trust { ca_file: Some(path.clone()) });
+            let why = transport.build(false).unwrap_err();
+            assert!(why.contains(path.to_str().unwrap()), "{why}");
+        }
+    }
+
+    #[test]
+    fn the_server_s_date_is_read() {
+        assert_eq!(date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Timestamp::from_seconds(784_111_777)));
+        assert_eq!(date("yesterday"), None);
+    }
+}

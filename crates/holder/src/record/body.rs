@@ -1,0 +1,326 @@
+//! What a record holds, secrets included. It is serialized here alone, into memory that is wiped, to be encrypted.
+
+use std::fmt;
+
+use hallpass_model::jose::base64url;
+use hallpass_model::secret::{AccessToken, KeyMaterial, RefreshToken, Secret};
+use hallpass_model::time::{Lifetime, Timestamp};
+use hallpass_model::wire::metadata::IssuerMetadata;
+use hallpass_model::wire::oauth::{Scopes, TokenType};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::login::Flow;
+use crate::pins::Pins;
+
+/// Room for a record with a few large tokens, taken at once: growing would leave copies behind.
+const BODY_LEN_USUAL: usize = 64 * 1024;
+/// Passes kept for reuse at most: one for each API of a busy day.
+const PASSES_MAX: usize = 16;
+
+/// One sign-in.
+pub(crate) struct Record {
+    /// Where the issuer's endpoints are, as found at login.
+    pub(crate) metadata: IssuerMetadata,
+    /// Whether it is a Hallpass issuer: bound tokens, exchange, run connections.
+    pub(crate) ours: bool,
+    /// For providers that give public clients a secret all the same.
+    pub(crate) client_secret: Option<Secret<KeyMaterial>>,
+    /// What every later answer is compared with.
+    pub(crate) pins: Pins,
+    /// Who signed in, for people: a name or an address. Claimed by the provider.
+    pub(crate) person: Option<String>,
+    /// The key the session is bound to (PKCS#8).
+    pub(crate) key: Option<Secret<KeyMaterial>>,
+    /// The session's own access token.
+    pub(crate) access: Option<AccessHeld>,
+    /// Trades itself for the next one.
+    pub(crate) refresh: Option<Secret<RefreshToken>>,
+    /// Passes got by exchange, until they expire.
+    pub(crate) passes: Vec<PassHeld>,
+    /// What was granted.
+    pub(crate) scope: Scopes,
+    /// For which APIs.
+    pub(crate) resources: Vec<String>,
+    /// Why, as said at login.
+    pub(crate) purpose: Option<String>,
+    /// How the person was asked.
+    pub(crate) flow: Flow,
+    /// When.
+    pub(crate) signed_in: Timestamp,
+    /// When the session was last renewed.
+    pub(crate) renewed: Timestamp,
+    /// The write-ahead mark: a renewal was sent at this time, and its answer is not saved yet.
+    pub(crate) renewing: Option<Timestamp>,
+    /// Whether it still stands.
+    pub(crate) standing: Standing,
+    /// The last DPoP nonce the issuer gave: saves a round trip while it is fresh.
+    pub(crate) nonce: Option<String>,
+}
+
+/// An access token and how long it is good.
+pub(crate) struct AccessHeld {
+    pub(crate) token: Secret<AccessToken>,
+    pub(crate) token_type: TokenType,
+    /// Unknown where the provider does not say.
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) scope: Option<Scopes>,
+}
+
+/// A pass got by exchange, and what it was asked for.
+pub(crate) struct PassHeld {
+    pub(crate) resource: String,
+    pub(crate) asked: Scopes,
+    pub(crate) purpose: Option<String>,
+    pub(crate) access: AccessHeld,
+}
+
+/// Whether a sign-in still stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Standing {
+    /// As far as is known here.
+    Good,
+    /// The issuer said definitely that it is over.
+    Ended {
+        /// Its words, or ours.
+        why: String,
+    },
+    /// SECURITY: an answer was for somebody else. Nothing is handed out from this record any more.
+    Quarantined {
+        /// What differed.
+        why: String,
+    },
+}
+
+impl AccessHeld {
+    /// Whether it is good for `margin` more. Where the provider does not say how long, it is taken to be good.
+    pub(crate) fn good(&self, now: Timestamp, margin: Lifetime) -> bool {
+        self.expires.is_none_or(|expires| now + margin < expires)
+    }
+}
+
+impl Record {
+    /// Keeps a pass for reuse, and drops those that are over.
+    pub(crate) fn keep_pass(&mut self, pass: PassHeld, now: Timestamp) {
+        self.passes.retain(|held| {
+            let same =
+                held.resource == pass.resource && held.asked == pass.asked && held.purpose == pass.purpose;
+            !same && held.access.good(now, Lifetime::millis(0))
+        });
+        if self.passes.len() >= PASSES_MAX {
+            self.passes.remove(0);
+        }
+        self.passes.push(pass);
+    }
+
+    /// The record as JSON, secrets shown. SECURITY: to be encrypted in place.
+    pub(super) fn render(&self) -> Zeroizing<Vec<u8>> {
+        let access = |held: &AccessHeld| ShownAccess {
+            token: held.token.expose_text().to_owned(),
+            token_type: held.token_type.clone(),
+            expires: held.expires,
+            scope: held.scope.clone(),
+        };
+        let shown = Shown {
+            metadata: self.metadata.clone(),
+            ours: self.ours,
+            client_secret: self.client_secret.as_ref().map(|s| s.expose_text().to_owned()),
+            pins: self.pins.clone(),
+            person: self.person.clone(),
+            key: self.key.as_ref().map(|key| base64url::render(key.expose())),
+            access: self.access.as_ref().map(access),
+            refresh: self.refresh.as_ref().map(|token| token.expose_text().to_owned()),
+            passes: self
+                .passes
+                .iter()
+                .map(|held| ShownPass {
+                    resource: held.resource.clone(),
+                    asked: held.asked.clone(),
+                    purpose: held.purpose.clone(),
+                    access: access(&held.access),
+                })
+                .collect(),
+            scope: self.scope.clone(),
+            resources: self.resources.clone(),
+            purpose: self.purpose.clone(),
+            flow: self.flow,
+            signed_in: self.signed_in,
+            renewed: self.renewed,
+            renewing: self.renewing,
+            standing: self.standing.clone(),
+            nonce: self.nonce.clone(),
+        };
+        let mut bytes = Zeroizing::new(Vec::with_capacity(BODY_LEN_USUAL));
+        serde_json::to_writer(&mut *bytes, &shown).expect("a record is a struct of JSON values");
+        bytes
+    }
+
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut shown: Shown = serde_json::from_slice(bytes).ok()?;
+        let access = |mut held: ShownAccess| AccessHeld {
+            token: Secret::from_text(std::mem::take(&mut held.token)),
+            token_type: held.token_type.clone(),
+            expires: held.expires,
+            scope: held.scope.take(),
+        };
+        let key = match shown.key.take().map(Zeroizing::new) {
+            Some(text) => Some(Secret::new(base64url::parse(&text)?)),
+            None => None,
+        };
+        Some(Self {
+            metadata: shown.metadata.clone(),
+            ours: shown.ours,
+            client_secret: shown.client_secret.take().map(Secret::from_text),
+            pins: shown.pins.clone(),
+            person: shown.person.take(),
+            key,
+            access: shown.access.take().map(access),
+            refresh: shown.refresh.take().map(Secret::from_text),
+            passes: std::mem::take(&mut shown.passes)
+                .into_iter()
+                .map(|held| PassHeld {
+                    resource: held.resource,
+                    asked: held.asked,
+                    purpose: held.purpose,
+                    access: access(held.access),
+                })
+                .collect(),
+            scope: shown.scope.clone(),
+            resources: std::mem::take(&mut shown.resources),
+            purpose: shown.purpose.take(),
+            flow: shown.flow,
+            signed_in: shown.signed_in,
+            renewed: shown.renewed,
+            renewing: shown.renewing,
+            standing: shown.standing.clone(),
+            nonce: shown.nonce.take(),
+        })
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<record of {}>", self.metadata.issuer)
+    }
+}
+
+/// The body with its secrets shown. Private to this file; wiped when dropped.
+#[derive(Serialize, Deserialize)]
+struct Shown {
+    metadata: IssuerMetadata,
+    ours: bool,
+    client_secret: Option<String>,
+    pins: Pins,
+    person: Option<String>,
+    key: Option<String>,
+    access: Option<ShownAccess>,
+    refresh: Option<String>,
+    passes: Vec<ShownPass>,
+    scope: Scopes,
+    resources: Vec<String>,
+    purpose: Option<String>,
+    flow: Flow,
+    signed_in: Timestamp,
+    renewed: Timestamp,
+    renewing: Option<Timestamp>,
+    standing: Standing,
+    nonce: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ShownAccess {
+    token: String,
+    token_type: TokenType,
+    expires: Option<Timestamp>,
+    scope: Option<Scopes>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ShownPass {
+    resource: String,
+    asked: Scopes,
+    purpose: Option<String>,
+    access: ShownAccess,
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        use zeroize::Zeroize;
+        self.client_secret.zeroize();
+        self.key.zeroize();
+        self.refresh.zeroize();
+    }
+}
+
+impl Drop for ShownAccess {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.token);
+    }
+}
+
+#[cfg(test)]
+impl Record {
+    pub(crate) fn for_tests(refresh: &str) -> Self {
+        let start = Timestamp::from_seconds(1_700_000_000);
+        Self {
+            metadata: IssuerMetadata::new("https://id.example/acme"),
+            ours: false,
+            client_secret: None,
+            pins: Pins::default(),
+            person: None,
+            key: None,
+            access: Some(AccessHeld {
+                token: Secret::from_text("access-1".into()),
+                token_type: TokenType::Bearer,
+                expires: Some(start + Lifetime::minutes(5)),
+                scope: None,
+            }),
+            refresh: Some(Secret::from_text(refresh.into())),
+            passes: Vec::new(),
+            scope: Scopes::none(),
+            resources: Vec::new(),
+            purpose: None,
+            flow: Flow::Device,
+            signed_in: start,
+            renewed: start,
+            renewing: None,
+            standing: Standing::Good,
+            nonce: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_reads_back_whole() {
+        let mut record = Record::for_tests("refresh-1");
+        record.key = Some(Secret::new(vec![1, 2, 3]));
+        record.renewing = Some(Timestamp::from_seconds(9));
+        record.standing = Standing::Ended { why: "cut".into() };
+        let now = Timestamp::from_seconds(1_700_000_000);
+        let pass = |n: i64| PassHeld {
+            resource: format!("https://api{n}.example"),
+            asked: Scopes::none(),
+            purpose: None,
+            access: AccessHeld {
+                token: Secret::from_text(format!("pass-{n}")),
+                token_type: TokenType::Bearer,
+                expires: Some(now + Lifetime::minutes(5)),
+                scope: None,
+            },
+        };
+        for n in 0..20 {
+            record.keep_pass(pass(n), now);
+        }
+        record.keep_pass(pass(19), now);
+        assert_eq!(record.passes.len(), PASSES_MAX);
+        let back = Record::parse(&record.render()).unwrap();
+        assert_eq!(back.render(), record.render());
+        assert!(back.key.unwrap().matches(&[1, 2, 3]));
+        assert_eq!(back.standing, Standing::Ended { why: "cut".into() });
+    }
+}

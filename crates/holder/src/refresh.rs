@@ -1,0 +1,272 @@
+//! Renewing a sign-in so that nothing is ever lost: not by two processes at once, not by a crash, not by a lost answer.
+//!
+//! 1. One process at a time: a lock of its own (`lock`), waited for a minute at most, never held while a person is
+//!    asked.
+//! 2. With the lock held, the record is read again: if somebody else has renewed, theirs is used.
+//! 3. A mark is saved before the request; the answer is saved durably before anybody sees the token. What cannot be
+//!    saved is an error.
+//! 4. A write names the version it read (`shelf`): a late renewal neither overwrites a newer record nor brings back one
+//!    that was logged out. Tokens that no record will hold are given back to the issuer.
+//! 5. Only `invalid_grant` means "sign in again", and only if the record, read once more, still holds the token that
+//!    was refused. The network, a 5xx, a time-out keep everything. No record is removed here.
+//! 6. What comes back is compared with what was pinned at login; another tenant's token is refused, revoked and
+//!    quarantined.
+
+use hallpass_model::secret::{AccessToken, Kind, Secret};
+use hallpass_model::time::{Lifetime, Timestamp};
+use hallpass_model::wire::errors::{ErrorCode, OAuthErrorBody};
+use hallpass_model::wire::oauth::{GrantType, TokenResponse, TokenType};
+
+use crate::Holder;
+use crate::client::OurClient;
+use crate::dpop::SessionKey;
+use crate::error::HolderError;
+use crate::lock;
+use crate::pins::Differs;
+use crate::provider::{Fields, NoAnswer, With};
+use crate::record::{AccessHeld, Record, Standing};
+use crate::shelf::{Identity, Loaded, Saved};
+
+/// A token is renewed when it is good for less than this: a request with it, over a slow line, must still be in time.
+const RENEW_EARLY: Lifetime = Lifetime::seconds(30);
+/// Where it cannot be renewed just now, it is handed out if it is good for this much more.
+const STILL_OF_USE: Lifetime = Lifetime::seconds(5);
+/// How often to start over when others write in between. Each time somebody else has made progress.
+const TRIES: usize = 5;
+
+/// What became of a renewal.
+enum Renewed {
+    /// The record holds a new token, durably.
+    Done,
+    /// Somebody else wrote: read again.
+    ReadAgain,
+}
+
+impl Holder {
+    /// The sign-in with an access token that is good for a while. `refused` is one that an endpoint did not take, so
+    /// that it is not handed out again however long it says it lives.
+    pub(crate) async fn fresh(
+        &self,
+        identity: &Identity,
+        refused: Option<&Secret<AccessToken>>,
+    ) -> Result<Loaded, HolderError> {
+        let loaded = self.standing(identity)?;
+        if usable(&loaded.record, (self.clock)(), RENEW_EARLY, refused) {
+            return Ok(loaded);
+        }
+        match self.renewed(identity, refused).await {
+            // Rule 5: what is here is kept, and used while it can be.
+            Err(HolderError::Unreachable { .. } | HolderError::Locked { .. })
+                if usable(&loaded.record, (self.clock)(), STILL_OF_USE, refused) =>
+            {
+                Ok(loaded)
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn renewed(
+        &self,
+        identity: &Identity,
+        refused: Option<&Secret<AccessToken>>,
+    ) -> Result<Loaded, HolderError> {
+        let _renewing = lock::renewing(identity, &self.locks).await?;
+        for _ in 0..TRIES {
+            let mut loaded = self.standing(identity)?;
+            if usable(&loaded.record, (self.clock)(), RENEW_EARLY, refused) {
+                return Ok(loaded);
+            }
+            if let Renewed::Done = self.renew(&mut loaded).await? {
+                return Ok(loaded);
+            }
+        }
+        Err(HolderError::Locked { waited_seconds: 0 })
+    }
+
+    /// One renewal, rules 3 to 6. The lock is held.
+    async fn renew(&self, loaded: &mut Loaded) -> Result<Renewed, HolderError> {
+        let identity = loaded.header.identity();
+        let Some(presented) = loaded.record.refresh.as_ref().map(copy) else {
+            let why = "the access token is over, and the provider gave no refresh token".to_owned();
+            return Err(HolderError::SignInEnded { issuer: identity.issuer, why });
+        };
+        let unanswered = loaded.record.renewing.replace((self.clock)());
+        match self.shelf.save(loaded, (self.clock)())? {
+            Saved::Yes => {}
+            Saved::Overtaken => return Ok(Renewed::ReadAgain),
+            Saved::Gone => return Err(gone(&identity)),
+        }
+
+        let client = OurClient::of(loaded);
+        let key = session_key(loaded)?;
+        let metadata = &loaded.record.metadata;
+        let form = Fields::new()
+            .with("grant_type", GrantType::RefreshToken.text())
+            .with_secret("refresh_token", &presented);
+        // The same audience as at login (RFC 8707, section 2.2): left out, some providers take it for another.
+        let form = match loaded.record.ours {
+            true => form.with("resource", metadata.issuer.as_str()),
+            false => form.with_each("resource", &loaded.record.resources),
+        };
+        let form = client.proven_in(form, metadata);
+        self.recall_nonce(&loaded.record);
+        let with = With { key: key.as_ref(), ..client.with(metadata) };
+        match self.provider.token(metadata, &form, with).await {
+            Ok(tokens) => self.take(loaded, &presented, tokens, &client).await,
+            Err(NoAnswer::Refused { body, .. }) if body.error == ErrorCode::InvalidGrant => {
+                self.rejected(&identity, &presented, &body, unanswered)
+            }
+            Err(none) => {
+                let place = metadata.token_endpoint.clone().expect("a request was sent there");
+                Err(none.into_error(&place, &identity.issuer))
+            }
+        }
+    }
+
+    /// Rules 3, 4 and 6: takes an answer over into the record.
+    async fn take<K: Kind>(
+        &self,
+        loaded: &mut Loaded,
+        presented: &Secret<K>,
+        tokens: TokenResponse,
+        client: &OurClient,
+    ) -> Result<Renewed, HolderError> {
+        let identity = loaded.header.identity();
+        if let Err(error) = self.believed(loaded, &tokens) {
+            self.give_back(&loaded.record.metadata, client, &tokens).await;
+            loaded.record.standing = Standing::Quarantined { why: error.to_string() };
+            loaded.record.renewing = None;
+            self.shelf.save(loaded, (self.clock)())?;
+            return Err(error);
+        }
+        let nonce = loaded.record.metadata.token_endpoint.as_ref().and_then(|url| self.provider.nonce(url));
+        for _ in 0..TRIES {
+            put(&mut loaded.record, &tokens, nonce.clone(), (self.clock)());
+            match self.shelf.save(loaded, (self.clock)())? {
+                Saved::Yes => return Ok(Renewed::Done),
+                Saved::Gone => break,
+                Saved::Overtaken => {}
+            }
+            // Somebody kept a pass, or renewed without our lock. If the token we traded is still the one on disk, ours
+            // is the newer and goes in beside what they wrote; if it is not, theirs is.
+            match self.shelf.find(&identity)? {
+                Some(again) if refresh_is(&again.record, presented) => *loaded = again,
+                Some(_) => return Ok(Renewed::ReadAgain),
+                None => break,
+            }
+        }
+        self.give_back(&loaded.record.metadata, client, &tokens).await;
+        Err(gone(&identity))
+    }
+
+    /// Rule 5: a definite rejection.
+    fn rejected<K: Kind>(
+        &self,
+        identity: &Identity,
+        presented: &Secret<K>,
+        body: &OAuthErrorBody,
+        unanswered: Option<Timestamp>,
+    ) -> Result<Renewed, HolderError> {
+        let Some(mut again) = self.shelf.find(identity)? else {
+            return Err(gone(identity));
+        };
+        if !refresh_is(&again.record, presented) {
+            return Ok(Renewed::ReadAgain);
+        }
+        let mut why = body.error_description.clone().unwrap_or_else(|| "the issuer says it is over".into());
+        if let Some(at) = unanswered {
+            why.push_str(&format!(
+                " (a renewal at {at} was never answered; some providers take trying again for a theft)"
+            ));
+        }
+        again.record.standing = Standing::Ended { why: why.clone() };
+        again.record.renewing = None;
+        // Overtaken or gone: then somebody else knows better, and the next command will see it.
+        self.shelf.save(&mut again, (self.clock)())?;
+        Err(HolderError::SignInEnded { issuer: identity.issuer.clone(), why })
+    }
+
+    /// Rule 6.
+    fn believed(&self, loaded: &Loaded, tokens: &TokenResponse) -> Result<(), HolderError> {
+        let bound = loaded.record.key.is_some();
+        let expected = if bound { TokenType::Dpop } else { TokenType::Bearer };
+        if tokens.token_type != expected {
+            let why = format!("its token is not of type `{}` any more", expected.text());
+            return Err(HolderError::NotBelieved { why });
+        }
+        let identity = loaded.header.identity();
+        loaded
+            .record
+            .pins
+            .compare(&identity, tokens.id_token.as_ref(), &tokens.access_token)
+            .map_err(|Differs { what, pinned, came }| HolderError::AnotherTenant { what, pinned, came })
+    }
+
+    /// Reads a record that still stands.
+    pub(crate) fn standing(&self, identity: &Identity) -> Result<Loaded, HolderError> {
+        let loaded = self.shelf.find(identity)?.ok_or_else(|| gone(identity))?;
+        match &loaded.record.standing {
+            Standing::Good => Ok(loaded),
+            Standing::Ended { why } | Standing::Quarantined { why } => {
+                Err(HolderError::SignInEnded { issuer: identity.issuer.clone(), why: why.clone() })
+            }
+        }
+    }
+
+    /// Uses the nonce that was saved with the record, while it may still be good: it saves a round trip.
+    pub(crate) fn recall_nonce(&self, record: &Record) {
+        let fresh = (self.clock)().since(record.renewed) < crate::provider::NONCE_REMEMBERED;
+        if let (true, Some(nonce), Some(url)) = (fresh, &record.nonce, &record.metadata.token_endpoint) {
+            self.provider.remember_nonce(url, nonce.clone());
+        }
+    }
+}
+
+/// The key a sign-in is bound to, if it is.
+pub(crate) fn session_key(loaded: &Loaded) -> Result<Option<SessionKey>, HolderError> {
+    match &loaded.record.key {
+        None => Ok(None),
+        Some(document) => SessionKey::parse(document).map(Some).ok_or_else(|| HolderError::SignInEnded {
+            issuer: loaded.header.issuer.clone(),
+            why: "its key cannot be read".into(),
+        }),
+    }
+}
+
+/// A copy of a secret, to be dropped soon.
+pub(crate) fn copy<K: Kind>(secret: &Secret<K>) -> Secret<K> {
+    Secret::new(secret.expose().to_vec())
+}
+
+fn usable(record: &Record, now: Timestamp, margin: Lifetime, refused: Option<&Secret<AccessToken>>) -> bool {
+    record.access.as_ref().is_some_and(|access| {
+        access.good(now, margin) && refused.is_none_or(|refused| !access.token.matches(refused.expose()))
+    })
+}
+
+fn refresh_is<K: Kind>(record: &Record, presented: &Secret<K>) -> bool {
+    record.refresh.as_ref().is_some_and(|refresh| refresh.matches(presented.expose()))
+}
+
+/// Puts an answer into a record.
+fn put(record: &mut Record, tokens: &TokenResponse, nonce: Option<String>, now: Timestamp) {
+    record.access = Some(AccessHeld {
+        token: copy(&tokens.access_token),
+        token_type: tokens.token_type.clone(),
+        expires: tokens.expires_in.map(|lasts| now + lasts),
+        scope: tokens.scope.clone(),
+    });
+    if let Some(next) = &tokens.refresh_token {
+        record.refresh = Some(copy(next)); // no new one means the old one goes on (RFC 6749, section 6)
+    }
+    if let Some(scope) = &tokens.scope {
+        record.scope = scope.clone();
+    }
+    record.renewed = now;
+    record.renewing = None;
+    record.nonce = nonce;
+}
+
+pub(crate) fn gone(identity: &Identity) -> HolderError {
+    HolderError::NotSignedIn { issuer: Some(identity.issuer.clone()) }
+}

@@ -1,0 +1,89 @@
+//! What is known here about a sign-in, without asking anybody.
+
+use std::path::PathBuf;
+
+use hallpass_model::time::Timestamp;
+use hallpass_model::wire::oauth::Scopes;
+
+use crate::Holder;
+use crate::error::HolderError;
+use crate::login::Flow;
+use crate::record::Standing;
+use crate::shelf::Identity;
+use crate::vault::Rung;
+
+/// What is known here about a sign-in.
+#[derive(Debug)]
+pub struct Status {
+    /// Which one.
+    pub identity: Identity,
+    /// Where its key rests.
+    pub rung: Rung,
+    /// The encrypted file, if it is in one.
+    pub file: Option<PathBuf>,
+    /// The rest, or why the record cannot be opened.
+    pub opened: Result<Opened, HolderError>,
+}
+
+/// What stands in an opened record, secrets left out.
+#[derive(Debug)]
+pub struct Opened {
+    /// Who, for people; claimed by the provider.
+    pub person: Option<String>,
+    /// What was granted.
+    pub scope: Scopes,
+    /// For which APIs.
+    pub resources: Vec<String>,
+    /// Why, as said at login.
+    pub purpose: Option<String>,
+    /// How the person was asked.
+    pub flow: Flow,
+    /// When.
+    pub signed_in: Timestamp,
+    /// When it was last renewed.
+    pub renewed: Timestamp,
+    /// When the access token is over, if the provider says.
+    pub expires: Option<Timestamp>,
+    /// Whether it can be renewed without asking again.
+    pub renewable: bool,
+    /// Whether its tokens are bound to a key of this machine.
+    pub bound: bool,
+    /// Why it does not stand any more, if it does not.
+    pub ended: Option<String>,
+}
+
+impl Holder {
+    /// What is known here about a sign-in, without asking anybody but, where the key rests in a passphrase, the person.
+    pub fn status(&self, identity: &Identity) -> Result<Status, HolderError> {
+        let header = self.shelf.header(identity)?.ok_or_else(|| crate::refresh::gone(identity))?;
+        let rung = header.key.rung();
+        let opened = match self.shelf.find(identity) {
+            Ok(Some(loaded)) => Ok(loaded.record),
+            Ok(None) => return Err(crate::refresh::gone(identity)),
+            Err(error) => Err(error),
+        };
+        let opened = opened.map(|record| {
+            let expires = record.access.as_ref().and_then(|access| access.expires);
+            let over = record.refresh.is_none() && expires.is_some_and(|expires| expires <= (self.clock)());
+            Opened {
+                ended: match record.standing {
+                    Standing::Good if over => Some("its access token is over and cannot be renewed".into()),
+                    Standing::Good => None,
+                    Standing::Ended { why } | Standing::Quarantined { why } => Some(why),
+                },
+                person: record.person,
+                scope: record.scope,
+                resources: record.resources,
+                purpose: record.purpose,
+                flow: record.flow,
+                signed_in: record.signed_in,
+                renewed: record.renewed,
+                expires,
+                renewable: record.refresh.is_some(),
+                bound: record.key.is_some(),
+            }
+        });
+        let file = (rung != Rung::Memory).then(|| self.shelf.file(identity));
+        Ok(Status { identity: identity.clone(), rung, file, opened })
+    }
+}

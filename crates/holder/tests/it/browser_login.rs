@@ -1,0 +1,71 @@
+use hallpass_holder::{Flow, HolderError, LoginEvent, LoginRequest, SignedIn};
+use url::Url;
+
+use crate::desk::{Desk, request};
+use hallpass_testkit::small_provider::{Manner, SmallProvider};
+
+/// A browser that does as it is told: opens the address, follows one redirect, shows what it sees.
+async fn browse(address: String, change: impl FnOnce(&mut Url)) -> String {
+    let client =
+        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+    let redirected = client.get(address).send().await.unwrap();
+    let mut back: Url = redirected.headers()["location"].to_str().unwrap().parse().unwrap();
+    change(&mut back);
+    client.get(back).send().await.unwrap().text().await.unwrap()
+}
+
+async fn login_by_browser(
+    desk: &Desk,
+    provider: &SmallProvider,
+    change: impl FnOnce(&mut Url) + Send + 'static,
+) -> (Result<SignedIn, HolderError>, String) {
+    let request = LoginRequest { flow: Some(Flow::Browser), ..request(provider) };
+    let mut browser = None;
+    let mut change = Some(change);
+    let outcome = desk
+        .login_seeing(request, &mut |event| {
+            if let LoginEvent::Address { address, opened } = event {
+                assert!(!opened);
+                browser = Some(tokio::spawn(browse(address.to_owned(), change.take().unwrap())));
+            }
+        })
+        .await;
+    (outcome, browser.unwrap().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_browser_brings_the_code_back_and_is_told_how_it_went() {
+    let provider = SmallProvider::start(Manner::default()).await;
+    let desk = Desk::new();
+    let (signed_in, page) = login_by_browser(&desk, &provider, |_| {}).await;
+    assert_eq!(signed_in.unwrap().flow, Flow::Browser);
+    assert!(page.contains("You are signed in"), "{page}");
+    let asked = provider.last_form("authorize");
+    assert_eq!(asked["code_challenge_method"], "S256");
+    assert!(asked["redirect_uri"].starts_with("http://127.0.0.1:"));
+    assert!(asked["state"].len() >= 32 && asked["nonce"].len() >= 32 && asked["dpop_jkt"].len() == 43);
+}
+
+#[tokio::test]
+async fn an_answer_from_another_issuer_is_refused_before_its_code_is_sent_anywhere() {
+    let provider = SmallProvider::start(Manner::default()).await;
+    let desk = Desk::new();
+    let mix_up = |back: &mut Url| {
+        let pairs: Vec<(String, String)> =
+            back.query_pairs().into_owned().filter(|(name, _)| name != "iss").collect();
+        back.query_pairs_mut().clear().extend_pairs(pairs).append_pair("iss", "https://evil.example");
+    };
+    let (outcome, page) = login_by_browser(&desk, &provider, mix_up).await;
+    assert!(matches!(outcome, Err(HolderError::NotBelieved { .. })));
+    assert!(page.contains("not signed in"), "{page}");
+    assert_eq!(provider.asked("authorization_code"), 0);
+    assert!(desk.holder.list().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_the_browser_and_the_terminal() {
+    let provider = SmallProvider::start(Manner { approves: Some(false), ..Manner::default() }).await;
+    let (outcome, page) = login_by_browser(&Desk::new(), &provider, |_| {}).await;
+    assert!(matches!(outcome, Err(HolderError::Denied)));
+    assert!(page.contains("not signed in"), "{page}");
+}

@@ -1,0 +1,136 @@
+//! A person at a machine: a holder with a state folder of its own, and short ways to do what tests do.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hallpass_holder::{
+    Flow, Holder, HolderError, Identity, LoginEvent, LoginRequest, Opener, PassRequest, Rung, Settings,
+    SignedIn, Surroundings,
+};
+use hallpass_model::device::DeviceClass;
+use hallpass_model::secret::Secret;
+use hallpass_model::time::{Lifetime, Timestamp};
+use hallpass_model::wire::oauth::Scopes;
+
+use hallpass_testkit::small_provider::SmallProvider;
+
+/// The system's time: the provider runs on it too.
+#[expect(clippy::disallowed_methods, reason = "the clock of these tests")]
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Timestamp::from_millis(since.as_millis() as i64)
+}
+
+/// The one API.
+pub(crate) const NOTES: &str = "https://notes.example/";
+
+/// A person at a machine.
+pub(crate) struct Desk {
+    pub(crate) holder: Holder,
+    pub(crate) state: Arc<tempfile::TempDir>,
+}
+
+impl Desk {
+    pub(crate) fn new() -> Self {
+        Self::over(Arc::new(tempfile::tempdir().unwrap()))
+    }
+
+    /// Another process of the same person: the same folder, nothing in memory.
+    pub(crate) fn beside(&self) -> Self {
+        Self::over(self.state.clone())
+    }
+
+    /// The same, so many minutes later.
+    pub(crate) fn beside_later(&self, minutes: u32) -> Self {
+        Self::over_at(self.state.clone(), Lifetime::minutes(minutes))
+    }
+
+    /// A copy of the folder, elsewhere.
+    pub(crate) fn copied(&self) -> Self {
+        let copy = tempfile::tempdir().unwrap();
+        let copied = std::process::Command::new("cp")
+            .args(["-a", "--"])
+            .arg(self.state.path().join("hallpass"))
+            .arg(copy.path())
+            .status();
+        assert!(copied.unwrap().success());
+        Self::over(Arc::new(copy))
+    }
+
+    /// This one, so many minutes later.
+    pub(crate) fn later(self, minutes: u32) -> Self {
+        self.beside_later(minutes)
+    }
+
+    fn over(state: Arc<tempfile::TempDir>) -> Self {
+        Self::over_at(state, Lifetime::minutes(0))
+    }
+
+    fn over_at(state: Arc<tempfile::TempDir>, later: Lifetime) -> Self {
+        let holder = Holder::new(Settings {
+            state: state.path().join("hallpass"),
+            ca_file: None,
+            clock: Arc::new(move || now() + later),
+            ask_passphrase: Arc::new(|_| Ok(Some(Secret::from_text("correct horse".into())))),
+        });
+        Self { holder, state }
+    }
+
+    pub(crate) async fn login(&self, request: LoginRequest) -> Result<SignedIn, HolderError> {
+        self.login_seeing(request, &mut |_| {}).await
+    }
+
+    pub(crate) async fn login_seeing(
+        &self,
+        request: LoginRequest,
+        on_event: &mut (dyn FnMut(LoginEvent<'_>) + Send),
+    ) -> Result<SignedIn, HolderError> {
+        let never = std::pin::pin!(std::future::pending());
+        self.holder.login(request, on_event, never).await
+    }
+
+    /// Signs in by device flow, for the one API.
+    pub(crate) async fn signed_in(&self, provider: &SmallProvider) -> Identity {
+        self.login(request(provider)).await.unwrap().identity
+    }
+
+    /// An access token, as text.
+    pub(crate) async fn token(&self, identity: &Identity) -> Result<String, HolderError> {
+        let pass = self.holder.token(identity, &PassRequest::default()).await?;
+        Ok(pass.token.expose_text().to_owned())
+    }
+}
+
+/// A login by device flow, for the one API.
+pub(crate) fn request(provider: &SmallProvider) -> LoginRequest {
+    base_request(&provider.issuer, Flow::Device)
+}
+
+/// A login for the one API.
+pub(crate) fn base_request(issuer: &str, flow: Flow) -> LoginRequest {
+    LoginRequest {
+        issuer: issuer.to_owned(),
+        client_id: Some("hallpass-cli".into()),
+        client_secret: None,
+        scopes: Scopes::parse("notes:read").unwrap(),
+        resources: vec![NOTES.into()],
+        purpose: Some("a test".parse().unwrap()),
+        flow: Some(flow),
+        surroundings: Surroundings::default(),
+        opener: Opener::Nobody,
+        device_name: "desk".into(),
+        device_class: DeviceClass::Laptop,
+        rung: Some(Rung::Passphrase),
+    }
+}
+
+/// Waits until something is true, at most ten seconds.
+pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
+    let waited = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), waited).await.expect("it becomes true");
+}
