@@ -1,0 +1,213 @@
+//! What is asked and answered over the admin socket: JSON, ids and times as text.
+//!
+//! Both ends are this program, so an unknown member of a question is an error; of an answer it is ignored, so that
+//! an older command can speak to a newer server.
+
+use std::fmt;
+
+use hallpass_model::principal::OrgLimits;
+use hallpass_model::time::Lifetime;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+macro_rules! questions {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(crate) struct $name { $($(#[$field_doc])* pub(crate) $field: $type,)* }
+    )*};
+}
+
+macro_rules! answers {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Serialize, Deserialize)]
+        pub(crate) struct $name { $($(#[$field_doc])* pub(crate) $field: $type,)* }
+    )*};
+}
+
+questions! {
+    /// Asks nothing in particular.
+    Nothing {}
+    /// One org.
+    Named { name: String, }
+    /// Everything of a kind in an org; the only org where none is named.
+    InOrg { org: Option<String>, }
+    /// One thing of an org, by its short name.
+    OneOf { org: Option<String>, handle: String, }
+    /// A new org.
+    OrgAdd { name: String, title: Option<String>, administrator: String, administrator_name: Option<String>, }
+    /// What an org shortens; what is `None` stays.
+    OrgLimitsSet {
+        name: String,
+        access_token: Option<Lifetime>,
+        session_idle: Option<Lifetime>,
+        session_absolute: Option<Lifetime>,
+        reset: bool,
+    }
+    /// A new administrator for an org that has none.
+    Recover { org: String, handle: String, name: Option<String>, }
+    /// A new person.
+    PersonAdd { org: Option<String>, handle: String, name: Option<String>, }
+    /// A passkey to remove.
+    PasskeyRemove { org: Option<String>, handle: String, passkey: String, }
+    /// A new team.
+    TeamAdd { org: Option<String>, handle: String, members: Vec<String>, }
+    /// Who is in a team from now on.
+    TeamMembers { org: Option<String>, handle: String, members: Vec<String>, }
+    /// A new client.
+    ClientAdd {
+        org: Option<String>,
+        handle: String,
+        name: Option<String>,
+        kind: String,
+        /// `person:HANDLE` or `team:HANDLE`.
+        owner: String,
+        /// All of its kind's where none is given.
+        grant_types: Vec<String>,
+        redirect_uris: Vec<String>,
+        scopes: Vec<String>,
+        device_flow_barred: Vec<String>,
+        /// A JWK set of public keys.
+        jwks: Option<serde_json::Value>,
+    }
+    /// A new resource.
+    ResourceAdd {
+        org: Option<String>,
+        url: String,
+        name: Option<String>,
+        owner: String,
+        environment: String,
+        scopes: Vec<String>,
+        /// The handle of the client that may introspect.
+        server: Option<String>,
+    }
+    /// One resource.
+    OneResource { org: Option<String>, url: String, }
+    /// A person's sessions.
+    SessionList { org: Option<String>, person: String, }
+    /// A session to end.
+    SessionEnd { session: String, }
+    /// What to cut.
+    CutMake { axis: String, id: String, }
+    /// An answer to a device flow.
+    Approve { org: Option<String>, code: String, person: String, deny: bool, }
+    /// A backup, to a file that is not there yet. An absolute path.
+    Backup { file: String, }
+    /// Which entries of the ledger; `None` is all.
+    LedgerAsk {
+        org: Option<String>,
+        /// A moment (RFC 3339), or how long ago (`2h`).
+        since: Option<String>,
+        principal: Option<String>,
+        client: Option<String>,
+        device: Option<String>,
+        session: Option<String>,
+        event: Option<String>,
+        /// Whether to go on with what is written from now on.
+        follow: bool,
+    }
+}
+
+answers! {
+    /// An org.
+    OrgShown {
+        id: String, name: String, title: String, issuer: String, state: String, administrators: Vec<String>,
+        limits: OrgLimits, created: String,
+    }
+    /// A new org, with its administrator's link.
+    OrgAdded { org: OrgShown, administrator: PersonShown, link: LinkShown, }
+    /// A one-time link: whoever has it may use it.
+    LinkShown { url: Revealed, expires: String, }
+    /// A person.
+    PersonShown {
+        id: String, org: String, handle: String, name: String, owner: String, state: String, teams: Vec<String>,
+        created: String,
+    }
+    /// A person with their enrolment link.
+    PersonAdded { person: PersonShown, link: LinkShown, }
+    /// A passkey.
+    PasskeyShown { id: String, name: String, created: String, used: Option<String>, }
+    /// A team.
+    TeamShown { id: String, org: String, handle: String, state: String, members: Vec<String>, created: String, }
+    /// A client.
+    ClientShown {
+        id: String, org: String, handle: String, name: String, kind: String, owner: String, state: String,
+        /// `none` or `private_key_jwt`.
+        authentication: String,
+        grant_types: Vec<String>, redirect_uris: Vec<String>, scopes: Vec<String>,
+        /// Whether it may ask for every scope of the org's resources.
+        any_scope: bool,
+        device_flow_barred: Vec<String>, created: String,
+    }
+    /// A resource.
+    ResourceShown {
+        id: String, org: String, url: String, name: String, owner: String, environment: String, scopes: Vec<String>,
+        server: Option<String>, state: String, created: String,
+    }
+    /// A device.
+    DeviceShown { id: String, name: String, class: String, created: String, seen: String, }
+    /// A session.
+    SessionShown {
+        id: String, client: String, device: Option<String>, purpose: Option<String>, scopes: Vec<String>,
+        resources: Vec<String>, approval: String, created: String, used: String, expires: String,
+    }
+    /// A cut.
+    CutMade {
+        axis: String, id: String,
+        /// False where it was dead already.
+        anew: bool,
+    }
+    /// An answered device flow.
+    Approved { approved: bool, person: String, client: String, }
+    /// A backup that was made.
+    BackupMade {
+        file: String,
+        /// A signed checkpoint over the ledger in it, to keep elsewhere.
+        checkpoint: String,
+    }
+    /// An entry of the ledger.
+    EntryShown {
+        seq: u64, at: String, event: String, who: String, what: String, why: String,
+        /// The entry itself, with its personal fields where they were not erased.
+        entry: serde_json::Value,
+    }
+    /// A signed checkpoint (C2SP tlog-checkpoint) and the key that verifies it.
+    CheckpointShown { note: String, size: u64, key: String, }
+    /// Why a question was not answered.
+    Problem { error: String, hint: Option<String>, }
+}
+
+/// A secret in the one answer that must carry it. Redacted in `Debug`, wiped on drop.
+pub(crate) struct Revealed(Zeroizing<String>);
+
+impl Revealed {
+    /// Takes the text over.
+    pub(crate) fn new(text: Zeroizing<String>) -> Self {
+        Self(text)
+    }
+
+    /// The secret. SECURITY: for standard output or the file made for it, and nothing else.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Revealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<one-time link secret>")
+    }
+}
+
+impl Serialize for Revealed {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Revealed {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d).map(|text| Self(Zeroizing::new(text)))
+    }
+}

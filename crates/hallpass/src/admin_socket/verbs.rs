@@ -1,0 +1,173 @@
+//! Every command of the operator's on one page: its verb, and the act of the table of roles that it is.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use hallpass_model::role::{Act, Role, may};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::office::Office;
+use super::refused::Refused;
+
+mod backups;
+mod clients;
+mod devices;
+mod ledger;
+mod links;
+mod orgs;
+mod people;
+mod resources;
+mod sessions;
+mod teams;
+
+/// What is answered: whole, or line by line.
+pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+type Answering = Pin<Box<dyn Future<Output = Result<Body, Refused>> + Send>>;
+
+/// One command.
+pub(super) struct Verb {
+    name: &'static str,
+    act: Act,
+    answer: fn(Office, Bytes) -> Answering,
+}
+
+macro_rules! verbs {
+    ($($name:literal $act:ident $answer:path;)*) => {
+        const TABLE: &[Verb] = &[$(Verb {
+            name: $name,
+            act: Act::$act,
+            answer: |office, question| Box::pin(async move { give($answer(&office, read(&question)?).await?) }),
+        },)*];
+    };
+}
+
+verbs! {
+    "org.add" RunOrgs orgs::add;
+    "org.list" RunOrgs orgs::list;
+    "org.show" RunOrgs orgs::show;
+    "org.disable" RunOrgs orgs::disable;
+    "org.enable" RunOrgs orgs::enable;
+    "org.limits" RunOrgs orgs::limits;
+    "org.recover" RecoverAdministrator links::recover;
+    "setup.link" RunOrgs links::setup_link;
+    "person.add" RunDirectory people::add;
+    "person.list" RunDirectory people::list;
+    "person.show" RunDirectory people::show;
+    "person.disable" RunDirectory people::disable;
+    "person.enable" RunDirectory people::enable;
+    "person.link" RunDirectory links::enrolment_link;
+    "person.passkey.list" RunDirectory people::list_passkeys;
+    "person.passkey.remove" RemoveLostPasskey people::remove_passkey;
+    "team.add" RunDirectory teams::add;
+    "team.list" RunDirectory teams::list;
+    "team.show" RunDirectory teams::show;
+    "team.members" RunDirectory teams::members;
+    "team.disable" RunDirectory teams::disable;
+    "team.enable" RunDirectory teams::enable;
+    "client.add" RunDirectory clients::add;
+    "client.list" RunDirectory clients::list;
+    "client.show" RunDirectory clients::show;
+    "client.disable" RunDirectory clients::disable;
+    "client.enable" RunDirectory clients::enable;
+    "resource.add" RunDirectory resources::add;
+    "resource.list" RunDirectory resources::list;
+    "resource.show" RunDirectory resources::show;
+    "resource.disable" RunDirectory resources::disable;
+    "resource.enable" RunDirectory resources::enable;
+    "device.list" RunDirectory devices::list;
+    "device.approve" ApproveLocally devices::approve;
+    "session.list" EndAnySession sessions::list;
+    "session.end" EndAnySession sessions::end;
+    "cut" EndAnySession sessions::cut;
+    "backup" BackUp backups::backup;
+    "ledger.checkpoint" ReadLedger ledger::checkpoint;
+}
+
+/// The one command that is answered line by line.
+const LEDGER_LIST: Verb = Verb {
+    name: "ledger.list",
+    act: Act::ReadLedger,
+    answer: |office, question| Box::pin(async move { ledger::list(office, read(&question)?).await }),
+};
+
+/// The command of this name.
+pub(super) fn find(name: &str) -> Option<&'static Verb> {
+    all().find(|verb| verb.name == name)
+}
+
+fn all() -> impl Iterator<Item = &'static Verb> {
+    TABLE.iter().chain([&LEDGER_LIST])
+}
+
+impl Verb {
+    /// Whether the operator, which is whoever gets this far, may do it.
+    pub(super) fn permit(&self) -> Result<(), Refused> {
+        match may(Role::Operator, self.act) {
+            true => Ok(()),
+            false => Err(Refused::by_rule(format_args!("the operator may not do `{}`", self.name))),
+        }
+    }
+
+    /// Does it.
+    pub(super) async fn answer(&self, office: Office, question: Bytes) -> Result<Body, Refused> {
+        (self.answer)(office, question).await
+    }
+}
+
+/// A body that is there already.
+pub(super) fn whole(bytes: Bytes) -> Body {
+    Full::new(bytes).boxed_unsync()
+}
+
+fn read<Q: DeserializeOwned>(question: &[u8]) -> Result<Q, Refused> {
+    serde_json::from_slice(question)
+        .map_err(|error| Refused::usage(format_args!("the question is not as expected: {error}")))
+}
+
+fn give<A: Serialize>(answer: A) -> Result<Body, Refused> {
+    Ok(whole(serde_json::to_vec(&answer).expect("an answer is plain data").into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hallpass_model::role;
+
+    #[test]
+    fn every_command_is_an_act_that_the_table_of_roles_gives_the_operator() {
+        for verb in all() {
+            assert!(verb.permit().is_ok(), "{}", verb.name);
+        }
+    }
+
+    #[test]
+    fn every_act_of_the_operator_has_a_command_but_for_reading_metadata() {
+        let acts =
+            role::TABLE.iter().filter(|(_, roles)| roles.contains(&Role::Operator)).map(|(act, _)| *act);
+        for act in acts.filter(|act| *act != Act::ReadMetadata) {
+            assert!(all().any(|verb| verb.act == act), "{act:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_table_does_not_give_the_operator_is_refused() {
+        let all_acts = role::TABLE.iter().map(|(act, roles)| (*act, roles.contains(&Role::Operator)));
+        for (act, given) in all_acts {
+            let verb = Verb { name: "x", act, answer: |_, _| Box::pin(async { Ok(whole(Bytes::new())) }) };
+            assert_eq!(verb.permit().is_ok(), given, "{act:?}");
+        }
+    }
+
+    #[test]
+    fn no_command_stands_twice() {
+        let mut names: Vec<_> = all().map(|verb| verb.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all().count());
+    }
+}

@@ -1,0 +1,199 @@
+//! Clients.
+
+use hallpass_model::client::{Client, ClientAuthentication, ClientKind};
+use hallpass_model::jose::JwkSet;
+use hallpass_model::principal::{Handle, Org};
+use hallpass_model::wire::oauth::{GrantType, Scopes};
+use hallpass_model::wire::redirect::RedirectUri;
+use hallpass_store::{AddClient, SetClientStanding};
+
+use crate::admin_socket::forms::{ClientAdd, ClientShown, InOrg, OneOf};
+use crate::admin_socket::office::{Office, PAGE, render_standing};
+use crate::admin_socket::refused::Refused;
+
+pub(super) async fn add(office: &Office, form: ClientAdd) -> Result<ClientShown, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
+    let handle: Handle = form.handle.parse().map_err(Refused::usage)?;
+    let kind = parse_kind(&form.kind)?;
+    let owner = office.owner(&org, &form.owner).await?;
+    let add = AddClient {
+        org: org.id,
+        handle,
+        name: form.name.clone().unwrap_or_else(|| form.handle.clone()),
+        kind,
+        owner,
+        authentication: authentication(kind, form.jwks)?,
+        grant_types: grant_types(kind, &form.grant_types)?,
+        redirect_uris: redirect_uris(&form.redirect_uris)?,
+        scopes: scopes(&form.scopes)?,
+        any_scope: false,
+        device_flow_barred: scopes(&form.device_flow_barred)?,
+    };
+    office
+        .change(add)
+        .await?
+        .map_err(|why| Refused::not_added(why, &format!("the client `{}`", form.handle), &form.owner))?;
+    find(office, &org, &form.handle).await
+}
+
+pub(super) async fn list(office: &Office, form: InOrg) -> Result<Vec<ClientShown>, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
+    let mut all = Vec::new();
+    let mut after: Option<Handle> = None;
+    loop {
+        let page = office.store().list_clients(org.id, after.as_ref(), PAGE).await?;
+        after = page.items.last().map(|client| client.handle.clone());
+        for client in &page.items {
+            all.push(shown(office, &org, client).await?);
+        }
+        if !page.more {
+            return Ok(all);
+        }
+    }
+}
+
+pub(super) async fn show(office: &Office, form: OneOf) -> Result<ClientShown, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
+    find(office, &org, &form.handle).await
+}
+
+pub(super) async fn disable(office: &Office, form: OneOf) -> Result<ClientShown, Refused> {
+    stand(office, form, false).await
+}
+
+pub(super) async fn enable(office: &Office, form: OneOf) -> Result<ClientShown, Refused> {
+    stand(office, form, true).await
+}
+
+async fn stand(office: &Office, form: OneOf, active: bool) -> Result<ClientShown, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
+    let client = load(office, &org, &form.handle).await?;
+    let outcome = office.change(SetClientStanding { org: org.id, client: client.id, active }).await?;
+    Refused::unless_set(outcome, &format!("client `{}`", form.handle))?;
+    find(office, &org, &form.handle).await
+}
+
+async fn load(office: &Office, org: &Org, handle: &str) -> Result<std::sync::Arc<Client>, Refused> {
+    let client = office.store().find_client_by_handle(org.id, handle).await?;
+    client.ok_or_else(|| Refused::not_there(format_args!("there is no client `{handle}` in `{}`", org.name)))
+}
+
+async fn find(office: &Office, org: &Org, handle: &str) -> Result<ClientShown, Refused> {
+    let client = load(office, org, handle).await?;
+    shown(office, org, &client).await
+}
+
+fn parse_kind(text: &str) -> Result<ClientKind, Refused> {
+    Ok(match text {
+        "cli" => ClientKind::Cli,
+        "service" => ClientKind::Service,
+        "ci" => ClientKind::Ci,
+        "agent" => ClientKind::Agent,
+        _ => {
+            return Err(Refused::usage(format_args!(
+                "`{text}` is no kind of client: `cli`, `service`, `ci` or `agent`"
+            )));
+        }
+    })
+}
+
+fn render_kind(kind: ClientKind) -> &'static str {
+    match kind {
+        ClientKind::Cli => "cli",
+        ClientKind::Service => "service",
+        ClientKind::Ci => "ci",
+        ClientKind::Agent => "agent",
+    }
+}
+
+/// A service has a key, for nothing else could prove that it is itself; the others may have one.
+fn authentication(
+    kind: ClientKind,
+    jwks: Option<serde_json::Value>,
+) -> Result<ClientAuthentication, Refused> {
+    match jwks {
+        Some(jwks) => {
+            let keys: JwkSet = serde_json::from_value(jwks)
+                .map_err(|error| Refused::usage(format_args!("the JWK set cannot be used: {error}")))?;
+            if keys.keys().is_empty() {
+                return Err(Refused::usage("the JWK set holds no key that can be used")
+                    .hint("EC P-256, Ed25519, or RSA of 2048 bits or more"));
+            }
+            Ok(ClientAuthentication::PrivateKeyJwt(keys))
+        }
+        None if kind == ClientKind::Service => {
+            Err(Refused::usage("a service proves itself by a key, and none was given")
+                .hint("give `--new-key FILE` to make one, or `--jwks FILE` with its public half"))
+        }
+        None => Ok(ClientAuthentication::None),
+    }
+}
+
+/// Those asked for, by their short or full names; all of the kind's where none is.
+fn grant_types(kind: ClientKind, asked: &[String]) -> Result<Vec<GrantType>, Refused> {
+    if asked.is_empty() {
+        return Ok(kind.grant_types().to_vec());
+    }
+    let mut grant_types = Vec::new();
+    for text in asked {
+        let grant_type = match text.as_str() {
+            "device_code" => GrantType::DeviceCode,
+            "token-exchange" => GrantType::TokenExchange,
+            text => GrantType::parse(text),
+        };
+        if !kind.grant_types().contains(&grant_type) {
+            return Err(Refused::by_rule(format_args!(
+                "a client of kind `{}` may not use `{text}`",
+                render_kind(kind)
+            ))
+            .hint(kind.better_pattern()));
+        }
+        grant_types.push(grant_type);
+    }
+    Ok(grant_types)
+}
+
+fn redirect_uris(uris: &[String]) -> Result<Vec<String>, Refused> {
+    for uri in uris {
+        if let Err(bad) = RedirectUri::parse(uri) {
+            let refused = Refused::usage(format_args!("`{uri}` cannot be a redirect URI: {bad}"));
+            return Err(match bad.hint() {
+                Some(hint) => refused.hint(hint),
+                None => refused,
+            });
+        }
+    }
+    Ok(uris.to_vec())
+}
+
+pub(super) fn scopes(texts: &[String]) -> Result<Scopes, Refused> {
+    // Each may itself be a list, as scopes are written everywhere else.
+    Scopes::collect(texts.iter().flat_map(|text| text.split_ascii_whitespace()))
+        .map_err(|bad| Refused::usage(format_args!("the scopes cannot be used: {bad}")))
+}
+
+pub(super) fn list_scopes(scopes: &Scopes) -> Vec<String> {
+    scopes.iter().map(str::to_owned).collect()
+}
+
+async fn shown(office: &Office, org: &Org, client: &Client) -> Result<ClientShown, Refused> {
+    Ok(ClientShown {
+        id: client.id.to_string(),
+        org: org.name.to_string(),
+        handle: client.handle.to_string(),
+        name: client.name.clone(),
+        kind: render_kind(client.kind).to_owned(),
+        owner: office.render_owner(&client.owner).await?,
+        state: render_standing(client.standing),
+        authentication: match &client.authentication {
+            ClientAuthentication::None => "none".to_owned(),
+            ClientAuthentication::PrivateKeyJwt(_) => "private_key_jwt".to_owned(),
+        },
+        grant_types: client.grant_types.iter().map(|grant_type| grant_type.text().to_owned()).collect(),
+        redirect_uris: client.redirect_uris.clone(),
+        scopes: list_scopes(&client.scopes),
+        any_scope: client.any_scope,
+        device_flow_barred: list_scopes(&client.device_flow_barred),
+        created: client.created.to_string(),
+    })
+}

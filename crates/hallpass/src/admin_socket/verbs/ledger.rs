@@ -1,0 +1,182 @@
+//! Reading the ledger.
+
+use std::str::FromStr;
+
+use bytes::Bytes;
+use futures_util::stream;
+use hallpass_model::id::BadId;
+use hallpass_model::ledger::Event;
+use hallpass_model::principal::Org;
+use hallpass_model::time::{Lifetime, Timestamp};
+use hallpass_store::{Filter, LedgerEntry};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+
+use super::Body;
+use crate::admin_socket::forms::{CheckpointShown, LedgerAsk, Nothing};
+use crate::admin_socket::office::{Office, PAGE};
+use crate::admin_socket::refused::Refused;
+use crate::admin_socket::story::Story;
+
+pub(super) async fn checkpoint(office: &Office, Nothing {}: Nothing) -> Result<CheckpointShown, Refused> {
+    let note = office.store().ledger_checkpoint(office.now()).await?;
+    let key = office.store().ledger_verifier();
+    let checkpoint = hallpass_model::ledger::Checkpoint::open(&note, &key)
+        .map_err(|bad| Refused::broken(format_args!("the store's own checkpoint is bad: {bad}")))?;
+    Ok(CheckpointShown { note, size: checkpoint.size, key: key.to_string() })
+}
+
+/// Entries line by line, a page at a time; with `follow` it goes on until either end is gone.
+pub(super) async fn list(office: Office, form: LedgerAsk) -> Result<Body, Refused> {
+    let filter = filter(&office, &form).await?;
+    let walk = Walk { story: Story::new(office.clone()), office, filter, from: 0, follow: form.follow };
+    let pages = stream::unfold(Some(walk), async |walk| {
+        let (lines, walk) = walk?.next().await?;
+        Some((Ok(Frame::data(lines)), walk))
+    });
+    Ok(StreamBody::new(pages).boxed_unsync())
+}
+
+/// A walk through the ledger under way.
+struct Walk {
+    office: Office,
+    story: Story,
+    filter: Filter,
+    from: u64,
+    follow: bool,
+}
+
+impl Walk {
+    /// The next lines, and the walk if it goes on. None at the end.
+    async fn next(mut self) -> Option<(Bytes, Option<Self>)> {
+        loop {
+            // What is written after this is seen by the next look.
+            let mut growth = self.office.store().ledger_follow();
+            let size = *growth.borrow_and_update();
+            let page = match self.office.store().list_ledger(&self.filter, self.from, PAGE).await {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::error!(%error, "the ledger could not be read for a command of the operator's");
+                    return None;
+                }
+            };
+            self.from = match (page.items.last(), page.more) {
+                (Some(last), true) => last.seq + 1,
+                (Some(last), false) => size.max(last.seq + 1),
+                (None, _) => self.from.max(size),
+            };
+            if !page.items.is_empty() {
+                let lines = self.lines(page.items).await;
+                let goes_on = page.more || self.follow;
+                return Some((lines, goes_on.then_some(self)));
+            }
+            if !self.follow {
+                return None;
+            }
+            tokio::select! {
+                grown = growth.changed() => grown.ok()?,
+                () = self.office.closed() => return None,
+            }
+        }
+    }
+
+    async fn lines(&mut self, entries: Vec<LedgerEntry>) -> Bytes {
+        let mut lines = Vec::new();
+        for entry in entries {
+            let shown = self.story.tell(entry).await;
+            serde_json::to_writer(&mut lines, &shown).expect("an entry is plain data");
+            lines.push(b'\n');
+        }
+        lines.into()
+    }
+}
+
+async fn filter(office: &Office, form: &LedgerAsk) -> Result<Filter, Refused> {
+    let mut filter = Filter::default();
+    if let Some(org) = &form.org {
+        filter.org = Some(office.org(Some(org)).await?.id);
+    }
+    if let Some(since) = &form.since {
+        filter.since = Some(moment(since, office.now())?);
+    }
+    if let Some(event) = &form.event {
+        filter.event = Some(event_named(event)?);
+    }
+    if let Some(typed) = &form.principal {
+        filter.principal = Some(match id(typed) {
+            Some(id) => id?,
+            None => office.person(&only(office, form).await?, typed).await?.id,
+        });
+    }
+    if let Some(typed) = &form.client {
+        filter.client = Some(match id(typed) {
+            Some(id) => id?,
+            None => {
+                let org = only(office, form).await?;
+                let client = office.store().find_client_by_handle(org.id, typed).await?;
+                client
+                    .ok_or_else(|| {
+                        Refused::not_there(format_args!("there is no client `{typed}` in `{}`", org.name))
+                    })?
+                    .id
+            }
+        });
+    }
+    filter.device =
+        form.device.as_deref().map(str::parse).transpose().map_err(|bad: BadId| Refused::usage(bad))?;
+    filter.session =
+        form.session.as_deref().map(str::parse).transpose().map_err(|bad: BadId| Refused::usage(bad))?;
+    Ok(filter)
+}
+
+async fn only(office: &Office, form: &LedgerAsk) -> Result<Org, Refused> {
+    office.org(form.org.as_deref()).await
+}
+
+/// The id that was typed, if it looks like one: a short name has no underscore.
+fn id<I: FromStr<Err = BadId>>(typed: &str) -> Option<Result<I, Refused>> {
+    typed.contains('_').then(|| typed.parse().map_err(|bad: BadId| Refused::usage(bad)))
+}
+
+fn event_named(typed: &str) -> Result<Event, Refused> {
+    typed.parse().map_err(|unknown| {
+        let refused = Refused::usage(&unknown);
+        match crate::settings::nearest(typed, Event::ALL.iter().map(|event| event.text())) {
+            Some(near) => refused.hint(format_args!("did you mean `{near}`?")),
+            None => refused.hint(Event::ALL.iter().map(|event| event.text()).collect::<Vec<_>>().join(", ")),
+        }
+    })
+}
+
+/// A moment, or how long ago.
+fn moment(typed: &str, now: Timestamp) -> Result<Timestamp, Refused> {
+    if let Ok(ago) = typed.parse::<Lifetime>() {
+        return Ok(now - ago);
+    }
+    let moment: jiff::Timestamp = typed.parse().map_err(|_| {
+        Refused::usage(format_args!("`{typed}` is neither a moment nor a length of time"))
+            .hint("write `2026-11-22T09:30:00Z`, or `2h` for two hours ago")
+    })?;
+    Ok(Timestamp::from_millis(moment.as_millisecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_a_moment_or_how_long_ago() {
+        let now = Timestamp::from_seconds(1_000_000);
+        assert_eq!(moment("2h", now).unwrap(), Timestamp::from_seconds(1_000_000 - 7_200));
+        assert_eq!(moment("1970-01-01T00:00:09Z", now).unwrap(), Timestamp::from_seconds(9));
+        assert_eq!(
+            moment("yesterday", now).unwrap_err().message,
+            "`yesterday` is neither a moment nor a length of time"
+        );
+    }
+
+    #[test]
+    fn an_unknown_event_names_the_nearest() {
+        assert_eq!(event_named("refershed").unwrap_err().hint.as_deref(), Some("did you mean `refreshed`?"));
+    }
+}

@@ -1,0 +1,98 @@
+//! Teams.
+
+use hallpass_model::id::PrincipalId;
+use hallpass_model::principal::{Handle, Org, Team};
+use hallpass_store::{AddTeam, MembersSet, SetTeamMembers, SetTeamStanding};
+
+use crate::admin_socket::forms::{InOrg, OneOf, TeamAdd, TeamMembers, TeamShown};
+use crate::admin_socket::office::{Office, PAGE, render_standing};
+use crate::admin_socket::refused::Refused;
+
+pub(super) async fn add(office: &Office, form: TeamAdd) -> Result<TeamShown, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
+    let handle: Handle = form.handle.parse().map_err(Refused::usage)?;
+    let members = members_of(office, &org, &form.members).await?;
+    office
+        .change(AddTeam { org: org.id, handle, members })
+        .await?
+        .map_err(|why| Refused::not_added(why, &format!("the team `{}`", form.handle), &form.handle))?;
+    shown(office, &org, office.team(&org, &form.handle).await?).await
+}
+
+pub(super) async fn list(office: &Office, form: InOrg) -> Result<Vec<TeamShown>, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
+    let mut all = Vec::new();
+    let mut after: Option<Handle> = None;
+    loop {
+        let page = office.store().list_teams(org.id, after.as_ref(), PAGE).await?;
+        after = page.items.last().map(|team| team.handle.clone());
+        for team in page.items {
+            all.push(shown(office, &org, team).await?);
+        }
+        if !page.more {
+            return Ok(all);
+        }
+    }
+}
+
+pub(super) async fn show(office: &Office, form: OneOf) -> Result<TeamShown, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
+    shown(office, &org, office.team(&org, &form.handle).await?).await
+}
+
+pub(super) async fn members(office: &Office, form: TeamMembers) -> Result<TeamShown, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
+    let team = office.team(&org, &form.handle).await?;
+    let members = members_of(office, &org, &form.members).await?;
+    match office.change(SetTeamMembers { org: org.id, team: team.id, members }).await? {
+        MembersSet::Done { .. } => {}
+        MembersSet::NotThere => {
+            return Err(Refused::not_there(format_args!("there is no team `{}`", form.handle)));
+        }
+        MembersSet::NoMember => {
+            return Err(
+                Refused::by_rule("one of them is disabled").hint("`hallpass admin person list` says who")
+            );
+        }
+        MembersSet::LastAdministrator => {
+            return Err(Refused::by_rule("the org would be left without an active administrator")
+                .hint("name at least one person who is active"));
+        }
+    }
+    shown(office, &org, office.team(&org, &form.handle).await?).await
+}
+
+pub(super) async fn disable(office: &Office, form: OneOf) -> Result<TeamShown, Refused> {
+    stand(office, form, false).await
+}
+
+pub(super) async fn enable(office: &Office, form: OneOf) -> Result<TeamShown, Refused> {
+    stand(office, form, true).await
+}
+
+async fn stand(office: &Office, form: OneOf, active: bool) -> Result<TeamShown, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
+    let team = office.team(&org, &form.handle).await?;
+    let outcome = office.change(SetTeamStanding { org: org.id, team: team.id, active }).await?;
+    Refused::unless_set(outcome, &format!("team `{}`", form.handle))?;
+    shown(office, &org, office.team(&org, &form.handle).await?).await
+}
+
+async fn members_of(office: &Office, org: &Org, handles: &[String]) -> Result<Vec<PrincipalId>, Refused> {
+    let mut members = Vec::new();
+    for handle in handles {
+        members.push(office.person(org, handle).await?.id);
+    }
+    Ok(members)
+}
+
+async fn shown(office: &Office, org: &Org, team: Team) -> Result<TeamShown, Refused> {
+    Ok(TeamShown {
+        id: team.id.to_string(),
+        org: org.name.to_string(),
+        handle: team.handle.to_string(),
+        state: render_standing(team.standing),
+        members: office.handles(team.members).await?,
+        created: team.created.to_string(),
+    })
+}

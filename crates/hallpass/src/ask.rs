@@ -1,0 +1,25 @@
+//! A yes from the person at the terminal, before something that is hard to undo.
+
+use std::io::{BufRead, IsTerminal};
+
+use crate::env;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Asks, and fails unless the answer is yes. Where nobody can be asked it fails at once: silence is no yes.
+pub(crate) fn confirm(out: &mut Output, question: &str) -> Result<(), Failure> {
+    let input = std::io::stdin();
+    if !input.is_terminal() || env::HALLPASS_NO_INPUT.is_set() {
+        return Err(Failure::usage("this needs a yes, and nobody is here to give it").hint("give `--yes`"));
+    }
+    out.prompt(format_args!("{question} [y/N] "));
+    let mut answer = String::new();
+    input
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::could_not_run(format_args!("cannot read the answer: {error}")))?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::no("nothing was done")),
+    }
+}

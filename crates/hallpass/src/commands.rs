@@ -1,0 +1,61 @@
+//! Every command on one page.
+
+use clap::Subcommand;
+
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+
+mod admin;
+mod completions;
+mod exec;
+mod ledger;
+mod login;
+mod logout;
+mod man;
+mod serve;
+mod status;
+mod token;
+
+/// What can be asked of `hallpass`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Login(login::LoginArgs),
+    Exec(exec::ExecArgs),
+    Token(token::TokenArgs),
+    Status(status::StatusArgs),
+    Logout(logout::LogoutArgs),
+    Serve(serve::ServeArgs),
+    Admin(admin::AdminArgs),
+    Ledger(ledger::LedgerArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+    /// Watch a run and end what it leaves behind
+    #[command(name = exec::WATCH, hide = true)]
+    WatchRun,
+}
+
+/// Runs one command to its end.
+pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
+    match command {
+        Command::Login(args) => on_this_thread(login::login(args, out)),
+        Command::Exec(args) => on_this_thread(exec::exec(args, out)),
+        Command::Token(args) => on_this_thread(token::token(args, out)),
+        Command::Status(args) => status::status(&args, out),
+        Command::Logout(args) => on_this_thread(logout::logout(args, out)),
+        Command::WatchRun => on_this_thread(exec::watch()),
+        Command::Serve(args) => serve::serve(args, out),
+        Command::Admin(args) => on_this_thread(admin::admin(args, out)),
+        Command::Ledger(args) => on_this_thread(ledger::ledger(args, out)),
+        Command::Completions(args) => completions::completions(&args, out),
+        Command::Man(args) => man::man(&args, out),
+    }
+}
+
+/// A command is one thing at a time: the runtime needs no thread of its own, and starts at once.
+fn on_this_thread(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::could_not_run(format_args!("cannot start: {error}")))?;
+    runtime.block_on(work)
+}

@@ -1,0 +1,207 @@
+//! `hallpass admin client`.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use hallpass_model::jose::{JwkSet, SigningKey};
+
+use super::table::{Table, facts};
+use super::{HandleArgs, OrgArg, give, give_list};
+use crate::admin_socket::client::AdminClient;
+use crate::admin_socket::forms::{ClientAdd, ClientShown, InOrg, OneOf};
+use crate::failure::{Exit, Failure};
+use crate::keyfile;
+use crate::output::Output;
+
+/// Add, list, show, disable and enable clients: software that asks for credentials
+#[derive(Debug, Subcommand)]
+pub(super) enum ClientCommand {
+    /// Register a client
+    ///
+    /// Its kind fixes which grant types it may use. One that can keep a key proves itself with it
+    /// (`private_key_jwt`); there are no client secrets.
+    #[command(after_help = "\
+Examples:
+  hallpass admin client add notes-api --kind service --owner team:platform --new-key notes-api.pem
+  hallpass admin client add web-ide --kind cli --owner person:ada --redirect-uri http://127.0.0.1/callback \\
+      --scope notes:read")]
+    Add(Box<ClientAddArgs>),
+    /// List the clients of an org
+    List(OrgArg),
+    /// Show a client
+    Show(HandleArgs),
+    /// Take a client out of use, and cut everything issued to it
+    Disable(HandleArgs),
+    /// Put a client back to use; what was cut stays cut
+    Enable(HandleArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ClientAddArgs {
+    /// Its short name, which is its `client_id`
+    #[arg(value_name = "HANDLE")]
+    handle: String,
+
+    /// Where it runs
+    #[arg(long, value_parser = ["cli", "service", "ci", "agent"])]
+    kind: String,
+
+    /// Who answers for it: `person:HANDLE` or `team:HANDLE`
+    #[arg(long, value_name = "OWNER")]
+    owner: String,
+
+    /// The name shown to people; the short name if left out
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+
+    /// A grant type it may use; all of its kind's if left out
+    #[arg(long = "grant-type", value_name = "TYPE")]
+    grant_types: Vec<String>,
+
+    /// Where an answer may be sent; loopback addresses take any port
+    #[arg(long = "redirect-uri", value_name = "URI")]
+    redirect_uris: Vec<String>,
+
+    /// A scope it may ask for
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<String>,
+
+    /// A scope it may not ask for by device flow, which can be phished
+    #[arg(long = "bar-device-scope", value_name = "SCOPE")]
+    device_flow_barred: Vec<String>,
+
+    /// A file with its public keys, as a JWK set
+    #[arg(long, value_name = "FILE", conflicts_with = "new_key")]
+    jwks: Option<PathBuf>,
+
+    /// Make a key pair: the private key goes into this new file, the public one to the server
+    #[arg(long, value_name = "FILE")]
+    new_key: Option<PathBuf>,
+
+    #[command(flatten)]
+    org: OrgArg,
+}
+
+pub(super) async fn run(
+    command: ClientCommand,
+    server: &mut AdminClient,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    match command {
+        ClientCommand::Add(args) => add(*args, server, out).await,
+        ClientCommand::List(args) => {
+            let clients: Vec<ClientShown> = server.ask("client.list", &InOrg { org: args.org }).await?;
+            give_list(out, "hallpass.admin.clients/1", &clients, "no client yet", |clients| {
+                let mut table = Table::new(["HANDLE", "KIND", "OWNER", "STATE", "PROVES ITSELF BY"]);
+                for client in clients {
+                    table.row([
+                        &client.handle,
+                        &client.kind,
+                        &client.owner,
+                        &client.state,
+                        &client.authentication,
+                    ]);
+                }
+                table
+            })
+        }
+        ClientCommand::Show(args) => show(server.ask("client.show", &one(args)).await?, out),
+        ClientCommand::Disable(args) => {
+            let client: ClientShown = server.ask("client.disable", &one(args)).await?;
+            out.say(format_args!("disabled `{}` and cut everything issued to it", client.handle));
+            show(client, out)
+        }
+        ClientCommand::Enable(args) => {
+            let client: ClientShown = server.ask("client.enable", &one(args)).await?;
+            out.say(format_args!("enabled `{}`; what was cut stays cut", client.handle));
+            show(client, out)
+        }
+    }
+}
+
+async fn add(args: ClientAddArgs, server: &mut AdminClient, out: &mut Output) -> Result<Exit, Failure> {
+    let jwks = match (&args.jwks, &args.new_key) {
+        (Some(file), _) => Some(read_jwks(file)?),
+        (None, Some(file)) => Some(new_key(file)?),
+        (None, None) => None,
+    };
+    let form = ClientAdd {
+        org: args.org.org,
+        handle: args.handle,
+        name: args.name,
+        kind: args.kind,
+        owner: args.owner,
+        grant_types: args.grant_types,
+        redirect_uris: args.redirect_uris,
+        scopes: args.scopes,
+        device_flow_barred: args.device_flow_barred,
+        jwks,
+    };
+    let added = server.ask::<_, ClientShown>("client.add", &form).await;
+    if let (Err(_), Some(file)) = (&added, &args.new_key) {
+        // The key was made for a client that is not to be. What cannot be removed is of no use to anybody.
+        let _ = std::fs::remove_file(file);
+    }
+    let added = added?;
+    if let Some(file) = &args.new_key {
+        out.say(format_args!(
+            "the private key is in `{}`; the server has only the public one",
+            file.display()
+        ));
+    }
+    show(added, out)
+}
+
+fn read_jwks(file: &Path) -> Result<serde_json::Value, Failure> {
+    let cannot = |cause: String| {
+        Failure::usage(format_args!("cannot read a JWK set from `{}`: {cause}", file.display()))
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| cannot(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| cannot(error.to_string()))
+}
+
+/// Makes a key pair. The private half is written as PKCS#8 PEM into a file that was not there, 0600; the public half is
+/// returned as a JWK set.
+fn new_key(file: &Path) -> Result<serde_json::Value, Failure> {
+    let key = SigningKey::generate();
+    keyfile::write_new(file, &hallpass_model::jose::pkcs8_to_pem(&key.to_pkcs8())).map_err(|error| {
+        let failure =
+            Failure::could_not_run(format_args!("cannot make the key file `{}`: {error}", file.display()));
+        match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                failure.hint("name another file; a key is never written over")
+            }
+            _ => failure,
+        }
+    })?;
+    Ok(serde_json::to_value(JwkSet::new(vec![key.public().clone()])).expect("public keys are plain JSON"))
+}
+
+fn one(args: HandleArgs) -> OneOf {
+    OneOf { org: args.org.org, handle: args.handle }
+}
+
+fn show(client: ClientShown, out: &mut Output) -> Result<Exit, Failure> {
+    give(out, "hallpass.admin.client/1", &client, |client| {
+        facts([
+            ("client_id", client.handle.clone()),
+            ("name", client.name.clone()),
+            ("id", client.id.clone()),
+            ("kind", client.kind.clone()),
+            ("owner", client.owner.clone()),
+            ("state", client.state.clone()),
+            ("proves itself by", client.authentication.clone()),
+            ("grant types", client.grant_types.join(" ")),
+            ("redirect URIs", client.redirect_uris.join(" ")),
+            (
+                "scopes",
+                match client.any_scope {
+                    true => "whatever the resources define".to_owned(),
+                    false => client.scopes.join(" "),
+                },
+            ),
+            ("barred by device flow", client.device_flow_barred.join(" ")),
+            ("added", client.created.clone()),
+        ])
+    })
+}

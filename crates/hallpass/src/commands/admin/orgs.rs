@@ -1,0 +1,169 @@
+//! `hallpass admin org` and `hallpass admin limits`.
+
+use clap::{Args, Subcommand};
+use hallpass_model::lifetimes;
+use hallpass_model::time::Lifetime;
+
+use super::table::{Table, facts};
+use super::{give, give_list};
+use crate::admin_socket::client::AdminClient;
+use crate::admin_socket::forms::{Named, Nothing, OrgAdd, OrgAdded, OrgLimitsSet, OrgShown};
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+
+/// Add, list, show, disable and enable orgs
+#[derive(Debug, Subcommand)]
+pub(super) enum OrgCommand {
+    /// Add an org, its administrators' team and its first administrator
+    ///
+    /// Prints the administrator's enrolment link, once. Whoever opens it becomes the administrator.
+    #[command(after_help = "\
+Example:
+  hallpass admin org add acme --title 'Acme GmbH' --administrator ada --administrator-name 'Ada Lovelace'")]
+    Add(OrgAddArgs),
+    /// List the orgs
+    List,
+    /// Show an org
+    Show(OrgNameArgs),
+    /// Take an org out of use, and cut everything issued in it
+    Disable(OrgNameArgs),
+    /// Put an org back to use; what was cut stays cut
+    Enable(OrgNameArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OrgAddArgs {
+    /// Its short name: the last part of its issuer URL, never used again by another
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// The name shown to people; the short name if left out
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+
+    /// The short name of its first administrator
+    #[arg(long, value_name = "HANDLE")]
+    administrator: String,
+
+    /// The administrator's name as shown to people; the short name if left out
+    #[arg(long, value_name = "TEXT")]
+    administrator_name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OrgNameArgs {
+    /// Its short name
+    #[arg(value_name = "NAME")]
+    name: String,
+}
+
+/// Show or shorten how long anything lives in an org
+///
+/// An org may shorten a lifetime, never lengthen it. What is left out stays as it is.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hallpass admin limits acme
+  hallpass admin limits acme --session-idle 7d --access-token 2m
+  hallpass admin limits acme --reset")]
+pub(super) struct LimitsArgs {
+    /// The org's short name
+    #[arg(value_name = "ORG")]
+    name: String,
+
+    /// An access token at most, such as `5m`
+    #[arg(long, value_name = "TIME")]
+    access_token: Option<Lifetime>,
+
+    /// A session that nobody refreshes, such as `7d`
+    #[arg(long, value_name = "TIME")]
+    session_idle: Option<Lifetime>,
+
+    /// A session, however busy, such as `30d`
+    #[arg(long, value_name = "TIME")]
+    session_absolute: Option<Lifetime>,
+
+    /// Go back to the lifetimes that every org has
+    #[arg(long, conflicts_with_all = ["access_token", "session_idle", "session_absolute"])]
+    reset: bool,
+}
+
+pub(super) async fn run(
+    command: OrgCommand,
+    server: &mut AdminClient,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    match command {
+        OrgCommand::Add(args) => {
+            let form = OrgAdd {
+                name: args.name,
+                title: args.title,
+                administrator: args.administrator,
+                administrator_name: args.administrator_name,
+            };
+            let added: OrgAdded = server.ask("org.add", &form).await?;
+            out.say(format_args!(
+                "added the org `{}`; its administrator enrols here, until {}:",
+                added.org.name, added.link.expires
+            ));
+            give(out, "hallpass.admin.org-added/1", &added, |added| added.link.url.text().to_owned())
+        }
+        OrgCommand::List => {
+            let orgs: Vec<OrgShown> = server.ask("org.list", &Nothing {}).await?;
+            give_list(out, "hallpass.admin.orgs/1", &orgs, "no org yet", |orgs| {
+                let mut table = Table::new(["NAME", "TITLE", "STATE", "ISSUER"]);
+                for org in orgs {
+                    table.row([&org.name, &org.title, &org.state, &org.issuer]);
+                }
+                table
+            })
+        }
+        OrgCommand::Show(args) => show(server.ask("org.show", &Named { name: args.name }).await?, out),
+        OrgCommand::Disable(args) => {
+            let org: OrgShown = server.ask("org.disable", &Named { name: args.name }).await?;
+            out.say(format_args!("disabled `{}` and cut everything issued in it", org.name));
+            show(org, out)
+        }
+        OrgCommand::Enable(args) => {
+            let org: OrgShown = server.ask("org.enable", &Named { name: args.name }).await?;
+            out.say(format_args!("enabled `{}`; what was cut stays cut", org.name));
+            show(org, out)
+        }
+    }
+}
+
+pub(super) async fn limits(
+    args: LimitsArgs,
+    server: &mut AdminClient,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    let form = OrgLimitsSet {
+        name: args.name,
+        access_token: args.access_token,
+        session_idle: args.session_idle,
+        session_absolute: args.session_absolute,
+        reset: args.reset,
+    };
+    show(server.ask("org.limits", &form).await?, out)
+}
+
+fn show(org: OrgShown, out: &mut Output) -> Result<Exit, Failure> {
+    give(out, "hallpass.admin.org/1", &org, |org| {
+        let limit = |own: Option<Lifetime>, table: Lifetime| match own {
+            Some(own) => format!("{own} (of {table})"),
+            None => table.to_string(),
+        };
+        facts([
+            ("name", org.name.clone()),
+            ("title", org.title.clone()),
+            ("id", org.id.clone()),
+            ("issuer", org.issuer.clone()),
+            ("state", org.state.clone()),
+            ("administrators", org.administrators.join(", ")),
+            ("access token, at most", limit(org.limits.access_token, lifetimes::ACCESS_TOKEN_MAX)),
+            ("session, idle", limit(org.limits.session_idle, lifetimes::SESSION_IDLE)),
+            ("session, absolute", limit(org.limits.session_absolute, lifetimes::SESSION_ABSOLUTE)),
+            ("added", org.created.clone()),
+        ])
+    })
+}

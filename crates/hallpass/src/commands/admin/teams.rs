@@ -1,0 +1,98 @@
+//! `hallpass admin team`.
+
+use clap::{Args, Subcommand};
+
+use super::table::{Table, facts};
+use super::{HandleArgs, OrgArg, give, give_list};
+use crate::admin_socket::client::AdminClient;
+use crate::admin_socket::forms::{InOrg, OneOf, TeamAdd, TeamMembers, TeamShown};
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+
+/// Add, list, show, change, disable and enable teams
+#[derive(Debug, Subcommand)]
+pub(super) enum TeamCommand {
+    /// Add a team of people who answer together
+    #[command(after_help = "\
+Example:
+  hallpass admin team add platform --member ada --member grace")]
+    Add(TeamAddArgs),
+    /// List the teams of an org
+    List(OrgArg),
+    /// Show a team
+    Show(HandleArgs),
+    /// Say who is in a team, in place of who was
+    Members(TeamAddArgs),
+    /// Take a team out of use: it can own nothing new
+    Disable(HandleArgs),
+    /// Put a team back to use
+    Enable(HandleArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TeamAddArgs {
+    /// Its short name
+    #[arg(value_name = "HANDLE")]
+    handle: String,
+
+    /// A member's short name; give it once for each
+    #[arg(long = "member", required = true, value_name = "HANDLE")]
+    members: Vec<String>,
+
+    #[command(flatten)]
+    org: OrgArg,
+}
+
+pub(super) async fn run(
+    command: TeamCommand,
+    server: &mut AdminClient,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    match command {
+        TeamCommand::Add(args) => {
+            let form = TeamAdd { org: args.org.org, handle: args.handle, members: args.members };
+            show(server.ask("team.add", &form).await?, out)
+        }
+        TeamCommand::List(args) => {
+            let teams: Vec<TeamShown> = server.ask("team.list", &InOrg { org: args.org }).await?;
+            give_list(out, "hallpass.admin.teams/1", &teams, "no team yet", |teams| {
+                let mut table = Table::new(["HANDLE", "STATE", "MEMBERS", "ID"]);
+                for team in teams {
+                    table.row([&team.handle, &team.state, &team.members.join(","), &team.id]);
+                }
+                table
+            })
+        }
+        TeamCommand::Show(args) => show(server.ask("team.show", &one(args)).await?, out),
+        TeamCommand::Members(args) => {
+            let form = TeamMembers { org: args.org.org, handle: args.handle, members: args.members };
+            show(server.ask("team.members", &form).await?, out)
+        }
+        TeamCommand::Disable(args) => {
+            let team: TeamShown = server.ask("team.disable", &one(args)).await?;
+            out.say(format_args!("disabled the team `{}`: it can own nothing new", team.handle));
+            show(team, out)
+        }
+        TeamCommand::Enable(args) => {
+            let team: TeamShown = server.ask("team.enable", &one(args)).await?;
+            out.say(format_args!("enabled the team `{}`", team.handle));
+            show(team, out)
+        }
+    }
+}
+
+fn one(args: HandleArgs) -> OneOf {
+    OneOf { org: args.org.org, handle: args.handle }
+}
+
+fn show(team: TeamShown, out: &mut Output) -> Result<Exit, Failure> {
+    give(out, "hallpass.admin.team/1", &team, |team| {
+        facts([
+            ("handle", team.handle.clone()),
+            ("id", team.id.clone()),
+            ("state", team.state.clone()),
+            ("members", team.members.join(", ")),
+            ("added", team.created.clone()),
+        ])
+    })
+}

@@ -1,0 +1,187 @@
+//! `hallpass exec`, and the watcher it leaves behind.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use clap::Args;
+use hallpass_holder::exec::{Ended, Leased, Outcome, Release, RunRequest, WatcherProgram};
+use hallpass_holder::{Holder, Identity, PassRequest};
+use hallpass_model::lifetimes::{ACCESS_TOKEN_MAX, EXEC_PASS};
+use hallpass_model::purpose::Purpose;
+use hallpass_model::time::Lifetime;
+
+use crate::clock;
+use crate::failure::{Exit, Failure};
+use crate::holding::{WhichArgs, parse_purpose, parse_resource, parse_scope, scopes};
+use crate::output::Output;
+
+/// The hidden command that becomes the watcher.
+pub(crate) const WATCH: &str = "watch-run";
+/// This very program, even if its file was replaced since it started.
+const OURSELVES: &str = "/proc/self/exe";
+
+/// Run a command with a token of its own that dies with it
+///
+/// The token is in the command's environment and nowhere else. It is narrower than your sign-in, lives no longer than
+/// `--ttl`, and is revoked when the command ends, also when hallpass is killed. The exit code is the command's own;
+/// 125 if hallpass failed, 126 if the command cannot be run, 127 if it is not found.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hallpass exec --purpose 'read my notes' -- sh -c 'curl -H \"Authorization: Bearer $HALLPASS_TOKEN\" https://api.example/notes'
+  hallpass exec --scope deploy --ttl 5m --purpose 'deploy 1.4' --env API_TOKEN -- ./deploy.sh")]
+pub(crate) struct ExecArgs {
+    #[command(flatten)]
+    run: RunArgs,
+
+    /// What the token is for, in a few words; the ledger keeps it
+    #[arg(long, value_name = "TEXT", value_parser = parse_purpose)]
+    purpose: Purpose,
+
+    /// The API it is for; may be left out where the sign-in has just one
+    #[arg(long, value_name = "URL", value_parser = parse_resource)]
+    resource: Option<String>,
+
+    /// How far it reaches; all that was granted for the API otherwise
+    #[arg(long = "scope", value_name = "SCOPE", value_parser = parse_scope)]
+    scopes: Vec<String>,
+
+    #[command(flatten)]
+    which: WhichArgs,
+
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// How the token is given.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// How long it lives at most, such as `90s` or `10m`; 15m is the longest there is
+    #[arg(long, value_name = "TIME", default_value_t = EXEC_PASS)]
+    ttl: Lifetime,
+
+    /// The environment variable it is put in
+    #[arg(long = "env", value_name = "NAME", default_value = "HALLPASS_TOKEN", value_parser = parse_variable)]
+    variable: String,
+}
+
+impl RunArgs {
+    pub(super) fn ttl(&self) -> Lifetime {
+        self.ttl
+    }
+}
+
+pub(crate) async fn exec(args: ExecArgs, out: &mut Output) -> Result<Exit, Failure> {
+    let ours = |failure: Failure| failure.leaving_with(Exit::EXEC_FAILED);
+    too_long(args.run.ttl).map_err(ours)?;
+    let holder = args.which.holder.open().map_err(ours)?;
+    let identity = args.which.find(&holder).map_err(ours)?;
+    let pass = PassRequest {
+        resource: args.resource,
+        scopes: scopes(&args.scopes),
+        lifetime: Some(args.run.ttl),
+        purpose: Some(args.purpose),
+    };
+    run(&holder, &identity, pass, args.run, args.command, out).await
+}
+
+/// Runs a command with a pass, and leaves with its code.
+pub(super) async fn run(
+    holder: &Holder,
+    identity: &Identity,
+    pass: PassRequest,
+    run: RunArgs,
+    command: Vec<OsString>,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    let request = RunRequest {
+        pass,
+        variable: run.variable,
+        command,
+        watcher: WatcherProgram { program: OURSELVES.into(), arguments: vec![WATCH.into()] },
+    };
+    let outcome = holder.exec(identity, &request, &mut |leased| say(&leased, out)).await;
+    let Outcome { ended, release } = outcome.map_err(|error| {
+        let failure = Failure::from(error);
+        match failure.exit() {
+            exit @ (Exit::NOT_FOUND | Exit::NOT_RUNNABLE) => failure.leaving_with(exit),
+            _ => failure.leaving_with(Exit::EXEC_FAILED),
+        }
+    })?;
+    if let Release::Pending { why } = release {
+        out.warn(format_args!("the token is not revoked yet: {why}"));
+        out.warn("a watcher goes on trying, and the token is over by itself when its time is up");
+    }
+    Ok(match ended {
+        Ended::Code(code) => Exit::of_child(code),
+        Ended::Signal(signal) => Exit::of_signal(signal),
+    })
+}
+
+/// The watcher's whole life.
+pub(crate) async fn watch() -> Result<Exit, Failure> {
+    hallpass_holder::exec::watch(Arc::new(clock::now))
+        .await
+        .map_err(|error| Failure::could_not_run(format_args!("the watcher cannot watch: {error}")))?;
+    Ok(Exit::DONE)
+}
+
+/// Refuses before anything is asked of anybody.
+pub(super) fn too_long(ttl: Lifetime) -> Result<(), Failure> {
+    if ttl <= ACCESS_TOKEN_MAX {
+        return Ok(());
+    }
+    let longer = format!("`--ttl {ttl}` is longer than a token may live, which is {ACCESS_TOKEN_MAX}");
+    Err(Failure::refused(longer)
+        .hint("the command may run longer than its token; what it needs late, it should ask for late"))
+}
+
+fn say(leased: &Leased<'_>, out: &mut Output) {
+    let scope = match leased.scope {
+        Some(scope) if !scope.is_empty() => format!("`{scope}`"),
+        _ => "a token".into(),
+    };
+    let place = leased.resource.map(|resource| format!(" for {resource}")).unwrap_or_default();
+    let until = match leased.until {
+        Some(until) => format!(" until {until}"),
+        None => ", and the provider does not say for how long".into(),
+    };
+    out.say(format_args!("leased {scope}{place}{until}"));
+    if !leased.ends_with_command {
+        out.say("this provider has no tokens of their own for commands: it lives on after the command, until it is over");
+    }
+}
+
+/// A name an environment can have, and no program reads for itself.
+fn parse_variable(text: &str) -> Result<String, &'static str> {
+    let mut bytes = text.bytes();
+    let first = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    if !first || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return Err("a name has letters, digits and `_`, and does not begin with a digit");
+    }
+    // A token there would be printed by the loader, or looked for as a program.
+    if text == "PATH" || text.starts_with("LD_") {
+        return Err("the system reads that one itself");
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_an_environment_can_have_are_taken() {
+        assert!(parse_variable("API_TOKEN").is_ok() && parse_variable("_x1").is_ok());
+        for bad in ["", "1X", "A-B", "A=B", "PATH", "LD_PRELOAD", "Ä"] {
+            assert!(parse_variable(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_would_live_too_long_is_refused_beforehand() {
+        assert!(too_long(Lifetime::minutes(15)).is_ok());
+        assert_eq!(too_long(Lifetime::minutes(16)).unwrap_err().exit(), Exit::REFUSED);
+    }
+}

@@ -1,0 +1,237 @@
+//! `hallpass login`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+use hallpass_holder::{Flow, Holder, LoginRequest, PassRequest, Rung, SignedIn};
+use hallpass_model::purpose::Purpose;
+use hallpass_model::secret::{KeyMaterial, Secret};
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::exec::{self, RunArgs};
+use super::status::key_lives;
+use crate::failure::{Exit, Failure};
+use crate::holding::{HolderArgs, parse_purpose, parse_resource, parse_scope, scopes};
+use crate::output::{Form, Output};
+use crate::{env, surroundings};
+
+mod screen;
+
+/// Sign in
+///
+/// Opens a browser here where one can reach this machine, and shows a code to type anywhere else; it says which it
+/// chose and why. What is kept is encrypted, its key in the kernel keyring or made from a passphrase.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hallpass login https://id.example/acme --resource https://api.example --scope notes:read
+  hallpass login https://id.example/acme --flow device --purpose 'release 1.4'
+  hallpass login github --client-id Iv1.0123456789abcdef
+  hallpass login https://id.example/acme --one-run --purpose 'one report' -- ./report.sh")]
+pub(crate) struct LoginArgs {
+    /// The issuer's address, or `github`, `gitlab`, `google` (HALLPASS_ISSUER)
+    #[arg(value_name = "ISSUER")]
+    issuer: Option<String>,
+
+    /// The client to be, with providers that have none for everybody (HALLPASS_CLIENT_ID)
+    #[arg(long, value_name = "ID")]
+    client_id: Option<String>,
+
+    /// A file with the client's secret, with providers that give one to programs like this
+    #[arg(long, value_name = "FILE")]
+    client_secret_file: Option<PathBuf>,
+
+    /// What to ask for; may be given several times
+    #[arg(long = "scope", value_name = "SCOPE", value_parser = parse_scope)]
+    scopes: Vec<String>,
+
+    /// The API to ask for it; may be given several times
+    #[arg(long = "resource", value_name = "URL", value_parser = parse_resource)]
+    resources: Vec<String>,
+
+    /// What it is for, in a few words; shown to whoever approves it
+    #[arg(long, value_name = "TEXT", value_parser = parse_purpose)]
+    purpose: Option<Purpose>,
+
+    /// How to ask: `browser` (here) or `device` (a code, anywhere)
+    #[arg(long, value_name = "FLOW")]
+    flow: Option<Flow>,
+
+    /// Where the key is to rest: `keyring` or `passphrase` (HALLPASS_RUNG)
+    #[arg(long, value_name = "RUNG", conflicts_with = "one_run")]
+    rung: Option<Rung>,
+
+    /// Keep it in memory, for the command after `--` alone, and sign out when that ends
+    #[arg(long, requires = "command")]
+    one_run: bool,
+
+    #[command(flatten)]
+    run: RunArgs,
+
+    #[command(flatten)]
+    holder: HolderArgs,
+
+    /// The command of `--one-run` and its arguments
+    #[arg(last = true, value_name = "COMMAND", requires = "one_run")]
+    command: Vec<OsString>,
+}
+
+/// `hallpass.login/1`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    issuer: &'a str,
+    client_id: &'a str,
+    person: Option<&'a str>,
+    scope: String,
+    resources: &'a [String],
+    flow: String,
+    key: &'static str,
+    renewable: bool,
+    bound: bool,
+    access_expires: Option<String>,
+}
+
+pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Failure> {
+    if args.one_run {
+        exec::too_long(args.run.ttl())?;
+    }
+    let holder = args.holder.open()?;
+    let request = request(&args, &holder)?;
+    let mut screen = screen::Screen::new(out, &request.issuer);
+    let mut stopped = std::pin::pin!(stopped());
+    let outcome = holder.login(request, &mut |event| screen.show(&event), stopped.as_mut()).await;
+    screen.clear();
+    let signed_in = outcome?;
+    if !args.one_run {
+        answer(&signed_in, out)?;
+        return Ok(Exit::DONE);
+    }
+    say(&signed_in, out);
+    let pass = PassRequest {
+        resource: None,
+        scopes: scopes(&args.scopes),
+        lifetime: Some(args.run.ttl()),
+        purpose: args.purpose,
+    };
+    let exit = exec::run(&holder, &signed_in.identity, pass, args.run, args.command, out).await;
+    let alive = give_up_quietly(&holder, &signed_in, out).await;
+    match exit {
+        Ok(Exit::DONE) if alive => Ok(Exit::NO),
+        exit => exit,
+    }
+}
+
+fn request(args: &LoginArgs, holder: &Holder) -> Result<LoginRequest, Failure> {
+    let at = surroundings::surroundings();
+    let at = hallpass_holder::Surroundings { terminal: args.holder.may_ask(), ..at };
+    let rung = match (args.one_run, args.rung, env::HALLPASS_RUNG.text()) {
+        (true, _, _) => Some(Rung::Memory),
+        (false, Some(rung), _) => Some(rung),
+        (false, None, Some(named)) => Some(
+            named.parse().map_err(|why| Failure::usage(format_args!("HALLPASS_RUNG is `{named}`: {why}")))?,
+        ),
+        (false, None, None) => None,
+    };
+    Ok(LoginRequest {
+        issuer: issuer(args, holder)?,
+        client_id: args.client_id.clone().or_else(|| env::HALLPASS_CLIENT_ID.text()),
+        client_secret: args.client_secret_file.as_deref().map(client_secret).transpose()?,
+        scopes: scopes(&args.scopes),
+        resources: args.resources.clone(),
+        purpose: args.purpose.clone(),
+        flow: args.flow,
+        opener: surroundings::opener(),
+        device_name: surroundings::machine_name(),
+        device_class: surroundings::device_class(&at),
+        surroundings: at,
+        rung,
+    })
+}
+
+/// The issuer that is meant: as typed, from the environment, or the one there is a sign-in to already.
+fn issuer(args: &LoginArgs, holder: &Holder) -> Result<String, Failure> {
+    if let Some(issuer) = args.issuer.clone().or_else(|| env::HALLPASS_ISSUER.text()) {
+        return Ok(issuer);
+    }
+    match holder.find(None, None) {
+        Ok(identity) => Ok(identity.issuer),
+        Err(hallpass_holder::HolderError::NotSignedIn { .. }) => Err(Failure::usage("no issuer is named")
+            .hint("`hallpass login https://id.example/acme`, or set HALLPASS_ISSUER")),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn client_secret(path: &std::path::Path) -> Result<Secret<KeyMaterial>, Failure> {
+    let mut text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format_args!("cannot read `{}`: {error}", path.display())))?;
+    text.truncate(text.trim_end().len());
+    Ok(Secret::from_text(text))
+}
+
+/// Ctrl-C, or whatever else would end us.
+async fn stopped() {
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+    else {
+        return std::future::pending().await; // then the default ends us, and nothing was kept either
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+}
+
+fn say(signed_in: &SignedIn, out: &mut Output) {
+    let issuer = &signed_in.identity.issuer;
+    match &signed_in.person {
+        Some(person) => out.say(format_args!("signed in to {issuer} as {}", out.bold(person))),
+        None => out.say(format_args!("signed in to {issuer}")),
+    }
+    out.say(format_args!("its key rests in the {}, {}", signed_in.rung, key_lives(signed_in.rung)));
+}
+
+fn answer(signed_in: &SignedIn, out: &mut Output) -> Result<(), Failure> {
+    if out.form() == Form::Text {
+        say(signed_in, out);
+        return Ok(());
+    }
+    out.json(
+        "hallpass.login/1",
+        &Answer {
+            issuer: &signed_in.identity.issuer,
+            client_id: &signed_in.identity.client_id,
+            person: signed_in.person.as_deref(),
+            scope: signed_in.scope.to_string(),
+            resources: &signed_in.resources,
+            flow: signed_in.flow.to_string(),
+            key: signed_in.rung.text(),
+            renewable: signed_in.renewable,
+            bound: signed_in.bound,
+            access_expires: signed_in.expires.map(|expires| expires.to_string()),
+        },
+    )
+}
+
+/// Signs out after a run. Standard output is the command's; only what went wrong is said. Whether anything may still be
+/// alive.
+async fn give_up_quietly(holder: &Holder, signed_in: &SignedIn, out: &mut Output) -> bool {
+    match holder.logout(&signed_in.identity).await {
+        Ok(receipt) if receipt.may_be_alive() => {
+            for (what, why) in &receipt.not_revoked {
+                out.warn(format_args!("not revoked there: {what}: {why}"));
+            }
+            true
+        }
+        Ok(_) => {
+            out.say("signed out again");
+            false
+        }
+        Err(error) => {
+            out.warn(error);
+            true
+        }
+    }
+}

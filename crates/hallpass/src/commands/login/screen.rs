@@ -1,0 +1,146 @@
+//! What a person sees while they sign in: where to go, what to type, how long it is good.
+
+use std::io::IsTerminal;
+
+use hallpass_holder::{Flow, LoginEvent, Rung};
+use qrcode::QrCode;
+use qrcode::render::unicode::Dense1x2;
+use serde::Serialize;
+
+use crate::output::{Form, Output};
+
+/// What a person sees while they sign in.
+pub(super) struct Screen<'a> {
+    out: &'a mut Output,
+    issuer: String,
+    /// On a terminal the last line counts down; elsewhere it is said once.
+    terminal: bool,
+    waiting_said: bool,
+}
+
+/// `hallpass.login.code/1`: said before the answer, so that a program can pass the code on.
+#[derive(Serialize)]
+struct Code<'a> {
+    user_code: &'a str,
+    verification_uri: &'a str,
+    verification_uri_complete: Option<&'a str>,
+    expires_in: i64,
+}
+
+/// `hallpass.login.address/1`: likewise.
+#[derive(Serialize)]
+struct Address<'a> {
+    address: &'a str,
+    browser_started: bool,
+}
+
+impl<'a> Screen<'a> {
+    pub(super) fn new(out: &'a mut Output, issuer: &str) -> Self {
+        Self {
+            out,
+            issuer: issuer.to_owned(),
+            terminal: std::io::stderr().is_terminal(),
+            waiting_said: false,
+        }
+    }
+
+    /// Shows one event.
+    pub(super) fn show(&mut self, event: &LoginEvent<'_>) {
+        match event {
+            LoginEvent::Rung(Rung::Memory) => {
+                self.out.say("nothing will be kept: the sign-in is for one command");
+            }
+            LoginEvent::Rung(rung) => self.out.say(format_args!("the key will rest in the {rung}")),
+            LoginEvent::Chose(choice) => {
+                let flow = match choice.flow {
+                    Flow::Browser => "a browser here",
+                    Flow::Device => "a code to type in any browser",
+                };
+                self.out.say(format_args!("signing in to {} by {flow}: {}", self.issuer, choice.why));
+            }
+            LoginEvent::Address { address, opened } => self.address(address, *opened),
+            LoginEvent::Code { code, address, complete, lasts } => {
+                let json = Code {
+                    user_code: code,
+                    verification_uri: address,
+                    verification_uri_complete: *complete,
+                    expires_in: lasts.as_seconds(),
+                };
+                self.in_json("hallpass.login.code/1", &json);
+                self.code(code, address, *complete);
+            }
+            LoginEvent::Waiting { left } => self.waiting(left.as_seconds()),
+            LoginEvent::Note(note) => {
+                self.clear();
+                self.out.say(format_args!("note: {note}"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes the line that counts down away.
+    pub(super) fn clear(&mut self) {
+        if self.terminal && self.waiting_said {
+            self.out.redraw("");
+            self.waiting_said = false;
+        }
+    }
+
+    fn address(&mut self, address: &str, opened: bool) {
+        self.in_json("hallpass.login.address/1", &Address { address, browser_started: opened });
+        match opened {
+            true => self.out.say("your browser was opened; if nothing came up, open this address in it:"),
+            false => self.out.tell("open this address in a browser on this machine:"),
+        }
+        self.out.tell(format_args!("\n  {address}\n"));
+    }
+
+    fn code(&mut self, code: &str, address: &str, complete: Option<&str>) {
+        let bold = self.out.bold(code);
+        self.out.tell(format_args!("\n  Open   {address}"));
+        self.out.tell(format_args!("  Enter  {bold}\n"));
+        if self.terminal
+            && let Some(picture) = complete.and_then(qr)
+        {
+            self.out.tell(picture);
+        }
+        self.out.say("the page shows who asks and what for: approve it only if it shows this code");
+    }
+
+    fn waiting(&mut self, seconds: i64) {
+        let left = format!("{}:{:02}", seconds / 60, seconds % 60);
+        if self.terminal {
+            self.out.redraw(format_args!("waiting for you to approve it, {left} left"));
+        } else if !self.waiting_said {
+            self.out.say(format_args!("waiting for you to approve it, at most {left}"));
+        }
+        self.waiting_said = true;
+    }
+
+    fn in_json(&mut self, schema: &str, value: &impl Serialize) {
+        if self.out.form() == Form::Json {
+            // A reader that went away is told by the answer that cannot be written either.
+            let _ = self.out.json(schema, value);
+        }
+    }
+}
+
+/// A QR code in half blocks, light on dark as terminals mostly are; readers take both.
+fn qr(text: &str) -> Option<String> {
+    let code = QrCode::new(text).ok()?;
+    let picture = code.render::<Dense1x2>().dark_color(Dense1x2::Dark).light_color(Dense1x2::Light).build();
+    let lines: Vec<String> = picture.lines().map(|line| format!("  {line}")).collect();
+    Some(lines.join("\n") + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_has_a_picture_that_fits_a_terminal() {
+        let picture = qr("https://id.example/acme/device?user_code=BCDF-GHJK").unwrap();
+        assert!(picture.lines().count() < 24);
+        assert!(picture.lines().all(|line| line.chars().count() < 80));
+    }
+}

@@ -1,0 +1,81 @@
+//! From settings to an open store: the folder, the two keys, the database.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hallpass_model::random::{Entropy, SystemEntropy};
+use hallpass_store::{DATABASE, KeyEncryptionKey, OpenError, Store, StoreKeys, StorePlace};
+
+use crate::failure::Failure;
+use crate::keyfile::{self, KeyFileError};
+use crate::settings::{KEYS_FOLDER, Settings};
+use crate::{clock, folder};
+
+/// Opens the store, making folder, keys and database on the first run.
+pub(super) fn open(settings: &Settings) -> Result<Store, Failure> {
+    let data = &settings.data;
+    folder::own(data)?;
+    let keys = keys(settings)?;
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    Store::open(StorePlace::new(data), keys, entropy, clock::now()).map_err(|error| told(data, error))
+}
+
+/// Both keys. SECURITY: once there is a database its keys are never made anew: a lost key must be noticed, not papered
+/// over with one that opens nothing.
+fn keys(settings: &Settings) -> Result<StoreKeys, Failure> {
+    read_keys(settings, !has_database(&settings.data))
+}
+
+/// Both keys, which must be there.
+pub(crate) fn existing_keys(settings: &Settings) -> Result<StoreKeys, Failure> {
+    read_keys(settings, false)
+}
+
+fn read_keys(settings: &Settings, may_make: bool) -> Result<StoreKeys, Failure> {
+    if may_make && (settings.kek.in_data || settings.ledger_key.in_data) {
+        let folder = settings.data.join(KEYS_FOLDER);
+        keyfile::make_folder(&folder).map_err(|error| folder::unwritable(&settings.data, error))?;
+    }
+    let kek = keyfile::encryption_key(&settings.kek.path, may_make, &SystemEntropy)?;
+    let ledger =
+        keyfile::ledger_key(&settings.ledger_key.path, may_make, &ledger_name(settings), &SystemEntropy)?;
+    Ok(StoreKeys { kek: KeyEncryptionKey::from_bytes(&kek), ledger })
+}
+
+/// A database of no length was not finished: nothing is under its keys yet.
+fn has_database(data: &Path) -> bool {
+    std::fs::metadata(data.join(DATABASE)).is_ok_and(|about| about.len() > 0)
+}
+
+/// The ledger's name (C2SP tlog-checkpoint: the origin), which no other ledger has.
+fn ledger_name(settings: &Settings) -> String {
+    let mut random = [0u8; 4];
+    SystemEntropy.fill(&mut random);
+    let host = settings.base_url.as_ref().map_or("localhost", |base| base.host());
+    format!("{host}/hallpass/{:08x}", u32::from_be_bytes(random))
+}
+
+impl From<KeyFileError> for Failure {
+    fn from(error: KeyFileError) -> Self {
+        Failure::could_not_run(&error).hint(error.hint())
+    }
+}
+
+/// Why the store could not be opened, and what to do.
+pub(crate) fn told(data: &Path, error: OpenError) -> Failure {
+    let shown = data.display();
+    match &error {
+        OpenError::InUse(_) => Failure::try_later(error).hint("stop it first, or name another folder with `--data`"),
+        OpenError::ReadOnly(_) => {
+            Failure::could_not_run(error).hint("make it writable for the server's own user, or name another with `--data`")
+        }
+        OpenError::Full => Failure::try_later(error).hint("make room, then start again; nothing is lost"),
+        OpenError::WrongKey(_) => Failure::could_not_run(error)
+            .hint("name the file of the key it was made with: `--kek` and `--ledger-key`, or put it back from its backup"),
+        OpenError::Newer { .. } => Failure::could_not_run(error).hint("install the newer version; schemas only go forward"),
+        OpenError::Damaged(_) => Failure::could_not_run(error)
+            .hint(format_args!("keep `{shown}` as it is, and `hallpass admin restore` a backup into a new folder")),
+        OpenError::Symlink(_) => Failure::could_not_run(error).hint("put the file itself in its place"),
+        _ => Failure::could_not_run(error),
+    }
+}

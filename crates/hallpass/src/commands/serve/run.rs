@@ -1,0 +1,143 @@
+//! The server from its first answer to its last.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hallpass_issuer::{BaseUrl, Issuer, Listen, ListenError, Listener, TlsFiles};
+use hallpass_model::random::SystemEntropy;
+use hallpass_model::time::Clock;
+use hallpass_store::Store;
+use serde::Serialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use super::setup;
+use crate::admin_socket::office::{Office, Parts};
+use crate::admin_socket::server::AdminSocket;
+use crate::clock::SystemClock;
+use crate::failure::{Exit, Failure};
+use crate::output::{Form, Output};
+use crate::settings::{LogFormat, Settings};
+
+/// The line of `--json`, once it listens.
+#[derive(Serialize)]
+struct Ready<'a> {
+    url: &'a str,
+    listen: SocketAddr,
+    data: &'a std::path::Path,
+}
+
+/// Listens, answers, and stops when told to.
+pub(super) async fn run(settings: &Settings, store: Store, out: &mut Output) -> Result<Exit, Failure> {
+    let mut signals = Signals::new()?;
+    let listener = listen(settings).await?;
+    let address = listener.address().map_err(|error| {
+        Failure::could_not_run(format_args!("the listening address cannot be known: {error}"))
+    })?;
+    let base_url = match &settings.base_url {
+        Some(base_url) => base_url.clone(),
+        None => localhost(address),
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let issuer_settings = hallpass_issuer::Settings { base_url: base_url.clone() };
+    let issuer = Issuer::new(store.clone(), clock.clone(), Arc::new(SystemEntropy), issuer_settings);
+
+    let (stop, stopping) = watch::channel(false);
+    let local_approval = settings.local_approval;
+    let office = Office::new(Parts {
+        store: store.clone(),
+        base_url: base_url.clone(),
+        clock,
+        local_approval,
+        stop: stopping,
+    });
+    let socket = AdminSocket::bind(&settings.data)
+        .map_err(|error| Failure::could_not_run(format_args!("cannot open the admin socket: {error}")))?;
+    let admin = tokio::spawn(socket.serve(office));
+    let serving = tokio::spawn(hallpass_issuer::serve(issuer.clone(), listener));
+    announce(settings, &base_url, address, out)?;
+    setup::offer(&store, &base_url, &settings.data, out).await?;
+
+    signals.next().await;
+    tracing::info!("stopping: no new request is accepted");
+    issuer.stop();
+    stop.send_replace(true);
+    tokio::select! {
+        // The issuer bounds its own drain; commands under way are short.
+        _ = async { tokio::join!(serving, admin) } => tracing::info!("stopped"),
+        () = signals.next() => tracing::warn!("stopped at once, as told a second time"),
+    }
+    setup::clear(&settings.data);
+    Ok(Exit::DONE)
+}
+
+async fn listen(settings: &Settings) -> Result<Listener, Failure> {
+    let tls =
+        settings.tls.as_ref().map(|tls| TlsFiles { certificates: tls.cert.clone(), key: tls.key.clone() });
+    let listen = Listen { address: settings.listen, tls, trusted_proxies: settings.trusted_proxies.clone() };
+    Listener::bind(&listen).await.map_err(|error| {
+        let because = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        let message = format!("{error}{because}");
+        match &error {
+            ListenError::Bind(_, cause) if cause.kind() == std::io::ErrorKind::AddrInUse => {
+                Failure::try_later(message).hint("stop what listens there, or name another port with `--listen`; port 0 is any free one")
+            }
+            ListenError::Bind(_, cause) if cause.kind() == std::io::ErrorKind::PermissionDenied => {
+                Failure::could_not_run(message).hint("ports under 1024 take a privilege: `setcap cap_net_bind_service=+ep` or a proxy in front")
+            }
+            ListenError::Bind(..) => Failure::could_not_run(message).hint("name an address of this machine with `--listen`"),
+            ListenError::PlainHttp(_) => Failure::usage(message),
+            ListenError::Tls(_) => Failure::could_not_run(message).hint("look at `--tls-cert` and `--tls-key`"),
+        }
+    })
+}
+
+/// A server on loopback knows its own URL. The name, not the number: an IP address cannot have passkeys.
+fn localhost(address: SocketAddr) -> BaseUrl {
+    format!("http://localhost:{}", address.port()).parse().expect("localhost with a port is a base URL")
+}
+
+fn announce(
+    settings: &Settings,
+    base_url: &BaseUrl,
+    address: SocketAddr,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let url = base_url.origin();
+    match settings.log_format {
+        LogFormat::Text => out.tell(format_args!("listening on {url}")),
+        LogFormat::Json => tracing::info!("listening on {url}"),
+    }
+    if settings.local_approval {
+        out.warn("the operator may approve logins through the admin socket, for anybody");
+    }
+    match out.form() {
+        Form::Json => {
+            out.json("hallpass.serve.ready/1", &Ready { url, listen: address, data: &settings.data })
+        }
+        Form::Text => Ok(()),
+    }
+}
+
+/// The signals that mean stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::could_not_run(format_args!("cannot listen for signals: {error}")))
+        };
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! `hallpass status`.
+
+use clap::Args;
+use hallpass_holder::{Opened, Rung, Status, keyring_idle_life};
+use serde::Serialize;
+
+use crate::failure::{Exit, Failure};
+use crate::holding::WhichArgs;
+use crate::output::{Form, Output};
+
+/// Show who is signed in where, how far, and where the key rests
+///
+/// Asks nobody: it says what is known here. The exit code is 4 if no sign-in stands.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hallpass status
+  hallpass status --json")]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    which: WhichArgs,
+}
+
+/// `hallpass.status/1`.
+#[derive(Serialize)]
+struct Answer {
+    sign_ins: Vec<SignIn>,
+}
+
+#[derive(Serialize)]
+struct SignIn {
+    issuer: String,
+    client_id: String,
+    stands: bool,
+    key: &'static str,
+    key_lives: String,
+    file: Option<String>,
+    problem: Option<String>,
+    #[serde(flatten)]
+    opened: Option<Details>,
+}
+
+#[derive(Serialize)]
+struct Details {
+    person: Option<String>,
+    scope: String,
+    resources: Vec<String>,
+    purpose: Option<String>,
+    flow: String,
+    signed_in: String,
+    renewed: String,
+    access_expires: Option<String>,
+    renewable: bool,
+    bound: bool,
+}
+
+pub(crate) fn status(args: &StatusArgs, out: &mut Output) -> Result<Exit, Failure> {
+    let holder = args.which.holder.open()?;
+    let (issuer, client) = (args.which.named_issuer(), args.which.named_client());
+    let mut sign_ins = Vec::new();
+    for identity in holder.list()? {
+        let wanted = |named: &Option<String>, own: &str| named.as_deref().is_none_or(|named| named == own);
+        if wanted(&issuer, &identity.issuer) && wanted(&client, &identity.client_id) {
+            sign_ins.push(sign_in(holder.status(&identity)?));
+        }
+    }
+    let stands = sign_ins.iter().any(|sign_in| sign_in.stands);
+    match out.form() {
+        Form::Json => out.json("hallpass.status/1", &Answer { sign_ins })?,
+        Form::Text if sign_ins.is_empty() => {
+            let error = hallpass_holder::HolderError::NotSignedIn { issuer };
+            return Err(error.into());
+        }
+        Form::Text => {
+            for sign_in in &sign_ins {
+                for line in lines(sign_in) {
+                    out.answer(line)?;
+                }
+            }
+        }
+    }
+    Ok(if stands { Exit::DONE } else { Exit::SIGN_IN })
+}
+
+fn sign_in(status: Status) -> SignIn {
+    let (problem, opened) = match status.opened {
+        Ok(opened) => (opened.ended.clone(), Some(details(opened))),
+        Err(error) => (Some(error.to_string()), None),
+    };
+    SignIn {
+        issuer: status.identity.issuer,
+        client_id: status.identity.client_id,
+        stands: problem.is_none(),
+        key: status.rung.text(),
+        key_lives: key_lives(status.rung),
+        file: status.file.map(|file| file.display().to_string()),
+        problem,
+        opened,
+    }
+}
+
+fn details(opened: Opened) -> Details {
+    Details {
+        person: opened.person,
+        scope: opened.scope.to_string(),
+        resources: opened.resources,
+        purpose: opened.purpose,
+        flow: opened.flow.to_string(),
+        signed_in: opened.signed_in.to_string(),
+        renewed: opened.renewed.to_string(),
+        access_expires: opened.expires.map(|expires| expires.to_string()),
+        renewable: opened.renewable,
+        bound: opened.bound,
+    }
+}
+
+/// How long the key lives, as its rung has it.
+pub(super) fn key_lives(rung: Rung) -> String {
+    match rung {
+        Rung::Keyring => match keyring_idle_life() {
+            Some(idle) => format!("until logout, a reboot, or {idle} without use"),
+            None => "until logout or a reboot".into(),
+        },
+        Rung::Passphrase => "until logout".into(),
+        Rung::Memory => "until the command ends".into(),
+    }
+}
+
+fn lines(sign_in: &SignIn) -> Vec<String> {
+    let mut lines = vec![sign_in.issuer.clone()];
+    let mut row = |name: &str, text: String| lines.push(format!("  {name:<10} {text}"));
+    if let Some(problem) = &sign_in.problem {
+        row("ended", problem.clone());
+    }
+    if let Some(opened) = &sign_in.opened {
+        let who = opened.person.as_deref().unwrap_or("somebody the provider does not name");
+        row("who", format!("{who}, as client {}", sign_in.client_id));
+        row("since", format!("{} ({} flow), renewed {}", opened.signed_in, opened.flow, opened.renewed));
+        if !opened.scope.is_empty() {
+            row("scope", opened.scope.clone());
+        }
+        for resource in &opened.resources {
+            row("api", resource.clone());
+        }
+        if let Some(purpose) = &opened.purpose {
+            row("purpose", purpose.clone());
+        }
+        let bound = if opened.bound {
+            "bound to a key of this machine"
+        } else {
+            "bearer tokens: whoever has one is you"
+        };
+        let renewed = match (opened.renewable, &opened.access_expires) {
+            (true, _) => "renewed when needed".to_owned(),
+            (false, Some(expires)) => format!("good until {expires}"),
+            (false, None) => "good for as long as the provider likes".to_owned(),
+        };
+        row("tokens", format!("{bound}; {renewed}"));
+    }
+    let key = match sign_in.key {
+        "keyring" => "kernel keyring",
+        other => other,
+    };
+    row("key", format!("{key}, {}", sign_in.key_lives));
+    lines
+}

@@ -1,0 +1,174 @@
+//! Every environment variable this program reads, declared in place. Nothing else reads the environment,
+//! but for the HTTP client, which reads the proxy variables listed at the end itself.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// An environment variable that is read somewhere.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Variable {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it does, for the reference.
+    pub(crate) about: &'static str,
+}
+
+macro_rules! variables {
+    ($($(#[doc = $about:literal])+ $name:ident;)*) => {
+        $(
+            $(#[doc = $about])+
+            #[allow(non_upper_case_globals, reason = "some variables of other people's are lower case")]
+            pub(crate) const $name: Variable =
+                Variable { name: stringify!($name), about: concat!($($about),+) };
+        )*
+
+        /// All of them, for the reference.
+        pub(crate) const ALL: &[Variable] = &[$($name),*];
+    };
+}
+
+variables! {
+    // The holder.
+    /// The issuer to use when none is named.
+    HALLPASS_ISSUER;
+    /// The client to be, with issuers other than Hallpass.
+    HALLPASS_CLIENT_ID;
+    /// A file of certificates to trust besides the system's.
+    HALLPASS_CA_FILE;
+    /// Where records rest, instead of the state folder.
+    HALLPASS_STATE_DIR;
+    /// Where the key of the records rests: `keyring` or `passphrase`.
+    HALLPASS_RUNG;
+    /// A file with the passphrase of the records, where nobody is there to type it.
+    HALLPASS_PASSPHRASE_FILE;
+    /// The program that opens addresses, instead of `BROWSER` and the desktop's own; `none` for none.
+    HALLPASS_BROWSER;
+    /// Set to anything: never ask.
+    HALLPASS_NO_INPUT;
+
+    // The server; each is a setting of `hallpass serve`.
+    /// The server's settings file.
+    HALLPASS_SETTINGS;
+    /// The server's data folder.
+    HALLPASS_DATA;
+    /// The address and port the server listens on.
+    HALLPASS_LISTEN;
+    /// The URL the server is reached by.
+    HALLPASS_BASE_URL;
+    /// The server's TLS certificate chain.
+    HALLPASS_TLS_CERT;
+    /// The server's TLS private key.
+    HALLPASS_TLS_KEY;
+    /// The networks whose forwarded headers the server believes, with commas between them.
+    HALLPASS_TRUSTED_PROXIES;
+    /// The file of the server's key-encryption key.
+    HALLPASS_KEK;
+    /// The file of the server's ledger key.
+    HALLPASS_LEDGER_KEY;
+    /// `true` lets the operator approve logins through the admin socket.
+    HALLPASS_LOCAL_APPROVAL;
+    /// The least important log lines the server writes.
+    HALLPASS_LOG;
+    /// How the server writes log lines: `text` or `json`.
+    HALLPASS_LOG_FORMAT;
+
+    // Other people's.
+    /// A file of certificates to trust besides the system's, as OpenSSL has it.
+    SSL_CERT_FILE;
+    /// The program that opens addresses.
+    BROWSER;
+    /// The person's home folder.
+    HOME;
+    /// The state folder, instead of `~/.local/state` (XDG Base Directory).
+    XDG_STATE_HOME;
+    /// The folder of what programs keep, instead of `~/.local/share` (XDG Base Directory).
+    XDG_DATA_HOME;
+    /// The folder of settings, instead of `~/.config` (XDG Base Directory).
+    XDG_CONFIG_HOME;
+    /// Set to anything: no colour (no-color.org).
+    NO_COLOR;
+    /// The kind of terminal; `dumb` has no colour and cannot redraw.
+    TERM;
+
+    // What tells where the person sits.
+    /// Someone came in over SSH.
+    SSH_CONNECTION;
+    /// Someone came in over SSH.
+    SSH_CLIENT;
+    /// Someone came in over SSH, with a terminal.
+    SSH_TTY;
+    /// An X11 desktop.
+    DISPLAY;
+    /// A Wayland desktop.
+    WAYLAND_DISPLAY;
+    /// A continuous-integration job.
+    CI;
+    /// A GitHub Codespace.
+    CODESPACES;
+    /// A Google Cloud Shell.
+    CLOUD_SHELL;
+    /// The Windows Subsystem for Linux.
+    WSL_DISTRO_NAME;
+    /// The way from WSL to Windows programs.
+    WSL_INTEROP;
+    /// A terminal inside VS Code.
+    VSCODE_IPC_HOOK_CLI;
+    /// A VS Code dev container.
+    REMOTE_CONTAINERS;
+    /// A container, as systemd and podman say.
+    container;
+    /// A Kubernetes pod.
+    KUBERNETES_SERVICE_HOST;
+
+    // Read by the HTTP client.
+    /// The proxy for `https` addresses.
+    HTTPS_PROXY;
+    /// The proxy for `http` addresses (lower case only: CGI lets strangers set the other).
+    http_proxy;
+    /// The proxy for all addresses.
+    ALL_PROXY;
+    /// Where no proxy is used.
+    NO_PROXY;
+}
+
+impl Variable {
+    /// Its value; none where it is unset or empty.
+    pub(crate) fn value(self) -> Option<OsString> {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+        std::env::var_os(self.name).filter(|value| !value.is_empty())
+    }
+
+    /// Its value as text; none where it is unset, empty or not UTF-8.
+    pub(crate) fn text(self) -> Option<String> {
+        self.value().and_then(|value| value.into_string().ok())
+    }
+
+    /// Its value as a path; none where it is unset or empty.
+    pub(crate) fn path(self) -> Option<PathBuf> {
+        self.value().map(PathBuf::from)
+    }
+
+    /// Whether it is set to anything but the empty text.
+    pub(crate) fn is_set(self) -> bool {
+        self.value().is_some()
+    }
+}
+
+/// The names of everything that is set, for finding the misspelt.
+pub(crate) fn names() -> impl Iterator<Item = String> {
+    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_variable_says_what_it_does_and_stands_once() {
+        let mut names: Vec<_> = ALL.iter().map(|v| v.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+        assert!(ALL.iter().all(|v| !v.about.trim().is_empty()));
+    }
+}

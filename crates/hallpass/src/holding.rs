@@ -1,0 +1,133 @@
+//! What every command about sign-ins shares: which one is meant, and the holder that has it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use hallpass_holder::{Holder, Identity, Settings};
+use hallpass_model::purpose::Purpose;
+
+use crate::failure::Failure;
+use crate::surroundings::somebody_is_there;
+use crate::{clock, env, passphrase};
+
+/// How the holder is set up.
+#[derive(Debug, Args)]
+pub(crate) struct HolderArgs {
+    /// Trust these certificates besides the system's (HALLPASS_CA_FILE)
+    #[arg(long, value_name = "FILE", help_heading = "Holder")]
+    ca_file: Option<PathBuf>,
+
+    /// Ask nobody anything: fail instead (HALLPASS_NO_INPUT)
+    #[arg(long, help_heading = "Holder")]
+    no_input: bool,
+}
+
+/// Which sign-in is meant.
+#[derive(Debug, Args)]
+pub(crate) struct WhichArgs {
+    /// The issuer you signed in to; needed where there are several (HALLPASS_ISSUER)
+    #[arg(long, value_name = "URL")]
+    pub(crate) issuer: Option<String>,
+
+    /// The client you signed in as; needed where there are several (HALLPASS_CLIENT_ID)
+    #[arg(long, value_name = "ID")]
+    pub(crate) client_id: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) holder: HolderArgs,
+}
+
+impl HolderArgs {
+    /// The holder of this user's credentials.
+    pub(crate) fn open(&self) -> Result<Holder, Failure> {
+        let file = env::HALLPASS_PASSPHRASE_FILE.path();
+        let ask = self.may_ask();
+        Ok(Holder::new(Settings {
+            state: state_folder()?,
+            ca_file: self.ca_file.clone().or_else(|| env::HALLPASS_CA_FILE.path()),
+            clock: Arc::new(clock::now),
+            ask_passphrase: Arc::new(move |asking| passphrase::find(asking, file.as_deref(), ask)),
+        }))
+    }
+
+    /// Whether somebody may be asked something.
+    pub(crate) fn may_ask(&self) -> bool {
+        !self.no_input && !env::HALLPASS_NO_INPUT.is_set() && somebody_is_there()
+    }
+}
+
+impl WhichArgs {
+    /// The sign-in that is meant: by flag, by environment, or the only one there is. Never guessed.
+    pub(crate) fn find(&self, holder: &Holder) -> Result<Identity, Failure> {
+        Ok(holder.find(self.named_issuer().as_deref(), self.named_client().as_deref())?)
+    }
+
+    pub(crate) fn named_issuer(&self) -> Option<String> {
+        self.issuer.clone().or_else(|| env::HALLPASS_ISSUER.text())
+    }
+
+    pub(crate) fn named_client(&self) -> Option<String> {
+        self.client_id.clone().or_else(|| env::HALLPASS_CLIENT_ID.text())
+    }
+}
+
+/// Reads `--resource`: an absolute address without a fragment (RFC 8707, section 2). Kept as typed.
+pub(crate) fn parse_resource(text: &str) -> Result<String, String> {
+    let url = url::Url::parse(text).map_err(|error| format!("it is not an absolute address: {error}"))?;
+    if url.cannot_be_a_base() || text.contains('#') {
+        return Err("it is not an absolute address without a fragment".into());
+    }
+    Ok(text.to_owned())
+}
+
+/// Reads `--scope`: one scope, or several with spaces between them.
+pub(crate) fn parse_scope(text: &str) -> Result<String, String> {
+    match hallpass_model::wire::oauth::Scopes::parse_tolerant(text) {
+        Ok(scopes) if !scopes.is_empty() => Ok(scopes.to_string()),
+        Ok(_) => Err("it names no scope".into()),
+        Err(bad) => Err(bad.to_string()),
+    }
+}
+
+/// All the scopes that were given, each once.
+pub(crate) fn scopes(given: &[String]) -> hallpass_model::wire::oauth::Scopes {
+    let each = given.iter().flat_map(|scopes| scopes.split(' '));
+    hallpass_model::wire::oauth::Scopes::collect(each).unwrap_or_default()
+}
+
+/// Reads `--purpose`.
+pub(crate) fn parse_purpose(text: &str) -> Result<Purpose, &'static str> {
+    text.parse()
+}
+
+/// Where records rest: `HALLPASS_STATE_DIR`, or `hallpass` in the state folder (XDG Base Directory).
+fn state_folder() -> Result<PathBuf, Failure> {
+    if let Some(folder) = env::HALLPASS_STATE_DIR.path() {
+        return std::path::absolute(folder)
+            .map_err(|error| Failure::usage(format_args!("HALLPASS_STATE_DIR is not a folder: {error}")));
+    }
+    let absolute = |path: PathBuf| path.is_absolute().then_some(path);
+    let state = env::XDG_STATE_HOME.path().and_then(absolute);
+    let state = state.or_else(|| Some(env::HOME.path().and_then(absolute)?.join(".local/state")));
+    state.map(|state| state.join("hallpass")).ok_or_else(|| {
+        Failure::could_not_run("there is no home folder to keep sign-ins in")
+            .hint("set HOME or HALLPASS_STATE_DIR")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resources_and_scopes_are_read_strictly() {
+        assert_eq!(parse_resource("https://api.example/v1").unwrap(), "https://api.example/v1");
+        for bad in ["api.example", "https://api.example/#x", "mailto:x@y", ""] {
+            assert!(parse_resource(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_scope(" a  b ").unwrap(), "a b");
+        assert!(parse_scope("a\"b").is_err() && parse_scope(" ").is_err());
+        assert_eq!(scopes(&["a b".into(), "b c".into()]).to_string(), "a b c");
+    }
+}

@@ -1,0 +1,58 @@
+//! The binary: commands, wiring, every print, every exit code.
+
+use std::process::{ExitCode, Termination};
+
+use clap::Parser;
+
+use crate::args::Arguments;
+use crate::failure::Exit;
+use crate::output::{Form, Output};
+
+mod args; // what may be typed
+mod commands; // every command on one page
+mod output; // the only file that prints
+mod failure; // what a person is told, with a hint, and the exit code
+mod env; // every environment variable, declared in place
+mod settings; // the server's settings: file, environment, flags
+mod ask; // a yes from the person at the terminal
+mod keyfile; // keys in files of their own
+mod holding; // which sign-in is meant, and the holder that has it
+mod surroundings; // where the person sits
+mod passphrase; // where a passphrase comes from
+mod folder; // the data folder, the server's own and nobody else's
+mod logging; // the server's log
+mod clock; // the one place that asks what time it is
+mod admin_socket; // how the operator's commands reach a server that runs
+
+fn main() -> ExitCode {
+    keep_memory_private();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(told) => return usage(&told).report(),
+    };
+    let form = if arguments.json { Form::Json } else { Form::Text };
+    let mut out = Output::standard(form, arguments.quiet);
+    let exit = match commands::run(arguments.command, &mut out) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            out.failure(&failure);
+            failure.exit()
+        }
+    };
+    exit.report()
+}
+
+/// What clap has to say: help and the version are answers, everything else is wrong usage.
+fn usage(told: &clap::Error) -> Exit {
+    // Nobody is left to be told that the terminal is closed.
+    let _ = told.print();
+    if told.use_stderr() { Exit::USAGE } else { Exit::DONE }
+}
+
+/// SECURITY: no core dump and no other process of the same user reads secrets out of memory. A command that `exec`
+/// starts gets its own default back from the kernel.
+fn keep_memory_private() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    // A kernel that cannot do this is no reason not to run.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}

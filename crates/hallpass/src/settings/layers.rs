@@ -1,0 +1,226 @@
+//! Defaults, file, environment, flags: the last one that speaks wins, and says so.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::env::Variable;
+
+use super::{
+    BASE_URL, BadSetting, DATA, DEFAULT_LISTEN, KEK, KEYS_FOLDER, LEDGER_KEY, LISTEN, LOCAL_APPROVAL, LOG,
+    LOG_FORMAT, Setting, TABLE, TLS_CERT, TLS_KEY, TRUSTED_PROXIES, default_key_file, file,
+};
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Nobody said otherwise.
+    Default,
+    /// The settings file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// An environment variable.
+    Variable(&'static str),
+    /// A flag.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => write!(f, "default"),
+            Self::File { path, line } => write!(f, "{}, line {line}", path.display()),
+            Self::Variable(name) => write!(f, "{name}"),
+            Self::Flag(name) => write!(f, "{name}"),
+        }
+    }
+}
+
+/// What was written for each setting, and where.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Layers {
+    values: BTreeMap<&'static str, (Vec<String>, Source)>,
+    folder: PathBuf,
+}
+
+/// One row of `--explain`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Explained {
+    /// The setting's key.
+    pub(crate) key: &'static str,
+    /// Its value, as written.
+    pub(crate) value: Vec<String>,
+    /// Where it came from.
+    pub(crate) source: String,
+    /// What it means.
+    pub(crate) meaning: &'static str,
+}
+
+/// What stands outside the program: the places defaults depend on.
+pub(crate) struct Surroundings<'a> {
+    /// The folder relative paths start from.
+    pub(crate) folder: &'a Path,
+    /// The data folder unless another is named.
+    pub(crate) data: PathBuf,
+    /// The environment.
+    pub(crate) variable: &'a dyn Fn(Variable) -> Option<String>,
+}
+
+impl Layers {
+    /// Collects what was written: `file` is the settings file, `flags` are the flags given, by key.
+    pub(crate) fn collect(
+        around: &Surroundings<'_>,
+        file: Option<&Path>,
+        flags: impl IntoIterator<Item = (&'static str, Vec<String>)>,
+    ) -> Result<Self, BadSetting> {
+        let mut layers = Self { values: defaults(&around.data), folder: around.folder.to_owned() };
+        if let Some(path) = file {
+            for (key, values, source) in file::read(path)? {
+                layers.values.insert(key, (values, source));
+            }
+        }
+        for Setting { key, variable, .. } in TABLE {
+            if let Some(text) = (around.variable)(*variable) {
+                let values = if *key == TRUSTED_PROXIES { split(&text) } else { vec![text] };
+                layers.values.insert(key, (values, Source::Variable(variable.name)));
+            }
+        }
+        for (key, values) in flags {
+            let setting =
+                TABLE.iter().find(|setting| setting.key == key).expect("flags are of the table's settings");
+            layers.values.insert(setting.key, (values, Source::Flag(setting.flag)));
+        }
+        Ok(layers)
+    }
+
+    /// Every setting's value and where it came from. None of them is a secret.
+    pub(crate) fn explain(&self) -> Vec<Explained> {
+        let data = self.path(DATA).unwrap_or_default();
+        TABLE
+            .iter()
+            .map(|setting| {
+                let (mut value, source) = match self.values.get(setting.key) {
+                    Some((value, source)) => (value.clone(), source.to_string()),
+                    None => (Vec::new(), Source::Default.to_string()),
+                };
+                if value.is_empty() && matches!(setting.key, KEK | LEDGER_KEY) {
+                    let file = data.join(KEYS_FOLDER).join(default_key_file(setting.key));
+                    value.push(file.display().to_string());
+                }
+                Explained { key: setting.key, value, source, meaning: setting.meaning }
+            })
+            .collect()
+    }
+
+    /// A setting that has a value in any case.
+    pub(super) fn one<T>(
+        &self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, BadSetting> {
+        self.maybe(key, parse)?.ok_or_else(|| BadSetting::new(format!("`{key}` is missing")))
+    }
+
+    /// A setting that may have none.
+    pub(super) fn maybe<T>(
+        &self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, BadSetting> {
+        let mut all = self.list(key, parse)?;
+        if all.len() > 1 {
+            let source = &self.values[key].1;
+            return Err(BadSetting::new(format!("`{key}` ({source}) must be one value")));
+        }
+        Ok(all.pop())
+    }
+
+    /// A setting of any number of values.
+    pub(super) fn list<T>(
+        &self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Vec<T>, BadSetting> {
+        let Some((values, source)) = self.values.get(key) else { return Ok(Vec::new()) };
+        let each = values.iter().map(|text| {
+            parse(text).map_err(|why| {
+                let shown: String = text.chars().take(120).collect();
+                BadSetting::new(format!("`{key}` is `{shown}` ({source}): {why}"))
+            })
+        });
+        each.collect()
+    }
+
+    /// A path that is there in any case, made absolute.
+    pub(super) fn path(&self, key: &'static str) -> Result<PathBuf, BadSetting> {
+        self.one(key, |text| self.absolute(text))
+    }
+
+    /// A path that may be missing, made absolute.
+    pub(super) fn maybe_path(&self, key: &'static str) -> Result<Option<PathBuf>, BadSetting> {
+        self.maybe(key, |text| self.absolute(text))
+    }
+
+    /// A path in the settings file starts from the folder of the command, as everywhere else.
+    fn absolute(&self, text: &str) -> Result<PathBuf, String> {
+        match text.is_empty() || text.contains('\0') {
+            true => Err("it must be a path".to_owned()),
+            false => Ok(self.folder.join(text)),
+        }
+    }
+}
+
+fn defaults(data: &Path) -> BTreeMap<&'static str, (Vec<String>, Source)> {
+    let one = |text: String| (vec![text], Source::Default);
+    let none = || (Vec::new(), Source::Default);
+    BTreeMap::from([
+        (DATA, one(data.display().to_string())),
+        (LISTEN, one(DEFAULT_LISTEN.to_string())),
+        (BASE_URL, none()),
+        (TLS_CERT, none()),
+        (TLS_KEY, none()),
+        (TRUSTED_PROXIES, none()),
+        (KEK, none()),
+        (LEDGER_KEY, none()),
+        (LOCAL_APPROVAL, one("false".to_owned())),
+        (LOG, one("info".to_owned())),
+        (LOG_FORMAT, one("text".to_owned())),
+    ])
+}
+
+fn split(text: &str) -> Vec<String> {
+    text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+}
+
+/// The known word nearest to `typed`, if one is near enough to have been meant.
+pub(crate) fn nearest<'k>(typed: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    known
+        .map(|word| (distance(typed, word), word))
+        .filter(|(apart, word)| *apart <= 1 + word.len() / 4)
+        .min()
+        .map(|(_, word)| word)
+}
+
+/// How many letters must be added, dropped, changed or swapped with their neighbour to make one of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().take(64).collect(), other.chars().collect());
+    let mut rows = vec![(0..=other.len()).collect::<Vec<usize>>()];
+    for (i, a) in one.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, b) in other.iter().enumerate() {
+            let mut least = (rows[i][j] + usize::from(a != b)).min(rows[i][j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *a == other[j - 1] && one[i - 1] == *b {
+                least = least.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[one.len()][other.len()]
+}

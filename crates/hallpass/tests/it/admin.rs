@@ -1,0 +1,160 @@
+//! `hallpass admin`: the directory through the admin socket, backups and their restoring.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::program::{Server, run};
+
+#[test]
+fn everything_names_its_owner_or_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    let resource =
+        ["resource", "add", "https://notes.example", "--environment", "dev", "--scope", "notes:read"];
+    server.admin(&resource).failed(2, &["--owner"]);
+    for (owner, code, words) in [
+        ("ada", 2, "is no owner"),
+        ("person:nobody", 1, "there is no person `nobody`"),
+        ("team:nobody", 1, "there is no team `nobody`"),
+    ] {
+        server.admin(&[&resource[..], &["--owner", owner]].concat()).failed(code, &[words]);
+    }
+    let added = server.admin(&[&resource[..], &["--owner", "person:ada"]].concat()).json();
+    assert_eq!((added["owner"].as_str(), added["state"].as_str()), (Some("person:ada"), Some("active")));
+    server.admin(&[&resource[..], &["--owner", "person:ada"]].concat()).failed(1, &["is there already"]);
+}
+
+#[test]
+fn an_owner_who_is_disabled_answers_for_nothing_new() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    server.admin(&["person", "add", "grace"]).json();
+    server.admin(&["team", "add", "platform", "--member", "grace"]).json();
+    server.admin(&["person", "disable", "grace"]).json();
+    for owner in ["person:grace", "team:platform"] {
+        let add = [
+            "resource",
+            "add",
+            "https://a.example",
+            "--environment",
+            "dev",
+            "--scope",
+            "a",
+            "--owner",
+            owner,
+        ];
+        server.admin(&add).failed(5, &["answer for anything", "hint: "]);
+    }
+}
+
+#[test]
+fn the_last_administrator_stays_and_a_lost_one_is_recovered() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    server.admin(&["person", "disable", "ada"]).failed(5, &["last administrator", "hint: "]);
+    let made = server.admin(&["recover", "acme", "--handle", "grace"]).json();
+    assert!(made["link"]["url"].as_str().unwrap().contains("/acme/enrol#hpl_"));
+    server.admin(&["person", "disable", "ada"]).json();
+    let listed = server.ledger(&["list", "--event", "recovered"]);
+    assert_eq!(listed.out.lines().count(), 1, "{}", listed.out);
+}
+
+#[test]
+fn an_enrolment_link_stands_on_standard_output_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    let data = server.folder.to_str().unwrap();
+    let added = run(&["admin", "--data", data, "person", "add", "grace"]);
+    assert!(added.out.contains("/acme/enrol#hpl_"), "{}", added.out);
+    assert!(!added.err.contains("hpl_"), "{}", added.err);
+    let ledger = server.ledger(&["list", "--json"]);
+    assert!(!ledger.out.contains("hpl_"));
+}
+
+#[test]
+fn where_there_are_several_orgs_none_is_guessed() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    server.admin(&["org", "add", "other", "--administrator", "eve"]).json();
+    server.admin(&["person", "list"]).failed(2, &["several orgs", "--org"]);
+    let people = server.admin(&["person", "list", "--org", "other"]).json();
+    assert_eq!(people["list"].as_array().unwrap().len(), 1);
+    server.admin(&["person", "show", "eve", "--org", "acme"]).failed(1, &["no person `eve` in `acme`"]);
+    server.admin(&["org", "add", "healthz", "--administrator", "eve"]).failed(2, &["reserved"]);
+}
+
+#[test]
+fn a_kind_of_client_fixes_its_grant_types_and_a_service_has_a_key() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    let service = ["client", "add", "api", "--kind", "service", "--owner", "person:ada"];
+    server.admin(&service).failed(2, &["proves itself by a key", "--new-key"]);
+    let key = root.path().join("api.pem");
+    let with_key = [&service[..], &["--new-key", key.to_str().unwrap()]].concat();
+    server
+        .admin(&[&with_key[..], &["--grant-type", "authorization_code"]].concat())
+        .failed(5, &["may not use", "hint: "]);
+    assert!(!key.exists(), "a key for nothing is not left behind");
+    let added = server.admin(&with_key).json();
+    assert_eq!(added["authentication"], "private_key_jwt");
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert!(std::fs::read_to_string(&key).unwrap().starts_with("-----BEGIN PRIVATE KEY-----\n"));
+    server.admin(&with_key).failed(70, &["never written over"]);
+}
+
+#[test]
+fn lifetimes_may_be_shortened_and_never_lengthened() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    server.admin(&["limits", "acme", "--session-idle", "31d"]).failed(5, &["at most 30d", "never lengthen"]);
+    server.admin(&["limits", "acme", "--session-idle", "never"]).failed(2, &["not a length of time"]);
+    let org = server.admin(&["limits", "acme", "--session-idle", "7d"]).json();
+    assert_eq!(org["limits"]["session_idle"], 7 * 86_400_000);
+}
+
+#[test]
+fn approving_here_takes_a_server_that_was_told_so() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    server
+        .admin(&["approve", "BCDF-GHJK", "--as", "ada"])
+        .failed(5, &["does not let the operator approve", "--local-approval"]);
+    server.stop();
+    let server = Server::start(root.path(), &["--local-approval"]);
+    server.admin(&["approve", "BCDF-GHJK", "--as", "ada"]).failed(1, &["no login waits with that code"]);
+}
+
+#[test]
+fn without_a_server_the_command_says_so() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().to_str().unwrap();
+    run(&["admin", "--data", data, "org", "list"]).failed(75, &["no server is running on", "hallpass serve"]);
+}
+
+#[test]
+fn a_backup_is_made_while_serving_and_put_back_when_not() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    let file = root.path().join("backup.db");
+    let file = file.to_str().unwrap();
+    server.admin(&["backup", file]).json();
+    assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o7777, 0o600);
+    server.admin(&["backup", file]).failed(1, &["exists already"]);
+    server.admin(&["person", "add", "later"]).json();
+
+    let data = server.folder.clone();
+    let restore =
+        |more: &[&str]| run(&[&["admin", "restore", file, "--data", data.to_str().unwrap()], more].concat());
+    restore(&["--yes"]).failed(75, &["another server is running"]);
+    server.stop();
+    restore(&[]).failed(2, &["needs a yes", "--yes"]);
+    let done = restore(&["--yes", "--json"]).json();
+    assert!(Path::new(done["replaced"].as_str().unwrap()).exists(), "what stood there is kept");
+
+    let server = Server::start(root.path(), &[]);
+    server.admin(&["person", "show", "ada"]).json();
+    server.admin(&["person", "show", "later"]).failed(1, &["no person `later`"]);
+    let listed = server.ledger(&["list", "--event", "restored"]);
+    assert!(listed.out.contains("restored"), "{}", listed.out);
+    assert_eq!(server.ledger(&["verify"]).code, 0);
+}

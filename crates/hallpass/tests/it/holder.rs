@@ -1,0 +1,6 @@
+//! The person's side: signing in, tokens, runs that end with their command.
+
+mod machine; // a machine with a person at it, and an issuer
+mod run; // what a command gets, and how it ends
+mod killed; // whatever is killed, the pass dies
+mod session; // login, status, token, logout

@@ -1,0 +1,183 @@
+//! A machine with a person at it, and an issuer whose time is the real one.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hallpass_model::time::Timestamp;
+use hallpass_store::Answer;
+use hallpass_testkit::World;
+use hallpass_testkit::world::NOTES;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// Nothing here takes longer; a machine that is busy with a build is slow.
+const AT_MOST: Duration = Duration::from_secs(60);
+
+/// A machine with a person at it, and an issuer.
+pub(super) struct Machine {
+    pub(super) world: World,
+    home: TempDir,
+    time: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.time.abort();
+    }
+}
+
+impl Machine {
+    pub(super) async fn new() -> Self {
+        let world = World::new().await;
+        let clock = world.clock.clone();
+        clock.set(now());
+        // Runs are cut by the issuer's clock, while processes run in real time.
+        let time = tokio::spawn(async move {
+            loop {
+                clock.set(now());
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let home = tempfile::tempdir().unwrap();
+        let passphrase = home.path().join("passphrase");
+        std::fs::write(&passphrase, "correct horse\n").unwrap();
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&passphrase, std::fs::Permissions::from_mode(0o600)).unwrap();
+        Self { world, home, time }
+    }
+
+    /// The same with somebody signed in.
+    pub(super) async fn signed_in() -> Self {
+        let machine = Self::new().await;
+        machine.login(&[]).await;
+        machine
+    }
+
+    /// A place for a test's files.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// `hallpass`, with nothing in its environment but what a person has.
+    pub(super) fn hallpass<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hallpass"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", self.home.path())
+            .env("HALLPASS_RUNG", "passphrase")
+            .env("HALLPASS_PASSPHRASE_FILE", self.path("passphrase"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs it to its end.
+    pub(super) async fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Said {
+        Said(in_time(self.hallpass(arguments).output()).await.unwrap())
+    }
+
+    /// Signs ada in by device flow, for the one API; she approves.
+    pub(super) async fn login(&self, more: &[&str]) -> Said {
+        let (child, code) = self.start_login(more).await;
+        self.world.answer_device(&code, self.world.ada, Answer::Yes).await;
+        let said = Said(in_time(child.wait_with_output()).await.unwrap());
+        assert_eq!(said.code(), 0, "{}", said.err());
+        said
+    }
+
+    /// A login that shows a code, and the code.
+    pub(super) async fn start_login(&self, more: &[&str]) -> (Child, String) {
+        let issuer = self.world.issuer_url.as_str();
+        let mut arguments = vec!["login", issuer, "--flow", "device", "--json", "--resource", NOTES];
+        arguments.extend(["--scope", "notes:read notes:write", "--purpose", "a test"]);
+        arguments.extend(more);
+        let mut child = self.hallpass(&arguments).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = in_time(lines.next_line()).await.unwrap();
+        let Some(line) = line else {
+            let said = Said(child.wait_with_output().await.unwrap());
+            panic!("no code: {}", said.err());
+        };
+        let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(said["schema"], "hallpass.login.code/1");
+        // Whatever else it says is read, so that it does not wait for a reader.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        (child, said["user_code"].as_str().unwrap().to_owned())
+    }
+
+    /// Starts a command that writes its token into a file and then waits to be let go, and returns the token.
+    pub(super) async fn start_run(&self, group: bool) -> (Child, String) {
+        let script = format!(
+            "printf %s \"$HALLPASS_TOKEN\" > {0}.new && mv {0}.new {0}; while [ ! -e {1} ]; do sleep 0.05; done",
+            self.path("token").display(),
+            self.path("go").display()
+        );
+        let arguments = ["exec", "--purpose", "a test", "--", "sh", "-c", &script];
+        let mut command = self.hallpass(&arguments);
+        if group {
+            command.process_group(0);
+        }
+        let child = command.spawn().unwrap();
+        let path = self.path("token");
+        until("the command runs", async || path.exists()).await;
+        let token = std::fs::read_to_string(&path).unwrap();
+        (child, token)
+    }
+
+    /// Lets such a command end.
+    pub(super) fn let_go(&self) {
+        std::fs::write(self.path("go"), "").unwrap();
+    }
+
+    /// Waits until the API's server would refuse this token.
+    pub(super) async fn until_dead(&self, token: &str) {
+        until("the pass is dead", async || !self.world.accepts(token).await).await;
+    }
+}
+
+/// What a command said.
+pub(super) struct Said(pub(super) Output);
+
+impl Said {
+    pub(super) fn code(&self) -> i32 {
+        self.0.status.code().unwrap()
+    }
+
+    pub(super) fn out(&self) -> String {
+        String::from_utf8(self.0.stdout.clone()).unwrap()
+    }
+
+    pub(super) fn err(&self) -> String {
+        String::from_utf8(self.0.stderr.clone()).unwrap()
+    }
+
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out()).unwrap_or_else(|_| panic!("{} {}", self.out(), self.err()))
+    }
+}
+
+/// Waits until something is true.
+pub(super) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let waited = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(AT_MOST, waited).await.unwrap_or_else(|_| panic!("in time: {what}"));
+}
+
+/// Not for ever.
+pub(super) async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(AT_MOST, work).await.expect("it ends in time")
+}
+
+#[expect(clippy::disallowed_methods, reason = "processes run in real time")]
+pub(super) fn now() -> Timestamp {
+    Timestamp::from_millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64)
+}

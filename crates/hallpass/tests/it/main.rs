@@ -1,0 +1,11 @@
+//! The program as people run it: a process, its files, its exit code.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod admin;
+mod holder;
+mod ledger;
+mod program;
+mod promises; // what must be true of the whole, whatever happens
+mod serve;
+mod transcripts;

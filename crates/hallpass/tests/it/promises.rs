@@ -1,0 +1,11 @@
+//! What must be true of the whole, whatever happens.
+
+mod client; // a client of the test's own, which sees what it is given
+mod server; // `hallpass serve` on a folder of its own
+mod scanner; // finds a secret however it is written
+mod tap; // reads along between holder and issuer
+mod processes; // what every process of a run shows to others
+
+mod canary; // no secret is seen anywhere but where it belongs
+mod dumps; // memory that holds secrets is not written to disk
+mod kills; // kill -9 of the issuer loses no session
