@@ -1,0 +1,84 @@
+// The other side of `make bench`: npm's oidc-provider, in memory, at its cheapest for what is measured.
+//
+//   ./node bench-provider.mjs PORT    ends when stdin closes
+//
+// POST /bench/sessions/N   opens N sessions and answers their refresh tokens, one a line
+// POST /bench/tokens/N     issues N access tokens and answers them, one a line
+//
+// At its cheapest: access tokens are opaque (nothing is signed on refresh; introspection is one look-up), no `openid` scope
+// (no ID token), a public client with bearer refresh tokens rotated at each use, and a caller of introspection that shows its
+// secret by HTTP Basic. Sessions are put in through the provider's own models, as the login pages would have done.
+
+import { createServer } from 'node:http';
+
+import Provider from 'oidc-provider';
+
+import { memory } from './memory.mjs';
+
+const server = createServer({ keepAliveTimeout: 60_000 });
+const port = Number(process.argv[2]);
+const issuer = `http://127.0.0.1:${port}`;
+
+const provider = new Provider(issuer, {
+  adapter: memory(),
+  cookies: { keys: ['bench'] },
+  clients: [
+    {
+      client_id: 'bench-cli',
+      application_type: 'native',
+      token_endpoint_auth_method: 'none',
+      grant_types: ['authorization_code', 'refresh_token'],
+      redirect_uris: ['http://127.0.0.1/callback'],
+    },
+    { client_id: 'bench-api', client_secret: 'bench-secret', redirect_uris: [], response_types: [], grant_types: [] },
+  ],
+  scopes: ['offline_access', 'notes:read'],
+  findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
+  issueRefreshToken: () => true,
+  expiresWithSession: () => false,
+  rotateRefreshToken: true,
+  features: {
+    devInteractions: { enabled: false },
+    introspection: { enabled: true, allowedPolicy: () => true },
+    resourceIndicators: { enabled: false },
+    dPoP: { enabled: false },
+  },
+});
+provider.on('server_error', (_ctx, error) => console.error(error));
+
+const client = await provider.Client.find('bench-cli');
+
+async function openGrant(number) {
+  const grant = new provider.Grant({ accountId: `person-${number}`, clientId: client.clientId });
+  grant.addOIDCScope('notes:read');
+  return grant.save();
+}
+
+const issued = (number, grantId) => ({
+  accountId: `person-${number}`,
+  authTime: Math.floor(Date.now() / 1000),
+  client,
+  grantId,
+  gty: 'authorization_code',
+  scope: 'notes:read',
+});
+
+const open = {
+  sessions: async (number) => new provider.RefreshToken(issued(number, await openGrant(number))).save(),
+  tokens: async (number) => new provider.AccessToken(issued(number, await openGrant(number))).save(),
+};
+
+const oidc = provider.callback();
+server.on('request', async (request, response) => {
+  const asked = /^\/bench\/(sessions|tokens)\/(\d+)$/.exec(request.url);
+  if (!asked) return oidc(request, response);
+  const lines = [];
+  for (let number = 0; number < Number(asked[2]); number += 1) lines.push(await open[asked[1]](number));
+  const body = `${lines.join('\n')}\n`;
+  response.setHeader('content-length', Buffer.byteLength(body));
+  response.end(body);
+});
+
+server.listen(port, '127.0.0.1');
+process.stdin.resume();
+process.stdin.on('end', () => process.exit(0));
