@@ -1,0 +1,101 @@
+//! `make bench`: our issuer and npm's oidc-provider, measured in turn by the same load.
+//!
+//! Each round starts each side afresh, gives it 100,000 sessions, and asks of it, in this order: as many refreshes as it can
+//! answer; half as many, at fixed instants, for the latency (open loop: a slow answer delays no later question, and counts
+//! from when it was due); as many introspections of 200 tokens as it can; 50,000 tokens introspected once each. The sides take
+//! turns in going first. What is reported is the median of the rounds, with the least and the most. The load runs in a process
+//! of its own ([`load`]); a server's processor time is what the system counted for its process over the same window.
+
+mod http; // one keep-alive connection
+mod load; // the process that asks
+mod ours; // hallpass serve
+mod peer; // npm's oidc-provider
+mod process; // what the system says of a process
+mod report; // medians, the table, target/bench.json
+mod round; // what is asked of a side, in order
+mod side; // the two that are measured
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::report::{Name, Report};
+use crate::round::Plan;
+use crate::side::Side;
+
+/// Measure the issuer beside another implementation
+#[derive(Parser)]
+struct Args {
+    /// Measure only this one
+    #[arg(long, value_name = "NAME")]
+    only: Option<Name>,
+    /// Rounds, of which the median counts
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Seconds that each load is measured for, after its warm-up
+    #[arg(long, default_value_t = 6)]
+    seconds: u64,
+    /// Sessions that each side has
+    #[arg(long, default_value_t = 100_000)]
+    sessions: usize,
+    /// Where the numbers go
+    #[arg(long, default_value = "target/bench.json")]
+    out: PathBuf,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Be the load: a job on standard input, what came of it on standard output
+    #[command(hide = true)]
+    Load,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = match args.role {
+        Some(Role::Load) => load::serve(),
+        None => measure(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say(&format!("bench: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(args: &Args) -> Result<(), Failure> {
+    let plan = Plan::for_names(args.only, args.seconds, args.sessions);
+    let mut report = Report::default();
+    for round in 0..args.rounds {
+        // Whoever goes first meets a cooler machine: the sides take turns.
+        let order = if round % 2 == 0 { [Side::Ours, Side::Peer] } else { [Side::Peer, Side::Ours] };
+        for side in order {
+            say(&format!("round {} of {}: {side}", round + 1, args.rounds));
+            report.add(side, round::run(side, &plan)?);
+        }
+    }
+    let lines = report.lines(args.only);
+    for line in &lines {
+        say(&line.to_string());
+    }
+    report::write(&args.out, &lines)?;
+    say(&format!("written to {}", args.out.display()));
+    Ok(())
+}
+
+/// Why there is no number: a server that would not start, an answer that was an error.
+type Failure = Box<dyn std::error::Error>;
+
+/// Tells whoever is waiting.
+#[expect(
+    clippy::print_stderr,
+    reason = "the numbers go to a file; this is for the person who waits for them"
+)]
+fn say(line: &str) {
+    eprintln!("{line}");
+}
