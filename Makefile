@@ -1,0 +1,47 @@
+# Every target is a command a person could type; `make` alone lists them.
+# `quickstart` and `test` first install what is missing, so a Debian machine with only make is enough.
+
+PREFIX ?= /usr/local
+# rustup puts cargo here, and not every shell knows it.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart build install test check docs fmt bench
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1#/p' $(MAKEFILE_LIST) | awk -F"#" '{ printf "%-18s%s\n", $$1, $$2 }'
+
+quickstart: ## the whole story on this machine, in under a minute once built
+	@scripts/setup quickstart
+	@scripts/quickstart
+
+build: ## the release program: target/release/hallpass
+	@scripts/setup build
+	cargo build --release --locked -p hallpass
+
+install: build ## put it under PREFIX (/usr/local)
+	install -D -m 755 target/release/hallpass $(DESTDIR)$(PREFIX)/bin/hallpass
+
+test: ## every test, with the browser and the other implementations it needs
+	@scripts/setup test
+	cargo test --workspace --locked
+
+check: ## format, lints, docs, dependency policy, generated files
+	@scripts/setup check
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	scripts/dependency-policy
+	scripts/check-docs
+
+docs: ## the program's own documentation, in target/doc
+	@scripts/setup build
+	cargo doc --workspace --no-deps --locked
+
+fmt: ## format the code
+	cargo fmt --all
+
+bench: ## our numbers beside another implementation's; ONLY=name for one of them
+	@scripts/setup test
+	cargo build --release --locked -p hallpass -p hallpass-bench
+	target/release/hallpass-bench $(if $(ONLY),--only $(ONLY))
