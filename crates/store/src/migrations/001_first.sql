@@ -112,6 +112,7 @@ CREATE TABLE devices (
 CREATE TABLE links (
   fingerprint BLOB NOT NULL PRIMARY KEY,
   person BLOB REFERENCES principals,
+  stamp INTEGER NOT NULL,
   expires INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX links_by_person ON links (person);
