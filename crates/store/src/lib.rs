@@ -91,4 +91,4 @@ pub use seal::KeyEncryptionKey;
 pub use sessions::{Opened, RefreshTokens, SessionSummary};
 pub use sweep::{Sweep, Swept};
 pub use teams::{AddTeam, MembersSet, SetTeamMembers, SetTeamStanding};
-pub use web::{EndOthers, EndWeb, TouchWeb, WebOpened, WebSession};
+pub use web::{EndOthers, EndWeb, InBrowser, LoginOver, TouchWeb, WebLogin, WebOpened, WebSession};
