@@ -11,7 +11,7 @@ use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::cut::Stamp;
+use crate::cut::{Stamp, Why};
 use crate::grant::Grant;
 use crate::id::{ClientId, CredentialId, DeviceId, OrgId, PrincipalId, SessionId};
 use crate::jose::Thumbprint;
@@ -181,8 +181,8 @@ pub enum Refusal {
     #[error("the session has reached its end")]
     Expired,
     /// It, or something above it, was cut.
-    #[error("the session was revoked")]
-    Cut,
+    #[error("the session was revoked: {}", .0.text())]
+    Cut(Why),
     /// Its org, principal or client is disabled.
     #[error("its org, person or client is disabled")]
     Disabled,
