@@ -300,7 +300,7 @@ pub(crate) fn load(db: &Connection, session: SessionId) -> Result<Option<Loaded>
     )
 }
 
-/// The session with its ends no later than its org allows now, where it was last seen then.
+/// The session with its ends no later than its org allows now, where it was last refreshed or exchanged at `seen`.
 pub(crate) fn within(mut session: Session, limits: &OrgLimits, seen: Timestamp) -> Session {
     session.expires = session.expires.min(session.created + limits.session_absolute());
     session.idle_until = session.idle_until.min(seen + limits.session_idle()).min(session.expires);
