@@ -15,6 +15,8 @@ mod lease;
 mod metadata;
 mod refresh;
 mod requests;
+mod sessions_page;
 mod story;
+mod tidy;
 mod token_code;
 mod web;
