@@ -15,6 +15,7 @@ mod lease;
 mod metadata;
 mod refresh;
 mod requests;
+mod revoke;
 mod story;
 mod token_code;
 mod web;
