@@ -16,7 +16,7 @@ use hallpass_model::time::Timestamp;
 use hallpass_model::wire::dpop::{Freshness, Nonces, Proof, Request};
 use hallpass_model::wire::oauth::Form;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// What a provider is like. Tests change it while it runs.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ pub struct Manner {
     pub strict: bool,
     /// The person's answer to a device login.
     pub approves: Option<bool>,
-    /// Polls that are answered with this error first.
+    /// Polls that are answered with this error first, the last one soonest; `503` for a server in trouble.
     pub polls: Vec<&'static str>,
     /// Refreshes whose answer is a 500 after all, though the token is rotated.
     pub lose_answers: usize,
@@ -49,6 +49,8 @@ pub struct Manner {
     pub subject: &'static str,
     /// What its metadata says it is, if not what it is.
     pub says_issuer: Option<String>,
+    /// What it keeps waiting until this is changed: a grant type at the token endpoint, by its last word, or `jwks`.
+    pub holds: Option<&'static str>,
 }
 
 impl Default for Manner {
@@ -68,6 +70,7 @@ impl Default for Manner {
             org: "acme",
             subject: "prn_ada",
             says_issuer: None,
+            holds: None,
         }
     }
 }
@@ -93,6 +96,9 @@ pub struct Inner {
     pub gate: Semaphore,
     /// Refreshes that came to the gate.
     pub at_gate: Semaphore,
+    /// Requests that were made to wait ([`Manner::holds`]).
+    pub held: Semaphore,
+    changed: Notify,
 }
 
 #[derive(Clone, Default)]
@@ -139,6 +145,8 @@ impl SmallProvider {
             forms: Mutex::default(),
             gate: Semaphore::new(1_000),
             at_gate: Semaphore::new(0),
+            held: Semaphore::new(0),
+            changed: Notify::new(),
         }));
         let router = Router::new()
             .route("/.well-known/oauth-authorization-server/acme", get(metadata))
@@ -156,6 +164,21 @@ impl SmallProvider {
     /// Changes what it is like, from the next request on.
     pub fn change(&self, how: impl FnOnce(&mut Manner)) {
         how(&mut self.manner.lock().unwrap());
+        self.changed.notify_waiters();
+    }
+
+    async fn hold(&self, what: &str) {
+        let held = || self.manner().holds == Some(what);
+        if held() {
+            self.held.add_permits(1);
+        }
+        loop {
+            let changed = self.changed.notified();
+            if !held() {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// The system's time: holders run on it too.
@@ -361,6 +384,7 @@ async fn metadata(State(provider): State<SmallProvider>) -> String {
 }
 
 async fn jwks(State(provider): State<SmallProvider>) -> String {
+    provider.hold("jwks").await;
     serde_json::to_string(&JwkSet::new(vec![provider.key.public().clone()])).unwrap()
 }
 
@@ -418,7 +442,9 @@ async fn token(State(provider): State<SmallProvider>, headers: HeaderMap, body: 
     let form = provider.note("token", &body);
     let grant_type = form.find("grant_type").unwrap_or_default().to_owned();
     *provider.asked.lock().unwrap().entry(grant_type.clone()).or_default() += 1;
-    match grant_type.rsplit(':').next().unwrap_or_default() {
+    let last_word = grant_type.rsplit(':').next().unwrap_or_default();
+    provider.hold(last_word).await;
+    match last_word {
         "device_code" => {
             if let Some(error) = provider.manner.lock().unwrap().polls.pop() {
                 return provider_error(error);
@@ -443,6 +469,9 @@ async fn token(State(provider): State<SmallProvider>, headers: HeaderMap, body: 
 }
 
 fn provider_error(code: &str) -> Response {
+    if code == "503" {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     (StatusCode::BAD_REQUEST, json!({ "error": code }).to_string()).into_response()
 }
 

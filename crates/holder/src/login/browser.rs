@@ -125,9 +125,13 @@ impl Login<'_> {
             .with("redirect_uri", redirect_uri)
             .with_secret("code_verifier", &verifier);
         let form = self.client.proven_in(self.redeemed_for(form), self.metadata);
+        let mut redeeming = std::pin::pin!(self.provider.token(self.metadata, &form, self.with()));
         let redeemed = tokio::select! {
-            redeemed = self.provider.token(self.metadata, &form, self.with()) => redeemed,
-            () = cancelled.as_mut() => return Err(HolderError::Cancelled),
+            redeemed = &mut redeeming => redeemed,
+            () = cancelled.as_mut() => {
+                tokio::join!(page.answer(false), self.give_back_what_comes(redeeming));
+                return Err(HolderError::Cancelled);
+            }
         };
         match redeemed {
             Ok(tokens) => Ok(Granted { tokens, nonce, page: Some(page) }),

@@ -76,6 +76,21 @@ impl Desk {
         Self { holder, state }
     }
 
+    /// A login that its person stops once `when` is true. `seen` runs when the holder has heard that.
+    pub(crate) async fn stopped_login(
+        &self,
+        request: LoginRequest,
+        on_event: &mut (dyn FnMut(LoginEvent<'_>) + Send),
+        when: impl Future<Output = ()> + Send,
+        seen: impl FnOnce() + Send,
+    ) -> Result<SignedIn, HolderError> {
+        let stopped = std::pin::pin!(async {
+            when.await;
+            seen();
+        });
+        self.holder.login(request, on_event, stopped).await
+    }
+
     pub(crate) async fn login(&self, request: LoginRequest) -> Result<SignedIn, HolderError> {
         self.login_seeing(request, &mut |_| {}).await
     }
