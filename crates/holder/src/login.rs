@@ -1,8 +1,9 @@
 //! Signing a person in.
 //!
 //! 1. Find the issuer's endpoints, and who we are there.
-//! 2. Prove that there is somewhere to keep what will come, before anybody is sent anywhere.
-//! 3. Choose how to ask the person, and say why.
+//! 2. Choose how to ask the person, and say why.
+//! 3. Prove that there is somewhere to keep what will come, before anybody is sent anywhere, and that what it replaces
+//!    can be opened, or say that it cannot.
 //! 4. Ask: a browser on this machine (`browser`), or a code typed on another (`device`).
 //! 5. Judge what came, and write down whom it is for: later answers are compared with that.
 //! 6. Save it durably. What cannot be saved is revoked again.
@@ -94,6 +95,9 @@ pub struct LoginRequest {
     pub device_class: DeviceClass,
     /// Where the key is to rest, if the person chose. `Memory` for a login that dies with one command.
     pub rung: Option<Rung>,
+    /// It is for one command, which will have a pass without anybody naming its API again: with our issuer just one must
+    /// then be named here, and nobody is asked before that is so.
+    pub for_one_command: bool,
 }
 
 /// What happens on the way, for the person to see.
@@ -166,6 +170,10 @@ struct Login<'a> {
     metadata: &'a IssuerMetadata,
     preset: &'static Preset,
     client: &'a OurClient,
+    identity: &'a Identity,
+    rung: Rung,
+    /// There is an earlier sign-in that can be opened, and so revoked when this one stands.
+    replaces: bool,
     request: &'a LoginRequest,
     scopes: Scopes,
     /// There where the issuer is ours.
@@ -202,15 +210,21 @@ impl Holder {
             () = cancelled.as_mut() => return Err(HolderError::Cancelled),
         };
         let client = who_we_are(preset, &metadata, &request)?;
-        let rung = self.shelf.vault().choose(request.rung)?;
-        on_event(LoginEvent::Rung(rung));
+        let ours = is_ours(&metadata);
+        if ours && request.for_one_command && request.resources.len() != 1 {
+            let what = "a sign-in for one command is for one API: name it with `--resource URL`, once";
+            return Err(HolderError::Usage { what: what.into() });
+        }
         let choice = choose(request.flow, offers(&metadata), &request.surroundings)?;
+        let rung = self.shelf.choose(request.rung)?;
+        on_event(LoginEvent::Rung(rung));
+        let identity = Identity { issuer: metadata.issuer.clone(), client_id: client.id().to_owned() };
+        let replaces = self.may_replace(&identity, rung, on_event)?;
         on_event(LoginEvent::Chose(&choice));
 
-        let ours = is_ours(&metadata);
         let key = ours.then(SessionKey::generate);
         let bound = match &key {
-            Some(key) => Some(Bound { key, device: self.device_claim(&request)? }),
+            Some(key) => Some(Bound { key, device: self.device_claim(&request, rung)? }),
             None => None,
         };
         let login = Login {
@@ -218,6 +232,9 @@ impl Holder {
             metadata: &metadata,
             preset,
             client: &client,
+            identity: &identity,
+            rung,
+            replaces,
             scopes: wanted(preset, &metadata, &request.scopes),
             request: &request,
             bound,
@@ -228,7 +245,7 @@ impl Holder {
             Flow::Device => login.by_device(on_event, cancelled.as_mut()).await?,
         };
         let page = granted.page.take();
-        let outcome = self.settle(&login, granted, choice.flow, rung, on_event, cancelled).await;
+        let outcome = login.settle(granted, choice.flow, on_event, cancelled).await;
         if let Some(page) = page {
             page.answer(outcome.is_ok()).await;
         }

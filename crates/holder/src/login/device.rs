@@ -124,6 +124,7 @@ impl Login<'_> {
                 Err(NoAnswer::Unexpected { what }) => {
                     return Err(HolderError::Unexpected { place: issuer.clone(), what });
                 }
+                Err(NoAnswer::NotSent { why }) => return Err(HolderError::Usage { what: why }),
             }
             wait(pace.pause().saturating_sub(pace.counts(started)), over).await?;
         }

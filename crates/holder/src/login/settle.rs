@@ -9,6 +9,7 @@ use hallpass_model::wire::oauth::{TokenResponse, TokenType};
 
 use super::{Cancelled, Flow, Granted, Login, LoginEvent, OnEvent, SignedIn};
 use crate::Holder;
+use crate::client::OurClient;
 use crate::error::HolderError;
 use crate::pins::Pins;
 use crate::provider::With;
@@ -17,21 +18,40 @@ use crate::shelf::{Identity, Loaded};
 use crate::vault::Rung;
 
 impl Holder {
+    /// Step 3: whether there is an earlier sign-in that can be opened. A passphrase of its own is asked for now, not once
+    /// somebody has approved the new one; and that it will stay alive is said while the person can still stop.
+    pub(super) fn may_replace(
+        &self,
+        identity: &Identity,
+        rung: Rung,
+        on_event: OnEvent<'_>,
+    ) -> Result<bool, HolderError> {
+        match self.shelf.find_replaced(identity, rung) {
+            Ok(earlier) => Ok(earlier.is_some()),
+            Err(HolderError::Cancelled) => Err(HolderError::Cancelled),
+            Err(why) => {
+                on_event(LoginEvent::Note(&format!(
+                    "the earlier sign-in cannot be opened, so it will not be revoked: end it on the issuer's own pages \
+                     ({why})"
+                )));
+                Ok(false)
+            }
+        }
+    }
+}
+
+impl Login<'_> {
     /// Steps 5 to 7.
     pub(super) async fn settle(
         &self,
-        login: &Login<'_>,
         granted: Granted,
         flow: Flow,
-        rung: Rung,
         on_event: OnEvent<'_>,
         cancelled: Cancelled<'_>,
     ) -> Result<SignedIn, HolderError> {
-        let identity =
-            Identity { issuer: login.metadata.issuer.clone(), client_id: login.client.id().to_owned() };
         let looked_at = async {
-            let claims = login.judge(&granted, on_event).await?;
-            let person = login.person(&granted.tokens, claims.as_ref()).await;
+            let claims = self.judge(&granted, on_event).await?;
+            let person = self.person(&granted.tokens, claims.as_ref()).await;
             Ok((claims, person))
         };
         // The last moment to stop: from here on it is saved, and a sign-in that is saved is one.
@@ -42,31 +62,38 @@ impl Holder {
         let (claims, person) = match looked_at {
             Ok(looked_at) => looked_at,
             Err(error) => {
-                self.give_back(login.metadata, login.client, &granted.tokens).await;
+                self.holder.give_back(self.metadata, self.client, &granted.tokens).await;
                 return Err(error);
             }
         };
-        let record = login.record(granted.tokens, claims.as_ref(), person, flow, (self.clock)());
+        let now = (self.holder.clock)();
+        let record = self.record(granted.tokens, claims.as_ref(), person, flow, now);
         for note in notes(&record) {
             on_event(LoginEvent::Note(note));
         }
-        let earlier = self.shelf.find(&identity).ok().flatten();
-        let saved = match self.shelf.replace(&identity, rung, record, (self.clock)()) {
+        let shelf = &self.holder.shelf;
+        let earlier = match self.replaces {
+            true => shelf.find_replaced(self.identity, self.rung).ok().flatten(),
+            false => None,
+        };
+        let saved = match shelf.replace(self.identity, self.rung, record, now) {
             Ok(saved) => saved,
             Err((error, record)) => {
-                self.give_back_record(&record, login.client).await;
+                let _ = self.holder.give_back_record(&record, self.client).await;
                 return Err(error);
             }
         };
-        if let Some(earlier) = earlier {
-            // The old session would otherwise live on where nobody can see or end it.
-            self.give_back_record(&earlier.record, login.client).await;
+        // The old session would otherwise live on where nobody can see or end it.
+        if let Some(earlier) = earlier
+            && let Err(why) = self.holder.give_back_record(&earlier.record, &OurClient::of(&earlier)).await
+        {
+            on_event(LoginEvent::Note(&format!(
+                "the earlier sign-in could not be revoked: end it on the issuer's own pages ({why})"
+            )));
         }
         Ok(signed_in(&saved))
     }
-}
 
-impl Login<'_> {
     /// Waits a little for the answer to a request that opens a session there, and gives back what it brings: a request
     /// that is dropped instead leaves a session that nobody holds and nobody ends.
     pub(super) async fn give_back_what_comes<E>(
@@ -188,7 +215,7 @@ fn notes(record: &Record) -> Vec<&'static str> {
     notes
 }
 
-pub(crate) fn signed_in(loaded: &Loaded) -> SignedIn {
+fn signed_in(loaded: &Loaded) -> SignedIn {
     let record = &loaded.record;
     SignedIn {
         identity: loaded.header.identity(),

@@ -132,7 +132,7 @@ impl Transport {
         if let Some(client) = slot.get() {
             return Ok(client);
         }
-        let client = self.build(near).map_err(|why| NoAnswer::Unreachable { why })?;
+        let client = self.build(near).map_err(|why| NoAnswer::NotSent { why })?;
         Ok(slot.get_or_init(|| client))
     }
 

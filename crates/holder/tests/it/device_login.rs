@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use hallpass_holder::{HolderError, LoginEvent, PassRequest, SignedIn};
+use hallpass_holder::{HolderError, LoginEvent, LoginRequest, PassRequest, Rung, SignedIn};
 
 use crate::desk::{Desk, NOTES, request};
 use hallpass_testkit::small_provider::{Manner, SmallProvider};
@@ -97,6 +97,38 @@ async fn stopping_while_what_came_is_judged_gives_it_back() {
         stopped_while_it_holds(Manner { holds: Some("jwks"), ..Manner::default() }).await;
     assert!(matches!(outcome, Err(HolderError::Cancelled)), "{outcome:?}");
     assert_eq!((provider.asked("device_code"), provider.alive()), (1, 0));
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_said_before_anybody_is_asked() {
+    let provider = SmallProvider::start(Manner::default()).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let nowhere = Desk::in_folder(Some(file.path().join("under-a-file")));
+    let outcome = nowhere.login(request(&provider)).await;
+    assert!(matches!(outcome, Err(HolderError::Disk { .. })), "{outcome:?}");
+    for resources in [vec![], vec![NOTES.into(), "https://mail.example/".into()]] {
+        let request = LoginRequest { resources, for_one_command: true, ..request(&provider) };
+        let outcome = Desk::new().login(request).await;
+        assert!(matches!(outcome, Err(HolderError::Usage { .. })), "{outcome:?}");
+    }
+    let nobody = LoginRequest { flow: None, ..request(&provider) };
+    assert!(matches!(Desk::new().login(nobody).await, Err(HolderError::NobodyThere)));
+    assert!(provider.last_form("device_authorization").is_empty());
+}
+
+#[tokio::test]
+async fn a_login_in_memory_needs_no_disk() {
+    let provider = SmallProvider::start(Manner::default()).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for state in [Some(file.path().join("under-a-file")), None] {
+        let desk = Desk::in_folder(state);
+        let request = LoginRequest { rung: Some(Rung::Memory), for_one_command: true, ..request(&provider) };
+        let identity = desk.login(request).await.unwrap().identity;
+        assert!(provider.last_form("device_authorization")["device_install"].len() >= 16);
+        desk.token(&identity).await.unwrap();
+        assert!(!desk.holder.logout(&identity).await.unwrap().may_be_alive());
+    }
+    assert_eq!(provider.alive(), 0);
 }
 
 #[tokio::test]
