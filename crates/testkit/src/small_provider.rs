@@ -47,6 +47,8 @@ pub struct Manner {
     pub org: &'static str,
     /// Whom its tokens are about.
     pub subject: &'static str,
+    /// Whether it gives an address with the user code in it.
+    pub says_complete: bool,
     /// What its metadata says it is, if not what it is.
     pub says_issuer: Option<String>,
     /// What it keeps waiting until this is changed: a grant type at the token endpoint, by its last word, or `jwks`.
@@ -69,6 +71,7 @@ impl Default for Manner {
             errors_with_200: false,
             org: "acme",
             subject: "prn_ada",
+            says_complete: true,
             says_issuer: None,
             holds: None,
         }
@@ -423,11 +426,13 @@ async fn device_authorization(State(provider): State<SmallProvider>, body: Bytes
         jkt: form.find("dpop_jkt").map(str::to_owned),
     };
     provider.codes.lock().unwrap().insert(code.clone(), asked);
-    let answer = json!({
+    let mut answer = json!({
         "device_code": code, "user_code": "BCDF-GHJK", "verification_uri": format!("{}/device", provider.issuer),
-        "verification_uri_complete": format!("{}/device?user_code=BCDF-GHJK", provider.issuer),
         "expires_in": 60, "interval": 1,
     });
+    if provider.manner().says_complete {
+        answer["verification_uri_complete"] = format!("{}/device?user_code=BCDF-GHJK", provider.issuer).into();
+    }
     answer.to_string().into_response()
 }
 

@@ -4,3 +4,4 @@ mod machine; // a machine with a person at it, and an issuer
 mod run; // what a command gets, and how it ends
 mod killed; // whatever is killed, the pass dies
 mod session; // login, status, token, logout
+mod network; // which authorities are trusted, and through which proxy it goes
