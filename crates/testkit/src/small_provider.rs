@@ -431,7 +431,8 @@ async fn device_authorization(State(provider): State<SmallProvider>, body: Bytes
         "expires_in": 60, "interval": 1,
     });
     if provider.manner().says_complete {
-        answer["verification_uri_complete"] = format!("{}/device?user_code=BCDF-GHJK", provider.issuer).into();
+        answer["verification_uri_complete"] =
+            format!("{}/device?user_code=BCDF-GHJK", provider.issuer).into();
     }
     answer.to_string().into_response()
 }

@@ -5,3 +5,4 @@ mod run; // what a command gets, and how it ends
 mod killed; // whatever is killed, the pass dies
 mod session; // login, status, token, logout
 mod network; // which authorities are trusted, and through which proxy it goes
+mod terminal; // a person at a terminal: prompts, pictures, Ctrl-C
