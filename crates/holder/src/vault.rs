@@ -208,11 +208,14 @@ impl Vault {
         keyring::wipe_all(&in_keyring(name, ""), but).then_some(Rung::Keyring)
     }
 
-    /// Wipes the key of a record. Whether there was one to wipe.
+    /// Wipes the key of a record. Whether there was one at rest.
     pub(crate) fn wipe_key(&self, place: &KeyPlace) -> bool {
         match place {
             KeyPlace::Keyring { name } => keyring::wipe(name),
-            KeyPlace::Passphrase(cost) => self.passphrases.forget(cost),
+            KeyPlace::Passphrase(cost) => {
+                self.passphrases.forget(cost);
+                false // it rests nowhere
+            }
             KeyPlace::Memory { name } => self.memory.wipe(name),
         }
     }

@@ -29,7 +29,7 @@ Examples:
   hallpass login https://id.example/acme --resource https://api.example --scope notes:read
   hallpass login https://id.example/acme --flow device --purpose 'release 1.4'
   hallpass login github --client-id Iv1.0123456789abcdef
-  hallpass login https://id.example/acme --one-run --purpose 'one report' -- ./report.sh")]
+  hallpass login https://id.example/acme --resource https://api.example --one-run -- ./report.sh")]
 pub(crate) struct LoginArgs {
     /// The issuer's address, or `github`, `gitlab`, `google` (HALLPASS_ISSUER)
     #[arg(value_name = "ISSUER")]
@@ -175,7 +175,7 @@ fn not_kept(error: HolderError) -> Failure {
     match disk {
         true => failure.hint(
             "name another folder in HALLPASS_STATE_DIR, or keep it in memory for one command: `hallpass login ISSUER \
-             --one-run -- COMMAND`",
+             --resource URL --one-run -- COMMAND`",
         ),
         false => failure,
     }
@@ -201,7 +201,10 @@ fn say(signed_in: &SignedIn, out: &mut Output) {
         Some(person) => out.say(format_args!("signed in to {issuer} as {}", out.bold(person))),
         None => out.say(format_args!("signed in to {issuer}")),
     }
-    out.say(format_args!("its key rests in the {}, {}", signed_in.rung, key_lives(signed_in.rung)));
+    match signed_in.rung {
+        Rung::Passphrase => out.say("its key is made from your passphrase, and rests nowhere"),
+        rung => out.say(format_args!("its key rests in the {rung}, {}", key_lives(rung))),
+    }
 }
 
 fn answer(signed_in: &SignedIn, out: &mut Output) -> Result<(), Failure> {

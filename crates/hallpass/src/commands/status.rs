@@ -10,7 +10,7 @@ use crate::output::{self, Form, Output};
 
 /// Show who is signed in where, how far, and where the key rests
 ///
-/// Asks nobody: it says what is known here. The exit code is 4 if no sign-in stands.
+/// It says what is known here, and asks no issuer. The exit code is 4 if no sign-in stands.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -102,8 +102,8 @@ impl Passphrases {
         Ok(key)
     }
 
-    pub(super) fn forget(&self, cost: &Cost) -> bool {
-        self.keys.lock().expect("no thread panics holding this").remove(cost).is_some()
+    pub(super) fn forget(&self, cost: &Cost) {
+        self.keys.lock().expect("no thread panics holding this").remove(cost);
     }
 
     fn asked(&self, asking: Asking) -> Result<Option<Secret<Passphrase>>, HolderError> {

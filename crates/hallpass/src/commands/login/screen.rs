@@ -51,6 +51,9 @@ impl<'a> Screen<'a> {
             LoginEvent::Rung(Rung::Memory) => {
                 self.out.say("nothing will be kept: the sign-in is for one command");
             }
+            LoginEvent::Rung(Rung::Passphrase) => {
+                self.out.say("the key will be made from your passphrase, and rest nowhere");
+            }
             LoginEvent::Rung(rung) => self.out.say(format_args!("the key will rest in the {rung}")),
             LoginEvent::Chose(choice) => {
                 let flow = match choice.flow {
@@ -70,7 +73,8 @@ impl<'a> Screen<'a> {
                 self.in_json("hallpass.login.code/1", &json);
                 self.code(code, address, *complete);
             }
-            LoginEvent::Waiting { left } => self.waiting(left.as_seconds()),
+            // Whole seconds, the one that is running included.
+            LoginEvent::Waiting { left } => self.waiting((left.as_millis() + 999) / 1_000),
             LoginEvent::Note(note) => {
                 self.clear();
                 self.out.say(format_args!("note: {note}"));
