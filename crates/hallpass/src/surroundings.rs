@@ -45,10 +45,11 @@ pub(crate) fn surroundings() -> Surroundings {
     }
 }
 
-/// Whether somebody sees what is said. CI jobs are often given a terminal to have colours in their logs, but none that
-/// anybody types at.
+/// Whether somebody sits at a terminal: one that they see, or, where what is said goes through a pipe to them, one that they
+/// type at. A CI job is often given one of the two, to have colours in its log.
 fn somebody_is_there(ci: bool) -> bool {
-    std::io::stderr().is_terminal() && (!ci || std::io::stdin().is_terminal())
+    let (types, sees) = (std::io::stdin().is_terminal(), std::io::stderr().is_terminal());
+    if ci { types && sees } else { types || sees }
 }
 
 /// Whether there is a terminal to ask at.

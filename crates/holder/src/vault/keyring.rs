@@ -63,7 +63,7 @@ pub(super) fn wipe_all(beginning: &str, but: Option<&str>) -> bool {
         let (_, rest) = line.split_once(beginning)?;
         Some(format!("{beginning}{}", rest.split(": ").next()?))
     });
-    names.filter(|name| but != Some(name.as_str())).fold(false, |wiped, name| wipe(&name) || wiped)
+    names.filter(|name| but != Some(name.as_str())).filter(|name| wipe(name)).count() > 0
 }
 
 /// How long the keyring lives unused, if the kernel says.
