@@ -35,7 +35,8 @@ const TICK: std::time::Duration = std::time::Duration::from_secs(1);
 pub enum Opener {
     /// The desktop's own.
     Desktop,
-    /// A program and its arguments, as `BROWSER` has it; `%s` stands for the address, which is otherwise appended.
+    /// A program and its arguments, as `BROWSER` has it; `%s` stands for the address, which is otherwise appended. It is
+    /// given no terminal, so it may not be one that draws in it.
     Program(String),
     /// None: the person opens it.
     Nobody,

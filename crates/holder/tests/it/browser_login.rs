@@ -87,6 +87,7 @@ async fn stopping_while_the_code_is_redeemed_gives_back_what_comes() {
     let outcome = desk.stopped_login(request, &mut open, held, go_on).await;
     assert!(matches!(outcome, Err(HolderError::Cancelled)), "{outcome:?}");
     assert_eq!((provider.asked("authorization_code"), provider.alive()), (1, 0));
+    assert_eq!(provider.revoked()[0], "refresh-1-1");
     assert!(desk.holder.list().unwrap().is_empty());
     let page = browser.unwrap().await.unwrap();
     assert!(page.contains("not signed in"), "{page}");
