@@ -193,3 +193,13 @@ async fn a_browser_that_needs_the_terminal_is_not_started_and_not_said_to_be() {
         terminal.end().await;
     }
 }
+
+#[tokio::test]
+async fn a_restore_that_may_ask_nobody_does_not_even_at_a_terminal() {
+    let machine = Machine::new().await;
+    std::fs::write(machine.path("backup.db"), "").unwrap();
+    let line = "\"$HALLPASS\" admin restore backup.db --data data --no-input; echo left with $?";
+    let screen = Terminal::run(&machine, line, &[]).end().await;
+    assert!(screen.contains("needs a yes") && screen.contains("left with 2"), "{screen}");
+    assert!(!screen.contains("[y/N]"), "{screen}");
+}
