@@ -87,7 +87,7 @@ pub use reach::{OutOfGrant, Reach, Reached, Wanted};
 pub use redeem::{Redeem, Redeemed};
 pub use refusals::{RecordRefusal, RefusedSubject};
 pub use resources::{AddResource, SetResourceStanding};
-pub use revoke::{RevokeAccessToken, RevokeRefreshToken};
+pub use revoke::{RevokeAccessToken, RevokeDeviceCode, RevokeRefreshToken};
 pub use seal::KeyEncryptionKey;
 pub use session_list::{SessionSummary, Sessions, StolenSession};
 pub use sessions::{Opened, RefreshTokens};

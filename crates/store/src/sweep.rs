@@ -15,7 +15,7 @@ use crate::sql::{Columns, Sql};
 /// Tidies away what is over: once a minute or so, again at once while there is more.
 ///
 /// What is thrown away does not come back when the clock does, so without a steady clock nothing is. Nothing revoked lives
-/// again in any case: of a session and its cut neither goes before the other, and [`crate::cuts`] says what stays dead.
+/// again in any case: of a session and its cut neither goes before the other, and what was cut stays dead (`cuts.rs` says how).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sweep {
     /// The session to go on after: what the last pass gave.

@@ -15,6 +15,7 @@ mod lease;
 mod metadata;
 mod refresh;
 mod requests;
+mod revoke;
 mod sessions_page;
 mod story;
 mod tidy;
