@@ -11,7 +11,8 @@ use hallpass_model::random::SystemEntropy;
 use hallpass_model::session::Refusal;
 use hallpass_model::time::Lifetime;
 use hallpass_store::{
-    AddPerson, BackupError, OpenError, Redeemed, RestoreError, Restored, StorePlace, restore,
+    AddPerson, BackupError, OpenError, Redeemed, Restore, RestoreError, Restored, StoreKeys, StorePlace,
+    restore,
 };
 
 use crate::world::{World, add_org, key, keys, next, open, token};
@@ -31,11 +32,17 @@ impl World {
     fn restored(mut self, backup: &Path, keep_sessions: bool) -> (Self, Restored) {
         let data = self.data();
         drop(self.store);
-        let restored =
-            restore(backup, &data, keys(), keep_sessions, Arc::new(SystemEntropy), self.now).unwrap();
+        let place = StorePlace::new(&data);
+        let how = Restore { keep_sessions, ..how(backup, &place) };
+        let restored = restore(&how, keys(), Arc::new(SystemEntropy), self.now).unwrap();
         self.store = open(StorePlace::new(data)).unwrap();
         (self, restored)
     }
+}
+
+/// A plain restore.
+fn how<'a>(from: &'a Path, place: &'a StorePlace) -> Restore<'a> {
+    Restore { from, place, keep_sessions: false, accept_ledger: false }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,7 +71,7 @@ async fn a_backup_taken_while_others_write_is_whole() {
     }
     stop.store(true, Ordering::Relaxed);
     assert!(writing.await.unwrap() > 0);
-    assert_eq!(world.count(Event::BackedUp).await, 5);
+    assert_eq!(world.count(Event::BackedUp).await, 10, "begun and done");
     let files: Vec<_> = std::fs::read_dir(world.folder.path()).unwrap().collect();
     assert_eq!(files.len(), 6, "five files, the data folder, and nothing beside them");
 }
@@ -161,7 +168,9 @@ async fn a_restore_wants_a_backup_its_keys_and_a_folder_nobody_holds() {
     let world = World::new().await;
     let backup = world.back_up().await;
     let (data, now) = (world.data(), world.now);
-    let attempt = |from: &Path, keys| restore(from, &data, keys, false, Arc::new(SystemEntropy), now);
+    let place = StorePlace::new(&data);
+    let attempt =
+        |from: &Path, keys: StoreKeys| restore(&how(from, &place), keys, Arc::new(SystemEntropy), now);
     let held = attempt(&backup, keys());
     assert!(matches!(held, Err(RestoreError::Open(OpenError::InUse(_)))), "{held:?}");
     drop(world.store);
