@@ -1,6 +1,8 @@
 //! Rows and record agree; proofs; erasing; a copy verified offline.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hallpass_model::ledger::merkle::{verify_consistency, verify_inclusion};
 use hallpass_model::ledger::{Actor, Checkpoint, Event, Field, Hash, VerifierKey};
@@ -117,6 +119,56 @@ async fn checkpoints_are_signed_on_the_way_and_at_the_end_and_a_copy_verifies_of
     sql("DELETE FROM ledger WHERE seq > 900");
     assert!(!verify_copy(&database, key, Some(kept)).is_sound());
     assert!(LedgerCopy::open(&world.folder.path().join("nothing")).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_is_sound_while_a_server_writes_to_it() {
+    let world = World::new().await;
+    grow(&world, 0..600).await;
+    let database = world.folder.path().join("data/hallpass.db");
+    let key = world.store.ledger_verifier();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writing = tokio::spawn({
+        let (store, now, org, stop) = (world.store.clone(), world.now, world.org, Arc::clone(&stop));
+        async move {
+            for n in 0.. {
+                let add = AddPerson { org, handle: format!("w{n}").parse().unwrap(), name: "P".into() };
+                store.change(Actor::Operator, now, add).await.unwrap().unwrap();
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        }
+    });
+    for _ in 0..10 {
+        let report = verify_copy(&database, key.clone(), None);
+        assert!(report.is_sound(), "{report:?}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    writing.await.unwrap();
+}
+
+#[tokio::test]
+async fn since_finds_what_a_clock_that_went_back_left_out_of_order() {
+    let mut world = World::new().await;
+    world.wait(Lifetime::hours(1));
+    grow(&world, 0..100).await;
+    world.now = crate::world::START;
+    grow(&world, 100..200).await;
+    let later = Filter { since: Some(world.now + Lifetime::minutes(30)), ..Filter::default() };
+    assert_eq!(world.store.list_ledger(&later, 0, 1_000).await.unwrap().items.len(), 100);
+}
+
+#[tokio::test]
+async fn a_list_goes_on_over_many_steps_and_stops_at_its_page() {
+    let world = World::new().await;
+    grow(&world, 0..10_100).await;
+    let other = world.change(add_org("other")).await.unwrap();
+    let of_other = Filter { org: Some(other.org), ..Filter::default() };
+    let page = world.store.list_ledger(&of_other, 0, 1).await.unwrap();
+    assert!(page.items[0].seq > 10_100 && page.more, "{page:?}");
+    let rest = world.store.list_ledger(&of_other, page.items[0].seq + 1, 100).await.unwrap();
+    assert!(!rest.items.is_empty() && !rest.more);
 }
 
 #[tokio::test]
