@@ -154,7 +154,7 @@ async fn since_finds_what_a_clock_that_went_back_left_out_of_order() {
     world.wait(Lifetime::hours(1));
     grow(&world, 0..100).await;
     world.now = crate::world::START;
-    grow(&world, 100..200).await;
+    grow(&world, 100..300).await;
     let later = Filter { since: Some(world.now + Lifetime::minutes(30)), ..Filter::default() };
     assert_eq!(world.store.list_ledger(&later, 0, 1_000).await.unwrap().items.len(), 100);
 }
