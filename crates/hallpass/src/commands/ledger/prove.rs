@@ -16,14 +16,13 @@ use crate::output::{Form, Output};
 /// Whoever has the ledger's public key checks it with `hallpass ledger verify --proof`, without the ledger and without the
 /// server. A proof of an entry shows that entry, but not its personal fields, and no other entry.
 #[derive(Debug, Args)]
-#[group(id = "of", required = true, multiple = false, args = ["entry", "since"])]
 #[command(after_help = "\
 Examples:
   hallpass ledger prove --entry 41 entry-41.proof
   hallpass ledger prove --since last-week.checkpoint grown.proof")]
 pub(super) struct ProveArgs {
     /// The entry, by its number, as `hallpass ledger list` shows it
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", required_unless_present = "since", conflicts_with = "since")]
     entry: Option<u64>,
 
     /// The checkpoint that the ledger is to begin with
