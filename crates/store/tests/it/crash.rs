@@ -240,3 +240,30 @@ async fn a_full_disk_is_said_to_be_full_loses_nothing_and_works_again_when_there
     next(world.refresh(&token(&second), Some(key(1))).await);
     crate::ledger::verify(&world.store).await;
 }
+
+#[tokio::test]
+async fn a_checkpoint_whose_commit_failed_is_signed_in_the_next_and_was_never_kept_outside() {
+    let folder = tempfile::tempdir().unwrap();
+    let outside = folder.path().join("ledger.checkpoint");
+    let place = on_forgetful_disk(folder.path()).with_outside(&outside);
+    let data = place.data.clone();
+    let world = World::at(place, folder).await;
+    let join = |n: u64| {
+        let handle = format!("p{n}").parse().unwrap();
+        world.store.change(Actor::Operator, world.now, AddPerson { org: world.org, handle, name: "P".into() })
+    };
+    let mut size = world.store.ledger_size().await.unwrap();
+    // The next one makes a checkpoint due.
+    while size < 999 {
+        join(size).await.unwrap().unwrap();
+        size = world.store.ledger_size().await.unwrap();
+    }
+    disk::set_full(&data, true);
+    assert!(matches!(join(size).await, Err(StoreError::Full)));
+    disk::set_full(&data, false);
+    assert!(!outside.exists(), "it is not durable");
+    join(size).await.unwrap().unwrap();
+    let database = data.join("hallpass.db");
+    let report = crate::ledger::verify_copy(&database, world.store.ledger_verifier(), None);
+    assert_eq!(report.report.proven, Some(1_000), "{report:?}");
+}
