@@ -87,6 +87,20 @@ async fn where_a_lost_answer_ends_the_session_the_error_says_why() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_repeats_the_token_is_neither_shown_nor_kept() {
+    let (provider, desk, identity) = over_soon(short_lived()).await;
+    desk.token(&identity).await.unwrap();
+    provider.end_sessions();
+    provider.change(|manner| manner.says_of_refused = "the token TOKEN is over");
+    let outcome = desk.token(&identity).await;
+    assert!(matches!(&outcome, Err(HolderError::SignInEnded { .. })), "{outcome:?}");
+    let kept = desk.beside().holder.status(&identity).unwrap().opened.unwrap().ended.unwrap();
+    for text in [outcome.unwrap_err().to_string(), kept] {
+        assert!(!text.contains("refresh-1"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_logout_during_a_renewal_is_not_undone_and_what_it_brings_is_given_back() {
     let (provider, desk, identity) = over_soon(short_lived()).await;
     let all = provider.gate.acquire_many(1_000).await.unwrap();
