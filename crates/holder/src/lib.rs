@@ -60,12 +60,15 @@ pub struct Settings {
     pub ask_passphrase: AskPassphrase,
 }
 
-/// The credentials of this user on this machine.
+/// The credentials of this user on this machine. Cheap to clone: clones share what is in memory.
+#[derive(Clone)]
 pub struct Holder {
-    shelf: Shelf,
+    shelf: Arc<Shelf>,
     provider: Arc<Provider>,
     clock: Clock,
     locks: Vec<PathBuf>,
+    /// Shared by the renewals under way here.
+    renewals: Arc<tokio::sync::RwLock<()>>,
     state: PathBuf,
     ca_file: Option<PathBuf>,
 }
@@ -75,14 +78,17 @@ impl Holder {
     pub fn new(settings: Settings) -> Self {
         let vault = Vault::new(settings.ask_passphrase);
         let shelf = Shelf::open(&settings.state, &machine::name(), vault);
-        let trust = Trust { ca_file: settings.ca_file.clone() };
+        // From here and now: a watcher reads it again, and from another folder.
+        let ca_file = settings.ca_file.map(|file| std::path::absolute(&file).unwrap_or(file));
+        let trust = Trust { ca_file: ca_file.clone() };
         Self {
             locks: lock::folders(shelf.folder()),
+            renewals: Arc::default(),
             provider: Provider::new(trust, settings.clock.clone()),
             clock: settings.clock,
             state: settings.state,
-            ca_file: settings.ca_file,
-            shelf,
+            ca_file,
+            shelf: Arc::new(shelf),
         }
     }
 
