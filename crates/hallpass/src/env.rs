@@ -75,6 +75,8 @@ variables! {
     // Other people's.
     /// A file of certificates to trust besides the system's, as OpenSSL has it.
     SSL_CERT_FILE;
+    /// Folders of certificates to trust, with colons between them, as OpenSSL has it.
+    SSL_CERT_DIR;
     /// The program that opens addresses.
     BROWSER;
     /// The person's home folder.

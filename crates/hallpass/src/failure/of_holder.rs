@@ -108,6 +108,8 @@ mod tests {
             (HolderError::NoRung { why: "x".into() }, 70),
             (HolderError::Start { command: "x".into(), source: ErrorKind::NotFound.into() }, 127),
             (HolderError::Start { command: "x".into(), source: ErrorKind::PermissionDenied.into() }, 126),
+            // Whatever kind of error it is: the command did not have it.
+            (HolderError::Run { doing: "cannot start the watcher", source: ErrorKind::NotFound.into() }, 70),
         ];
         for (error, code) in table {
             let failure = Failure::from(error);
