@@ -73,9 +73,9 @@ variables! {
     HALLPASS_LOG_FORMAT;
 
     // Other people's.
-    /// A file of certificates to trust besides the system's, as OpenSSL has it.
+    /// A file of certificates to trust in place of the system's, as OpenSSL has it.
     SSL_CERT_FILE;
-    /// Folders of certificates to trust, with colons between them, as OpenSSL has it.
+    /// Folders of certificates to trust in place of the system's, with colons between them, as OpenSSL has it.
     SSL_CERT_DIR;
     /// The program that opens addresses.
     BROWSER;

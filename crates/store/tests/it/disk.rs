@@ -29,6 +29,8 @@ struct Disk {
     dead: bool,
     /// Nothing more fits.
     full: bool,
+    /// How often a file that is no log was synced: once for each time the log was copied into the database.
+    checkpoints: usize,
 }
 
 enum Unsynced {
@@ -69,7 +71,12 @@ pub(crate) fn cut_power_after(folder: &Path, steps: u32) {
 
 /// The power goes now, if it has not gone, and comes back: what was not synced is lost.
 pub(crate) fn power_back(folder: &Path) {
-    disk(folder, |disk| *disk = Disk::default());
+    disk(folder, |disk| *disk = Disk { checkpoints: disk.checkpoints, ..Disk::default() });
+}
+
+/// How often the log was copied into the database to its end.
+pub(crate) fn checkpoints(folder: &Path) -> usize {
+    disk(folder, |disk| disk.checkpoints)
 }
 
 /// Whether anything more fits.
@@ -279,6 +286,7 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _flags: c_int) -> c_int 
             if !disk.step() {
                 return ffi::SQLITE_IOERR;
             }
+            disk.checkpoints += usize::from(path.extension().is_some_and(|kind| kind == "db"));
             for unsynced in disk.pending.remove(path).unwrap_or_default() {
                 let done = match unsynced {
                     Unsynced::Write(at, bytes) => methods(file)

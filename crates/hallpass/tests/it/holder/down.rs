@@ -38,7 +38,7 @@ impl Site {
         let add = ["admin", "resource", "add", NOTES, "--owner", "person:ada", "--environment", "dev"];
         let scopes = ["--scope", "notes:read", "--scope", "notes:write", "--server", "notes-api"];
         server.command(&[&add[..], &scopes[..]].concat()).await;
-        let (login, code) = home.start_login_at(&server.issuer(), &[]).await;
+        let (login, code) = home.start_login_at(&server.issuer(), &[], |_| {}).await;
         server.command(&["admin", "approve", &code, "--as", "ada"]).await;
         let said = Said(in_time(login.wait_with_output()).await.unwrap());
         assert_eq!(said.code(), 0, "{}", said.err());

@@ -72,7 +72,16 @@ impl Machine {
 
     /// A login that shows a code, and the code.
     pub(super) async fn start_login(&self, more: &[&str]) -> (Child, String) {
-        self.start_login_at(&self.world.issuer_url, more).await
+        self.start_login_changed(more, |_| {}).await
+    }
+
+    /// The same, by a command that is changed before.
+    pub(super) async fn start_login_changed(
+        &self,
+        more: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> (Child, String) {
+        self.start_login_at(&self.world.issuer_url, more, change).await
     }
 
     /// Waits until the API's server would refuse this token.
@@ -96,7 +105,7 @@ impl Home {
         self.0.path().join(name)
     }
 
-    /// `hallpass`, with nothing in its environment but what a person has.
+    /// `hallpass`, with nothing in its environment but what a person has. It does not outlive the test.
     pub(super) fn hallpass<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hallpass"));
         command
@@ -108,7 +117,8 @@ impl Home {
             .env("HALLPASS_PASSPHRASE_FILE", self.path("passphrase"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         command
     }
 
@@ -117,12 +127,19 @@ impl Home {
         Said(in_time(self.hallpass(arguments).output()).await.unwrap())
     }
 
-    /// A login at an issuer, for the one API, that shows a code; and the code.
-    pub(super) async fn start_login_at(&self, issuer: &str, more: &[&str]) -> (Child, String) {
+    /// A login at an issuer, for the one API, that shows a code, by a command that is changed before; and the code.
+    pub(super) async fn start_login_at(
+        &self,
+        issuer: &str,
+        more: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> (Child, String) {
         let mut arguments = vec!["login", issuer, "--flow", "device", "--json", "--resource", NOTES];
         arguments.extend(["--scope", "notes:read notes:write", "--purpose", "a test"]);
         arguments.extend(more);
-        let mut child = self.hallpass(&arguments).spawn().unwrap();
+        let mut command = self.hallpass(&arguments);
+        change(&mut command);
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = in_time(lines.next_line()).await.unwrap();
         let Some(line) = line else {
@@ -159,10 +176,19 @@ impl Home {
 
     /// A script for the shell that writes its token into a file and then waits to be let go.
     pub(super) fn script(&self) -> String {
+        let (token, go) = (self.path("token"), self.path("go"));
+        let (token, go) = (token.display(), go.display());
+        let waits = self.while_it_lasts(&format!("[ ! -e {go} ]"));
+        format!("printf %s \"$HALLPASS_TOKEN\" > {token}.new && mv {token}.new {token}; {waits}")
+    }
+
+    /// A loop of the shell that waits while this is so, and no longer than there is somebody to wait for: until the test
+    /// is over and its home is gone, and not for ever where nobody was left to clear that away.
+    pub(super) fn while_it_lasts(&self, condition: &str) -> String {
+        let (home, at_most) = (self.path(""), AT_MOST.as_secs() * 20 * 2);
         format!(
-            "printf %s \"$HALLPASS_TOKEN\" > {0}.new && mv {0}.new {0}; while [ ! -e {1} ]; do sleep 0.05; done",
-            self.path("token").display(),
-            self.path("go").display()
+            "n=0; while {condition} && [ -d {} ] && [ $n -lt {at_most} ]; do n=$((n + 1)); sleep 0.05; done",
+            home.display()
         )
     }
 

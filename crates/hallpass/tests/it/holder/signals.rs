@@ -9,13 +9,16 @@ use super::killed::pid;
 use super::machine::{Home, Machine, in_time, until};
 
 /// What the command writes down of each signal. It ends by SIGTERM, with 7.
-const NOTE_EVERY_SIGNAL: &str = "\
-trap 'echo term >> seen; exit 7' TERM; trap 'echo usr1 >> seen' USR1; trap 'echo usr2 >> seen' USR2; \
-trap 'echo winch >> seen' WINCH; echo $PPID > parent.new; mv parent.new parent; while :; do sleep 0.05; done";
+fn note_every_signal(home: &Home) -> String {
+    let notes = "trap 'echo term >> seen; exit 7' TERM; trap 'echo usr1 >> seen' USR1; \
+                 trap 'echo usr2 >> seen' USR2; trap 'echo winch >> seen' WINCH; \
+                 echo $PPID > parent.new; mv parent.new parent";
+    format!("{notes}; {}", home.while_it_lasts(":"))
+}
 
 /// `exec` with a command that notes every signal, in the person's home.
 fn noting(home: &Home, before: &str) -> Command {
-    let script = format!("{before}{NOTE_EVERY_SIGNAL}");
+    let script = format!("{before}{}", note_every_signal(home));
     let mut command = home.hallpass(&["exec", "--purpose", "a test", "--", "sh", "-c", &script]);
     command.current_dir(home.path("."));
     command
@@ -71,7 +74,7 @@ async fn a_signal_sent_to_the_whole_group_reaches_the_command_once() {
 #[tokio::test]
 async fn a_command_in_a_group_of_its_own_is_told_what_our_group_was_told() {
     let machine = Machine::signed_in().await;
-    let script = format!("exec setsid --wait sh -c \"{}\"", NOTE_EVERY_SIGNAL.replace('$', "\\$"));
+    let script = format!("exec setsid --wait sh -c \"{}\"", note_every_signal(&machine).replace('$', "\\$"));
     let mut command = machine.hallpass(&["exec", "--purpose", "a test", "--", "sh", "-c", &script]);
     let (mut child, _) = started(&machine, command.current_dir(machine.path(".")).process_group(0)).await;
     kill_process_group(pid(&child), Signal::TERM).unwrap();
@@ -91,7 +94,7 @@ async fn after_the_terminal_has_changed_a_signal_still_reaches_the_command() {
     terminal.args(["--quiet", "--return", "--command", &line.join(" "), "/dev/null"]);
     terminal.env_clear().envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
     terminal.current_dir(PathBuf::from(run.get_current_dir().unwrap()));
-    terminal.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+    terminal.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null()).kill_on_drop(true);
     let (mut child, parent) = started(&machine, &mut terminal).await;
     until_seen(&machine, "winch ").await;
     for (signal, all) in [(Signal::USR1, "winch usr1 "), (Signal::TERM, "winch usr1 term ")] {
