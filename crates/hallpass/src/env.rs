@@ -81,6 +81,8 @@ variables! {
     BROWSER;
     /// The person's home folder.
     HOME;
+    /// The folders in which commands are looked up.
+    PATH;
     /// The state folder, instead of `~/.local/state` (XDG Base Directory).
     XDG_STATE_HOME;
     /// The folder of what programs keep, instead of `~/.local/share` (XDG Base Directory).

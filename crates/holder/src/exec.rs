@@ -20,7 +20,7 @@ use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::oauth::Scopes;
 
 pub use beside::Beside;
-pub use child::Ended;
+pub use child::{Ended, look_up};
 pub use watcher::watch;
 pub use witness::witness;
 
@@ -49,6 +49,8 @@ pub struct RunRequest {
     pub variable: String,
     /// The command and its arguments; not empty.
     pub command: Vec<OsString>,
+    /// Where it is looked up: `PATH`.
+    pub path: Option<OsString>,
     /// How to start what runs beside it.
     pub beside: Beside,
 }
@@ -105,7 +107,7 @@ impl Holder {
                 what: format!("a pass lives {ACCESS_TOKEN_MAX} at most, and `{lifetime}` was asked for"),
             });
         }
-        child::look_up(&request.command)?;
+        look_up(&request.command, request.path.as_deref())?;
         let mut signals = Signals::catch()?;
         let (mut watcher, mut witness) = (Watcher::start(&request.beside)?, Witness::start(&request.beside)?);
         let prepared = async {

@@ -100,6 +100,7 @@ pub(super) async fn run(
         pass,
         variable: run.variable,
         command,
+        path: env::PATH.value(),
         beside: Beside {
             program: OURSELVES.into(),
             watcher: vec![WATCH.into()],
@@ -119,10 +120,11 @@ pub(super) async fn run(
     })
 }
 
-/// A failure of `exec` itself: whatever it is, its code is none that a command has.
+/// A failure of `exec` itself: whatever it is, its code is none that a command has. A person who stops it knows that
+/// they did, and so does the shell they typed it at.
 pub(crate) fn ours(failure: Failure) -> Failure {
     match failure.exit() {
-        Exit::NOT_FOUND | Exit::NOT_RUNNABLE => failure,
+        Exit::NOT_FOUND | Exit::NOT_RUNNABLE | Exit::INTERRUPTED => failure,
         _ => failure.leaving_with(Exit::EXEC_FAILED),
     }
 }

@@ -9,7 +9,6 @@ use hallpass_model::wire::metadata::BadIssuer;
 use super::{Exit, Failure};
 
 /// Ctrl-C, as shells have it.
-const SIGINT: i32 = 2;
 
 impl From<HolderError> for Failure {
     fn from(error: HolderError) -> Self {
@@ -49,7 +48,7 @@ impl From<HolderError> for Failure {
                     None => failure,
                 }
             }
-            E::Cancelled => Failure::no(told).leaving_with(Exit::of_signal(SIGINT)),
+            E::Cancelled => Failure::no(told).leaving_with(Exit::INTERRUPTED),
             E::NoRung { .. } => Failure::could_not_run(told).hint(
                 "set HALLPASS_PASSPHRASE_FILE, run this at a terminal, or keep it in memory for one command: \
                  `hallpass login ISSUER --resource URL --one-run -- COMMAND`",

@@ -5,8 +5,11 @@
 //! process sends to us alone is passed on. What we were told to ignore when we were started (`nohup`, a script's
 //! background) is ignored by the command too: it is not caught, so the command inherits that.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use hallpass_model::secret::{AccessToken, Secret};
@@ -85,12 +88,32 @@ impl Drop for Signals {
     }
 }
 
-/// Whether the command can be found, before anything is asked of anybody.
-pub(super) fn look_up(command: &[OsString]) -> Result<(), HolderError> {
-    match command.first() {
-        Some(program) if !program.is_empty() => Ok(()),
-        _ => Err(HolderError::Usage { what: "a command is needed after `--`".into() }),
+/// Finds a command out that cannot be started, before anything is asked of anybody. `path` is `PATH`; where there is none,
+/// and in doubt, starting it will tell.
+///
+/// # Errors
+/// `Usage` if there is no command, `Start` if it is not found, or is nothing that can be run.
+pub fn look_up(command: &[OsString], path: Option<&OsStr>) -> Result<(), HolderError> {
+    let program = match command.first() {
+        Some(program) if !program.is_empty() => program,
+        _ => return Err(HolderError::Usage { what: "a command is needed after `--`".into() }),
+    };
+    let places: Vec<PathBuf> = match path {
+        // As execvp(3) has it: a name with a slash is looked up nowhere.
+        _ if program.as_encoded_bytes().contains(&b'/') => vec![program.into()],
+        Some(path) => std::env::split_paths(path).map(|folder| folder.join(program)).collect(),
+        None => return Ok(()),
+    };
+    let mut why = ErrorKind::NotFound;
+    for place in places {
+        match std::fs::metadata(&place) {
+            Ok(found) if found.is_file() && found.mode() & 0o111 != 0 => return Ok(()),
+            Ok(_) => why = ErrorKind::PermissionDenied,
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => why = ErrorKind::PermissionDenied,
+            Err(_) => {}
+        }
     }
+    Err(HolderError::Start { command: program.to_string_lossy().into_owned(), source: why.into() })
 }
 
 /// Runs the command to its end. `meanwhile` goes on beside it and never ends.
@@ -153,6 +176,9 @@ fn ended(status: ExitStatus) -> Ended {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -160,5 +186,31 @@ mod tests {
         let nohup = "Name:\thallpass\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000002\n";
         assert!(is_ignored(nohup, SIGHUP) && !is_ignored(nohup, SIGINT) && !is_ignored(nohup, SIGCONT));
         assert!(!is_ignored("", SIGHUP) && !is_ignored("SigIgn:\tx\n", SIGHUP));
+    }
+
+    #[test]
+    fn a_command_is_looked_up_as_it_will_be_started() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, mode) in [("runs", 0o700), ("text", 0o600)] {
+            let file = folder.path().join(name);
+            std::fs::write(&file, "").unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let path = std::env::join_paths([Path::new("/nowhere"), folder.path()]).unwrap();
+        let found = |program: &str| match look_up(&[program.into()], Some(&path)) {
+            Ok(()) => None,
+            Err(HolderError::Start { source, .. }) => Some(source.kind()),
+            Err(other) => panic!("{other}"),
+        };
+        let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        assert_eq!((found("runs"), found(&place("runs"))), (None, None));
+        for missing in ["run", "./runs", &place("run"), &place("runs/run")] {
+            assert_eq!(found(missing), Some(ErrorKind::NotFound), "{missing}");
+        }
+        for other in ["text", &place("text"), &place("")] {
+            assert_eq!(found(other), Some(ErrorKind::PermissionDenied), "{other}");
+        }
+        assert!(look_up(&["whatever".into()], None).is_ok());
+        assert!(matches!(look_up(&[], Some(&path)), Err(HolderError::Usage { .. })));
     }
 }
