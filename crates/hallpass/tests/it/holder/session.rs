@@ -1,5 +1,6 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use hallpass_store::Answer;
 use hallpass_testkit::small_provider::{Manner, SmallProvider};
@@ -7,7 +8,7 @@ use hallpass_testkit::world::NOTES;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
 
-use super::machine::{Machine, Said, in_time};
+use super::machine::{Machine, Said, in_time, until};
 
 #[tokio::test]
 async fn a_person_signs_in_looks_gets_a_token_and_signs_out() {
@@ -37,6 +38,29 @@ async fn a_person_signs_in_looks_gets_a_token_and_signs_out() {
     assert!(!machine.world.accepts(&token).await, "what came from the session died with it");
     assert_eq!(machine.run(&["status"]).await.code(), 4);
     assert_eq!(machine.run(&["logout"]).await.code(), 0);
+}
+
+/// How long an answered login may take to have its session: the issuer holds the poll open, so nobody waits for the next.
+const AT_ONCE: Duration = Duration::from_millis(300);
+/// A machine that is busy with a build may be late once.
+const TRIES: usize = 3;
+
+#[tokio::test]
+async fn a_login_has_its_session_at_once_when_the_person_has_answered() {
+    let mut took = Vec::new();
+    for _ in 0..TRIES {
+        let machine = Machine::new().await;
+        let (child, code) = machine.start_login(&[]).await;
+        until("the poll is held", async || machine.world.issuer.held_polls() > 0).await;
+        machine.world.answer_device(&code, machine.world.ada, Answer::Yes).await;
+        let (answered, before) = (Instant::now(), machine.world.ledger_size().await);
+        while machine.world.ledger_size().await == before && answered.elapsed() < AT_ONCE {
+            tokio::task::yield_now().await;
+        }
+        took.push(answered.elapsed());
+        assert_eq!(in_time(child.wait_with_output()).await.unwrap().status.code(), Some(0));
+    }
+    assert!(took.iter().any(|took| *took < AT_ONCE), "{took:?}");
 }
 
 #[tokio::test]
