@@ -8,8 +8,6 @@ use hallpass_model::wire::metadata::BadIssuer;
 
 use super::{Exit, Failure};
 
-/// Ctrl-C, as shells have it.
-
 impl From<HolderError> for Failure {
     fn from(error: HolderError) -> Self {
         use HolderError as E;
