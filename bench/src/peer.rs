@@ -8,13 +8,14 @@ use crate::http::ask_once;
 use crate::side::{Question, Server, free_port};
 
 /// Starts it and opens its sessions through its own models.
-pub(crate) fn start(sessions: usize) -> Result<Server, Failure> {
+pub(crate) fn start(sessions: usize, signed: bool) -> Result<Server, Failure> {
     let folder = tempfile::Builder::new().prefix("hallpass-bench-").tempdir()?;
     let address = format!("127.0.0.1:{}", free_port()?);
     let mut command = Command::new("tests/interop/node");
     command
         .arg("tests/interop/bench-provider.mjs")
         .arg(address.rsplit(':').next().unwrap_or_default())
+        .args(signed.then_some("signed"))
         .env("NODE_ENV", "production")
         .stdin(Stdio::piped()) // it ends when this closes
         .stdout(Stdio::null())

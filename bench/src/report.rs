@@ -19,6 +19,10 @@ pub(crate) enum Name {
     RefreshRatio,
     /// Processor time a refresh, the peer's to ours
     RefreshCpuRatio,
+    /// Refreshes a second at saturation, ours to the peer's when it signs its access tokens too
+    RefreshSignedRatio,
+    /// Processor time a refresh, the peer's to ours, when it signs its access tokens too
+    RefreshSignedCpuRatio,
     /// Introspections a second at saturation, 200 tokens, ours to the peer's
     IntrospectionRatio,
     /// Processor time an introspection, each token once, the peer's to ours
@@ -35,9 +39,11 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::RefreshRatio,
         Self::RefreshCpuRatio,
+        Self::RefreshSignedRatio,
+        Self::RefreshSignedCpuRatio,
         Self::IntrospectionRatio,
         Self::IntrospectionColdCpuRatio,
         Self::RefreshP99Ms,
@@ -56,6 +62,7 @@ impl Name {
 pub(crate) struct Report {
     ours: Vec<Figures>,
     peer: Vec<Figures>,
+    signed: Vec<Figures>,
 }
 
 /// One line of `target/bench.json`.
@@ -76,6 +83,7 @@ impl Report {
         match side {
             Side::Ours => self.ours.push(figures),
             Side::Peer => self.peer.push(figures),
+            Side::PeerSigned => self.signed.push(figures),
         }
     }
 
@@ -110,6 +118,19 @@ impl Report {
                     both,
                     format!("server CPU seconds per 1,000; {REFRESH}"),
                 )
+            }
+            Name::RefreshSignedRatio | Name::RefreshSignedCpuRatio => {
+                let by: fn(Tally) -> f64 =
+                    if name == Name::RefreshSignedRatio { per_second } else { cpu_per_1000 };
+                let of = |side: &[Figures]| Spread::of(side, |round| round.refresh.map(by));
+                let (ours, peer) = (of(&self.ours), of(&self.signed));
+                let (value, what) = match name {
+                    Name::RefreshSignedRatio => {
+                        (ours.median / peer.median, "requests per second at saturation")
+                    }
+                    _ => (peer.median / ours.median, "server CPU seconds per 1,000"),
+                };
+                (value, "times", (ours, peer), format!("{what}; {SIGNED}"))
             }
             Name::IntrospectionRatio => {
                 let both = of(|round| round.introspection_warm.map(per_second));
@@ -189,8 +210,8 @@ struct Spread {
 }
 
 impl Spread {
-    fn of(rounds: &[Figures], figure: fn(&Figures) -> Option<f64>) -> Self {
-        let mut values: Vec<f64> = rounds.iter().filter_map(figure).collect();
+    fn of(rounds: &[Figures], figure: impl Fn(&Figures) -> Option<f64>) -> Self {
+        let mut values: Vec<f64> = rounds.iter().filter_map(&figure).collect();
         values.sort_by(f64::total_cmp);
         let at = |place: usize| values.get(place).copied().unwrap_or(f64::NAN);
         let half = values.len() / 2;
@@ -228,6 +249,8 @@ fn rounded(value: f64) -> f64 {
 
 const REFRESH: &str = "64 connections over 100,000 bearer sessions, each rotated; ours on SQLite with synchronous=FULL, ledger \
     entry included, access tokens signed (ES256); the peer (oidc-provider 9, one process) in memory, access tokens opaque, unsigned";
+const SIGNED: &str =
+    "as refresh_ratio, but that the peer's access tokens are JWTs signed with ES256, as ours are";
 const INTROSPECTION: &str = "64 connections; ours called with a bearer token, the peer with a client secret by HTTP Basic, \
     as it takes no bearer token there";
 
@@ -257,8 +280,8 @@ mod tests {
         let spelled: Vec<String> = Name::ALL.into_iter().map(Name::spelled).collect();
         assert_eq!(
             spelled.join(" "),
-            "refresh_ratio refresh_cpu_ratio introspection_ratio introspection_cold_cpu_ratio refresh_p99_ms rest_rss_mib \
-             rss_100k_sessions_mib start_ms"
+            "refresh_ratio refresh_cpu_ratio refresh_signed_ratio refresh_signed_cpu_ratio introspection_ratio \
+             introspection_cold_cpu_ratio refresh_p99_ms rest_rss_mib rss_100k_sessions_mib start_ms"
         );
     }
 }

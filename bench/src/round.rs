@@ -27,6 +27,15 @@ impl Plan {
         }
     }
 
+    /// Whether anything is asked of this side.
+    pub(crate) fn includes(&self, side: Side) -> bool {
+        match side {
+            Side::Ours => true,
+            Side::Peer => self.names.iter().any(|name| !SIGNED.contains(name)),
+            Side::PeerSigned => self.wants(&SIGNED),
+        }
+    }
+
     fn wants(&self, any: &[Name]) -> bool {
         any.iter().any(|name| self.names.contains(name))
     }
@@ -50,6 +59,11 @@ pub(crate) struct Figures {
 /// Runs one round.
 pub(crate) fn run(side: Side, plan: &Plan) -> Result<Figures, Failure> {
     let mut figures = Figures::default();
+    if side == Side::PeerSigned {
+        // The rest of it is no different from the other.
+        figures.refresh = Some(saturated(&side.start(plan.sessions)?, plan)?);
+        return Ok(figures);
+    }
     if plan.wants(&[Name::StartMs, Name::RestRssMib]) {
         let server = side.start(0)?;
         figures.start_ms = Some(server.first_answer.as_secs_f64() * 1000.0);
@@ -57,7 +71,7 @@ pub(crate) fn run(side: Side, plan: &Plan) -> Result<Figures, Failure> {
         figures.rest_rss_mib = Some(process::rss_mib(server.pid())?);
     }
     let refresh = [Name::RefreshRatio, Name::RefreshCpuRatio, Name::RefreshP99Ms, Name::Rss100kSessionsMib];
-    if plan.wants(&refresh) {
+    if plan.wants(&refresh) || (side == Side::Ours && plan.wants(&SIGNED)) {
         refreshes(side, plan, &mut figures)?;
     }
     if plan.wants(&[Name::IntrospectionRatio, Name::IntrospectionColdCpuRatio]) {
@@ -68,8 +82,7 @@ pub(crate) fn run(side: Side, plan: &Plan) -> Result<Figures, Failure> {
 
 fn refreshes(side: Side, plan: &Plan, figures: &mut Figures) -> Result<(), Failure> {
     let server = side.start(plan.sessions)?;
-    let saturate = Pace::Saturate { warm_up: WARM_UP, window: plan.window };
-    let at_most = load(&server, &server.refresh, Kind::Refresh, saturate)?;
+    let at_most = saturated(&server, plan)?;
     figures.refresh = Some(at_most);
     figures.rss_100k_mib = Some(process::rss_mib(server.pid())?);
     if plan.wants(&[Name::RefreshP99Ms]) {
@@ -78,6 +91,12 @@ fn refreshes(side: Side, plan: &Plan, figures: &mut Figures) -> Result<(), Failu
         figures.refresh_at_half = Some(load(&server, &server.refresh, Kind::Refresh, pace)?);
     }
     Ok(())
+}
+
+/// As many refreshes as it can answer.
+fn saturated(server: &Server, plan: &Plan) -> Result<Tally, Failure> {
+    let saturate = Pace::Saturate { warm_up: WARM_UP, window: plan.window };
+    load(server, &server.refresh, Kind::Refresh, saturate)
 }
 
 fn introspections(side: Side, plan: &Plan, figures: &mut Figures) -> Result<(), Failure> {
@@ -123,6 +142,8 @@ pub(crate) fn ask(job: &Job) -> Result<Tally, Failure> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
+/// What is measured against the peer that signs its access tokens.
+const SIGNED: [Name; 2] = [Name::RefreshSignedRatio, Name::RefreshSignedCpuRatio];
 const WARM_TOKENS: usize = 200;
 const COLD_TOKENS: usize = 50_000;
 /// Long enough for a compiler at run time, which one side has, to have done its work.

@@ -1,4 +1,4 @@
-//! The two that are measured, and what a running one offers to the load.
+//! Those that are measured, and what a running one offers to the load.
 
 use std::fmt;
 use std::net::TcpListener;
@@ -16,6 +16,8 @@ pub(crate) enum Side {
     Ours,
     /// npm's oidc-provider, in memory.
     Peer,
+    /// The same, its access tokens signed as ours are.
+    PeerSigned,
 }
 
 impl Side {
@@ -23,7 +25,8 @@ impl Side {
     pub(crate) fn start(self, sessions: usize) -> Result<Server, Failure> {
         match self {
             Self::Ours => ours::start(sessions),
-            Self::Peer => peer::start(sessions),
+            Self::Peer => peer::start(sessions, false),
+            Self::PeerSigned => peer::start(sessions, true),
         }
     }
 
@@ -31,7 +34,7 @@ impl Side {
     pub(crate) fn introspection(self, server: &Server, tokens: usize) -> Result<Question, Failure> {
         match self {
             Self::Ours => ours::introspection(server, tokens),
-            Self::Peer => peer::introspection(server, tokens),
+            Self::Peer | Self::PeerSigned => peer::introspection(server, tokens),
         }
     }
 }
@@ -41,6 +44,7 @@ impl fmt::Display for Side {
         f.write_str(match self {
             Self::Ours => "hallpass",
             Self::Peer => "oidc-provider",
+            Self::PeerSigned => "oidc-provider, signing",
         })
     }
 }

@@ -1,6 +1,6 @@
 // The other side of `make bench`: npm's oidc-provider, in memory, at its cheapest for what is measured.
 //
-//   ./node bench-provider.mjs PORT    ends when stdin closes
+//   ./node bench-provider.mjs PORT [signed]    ends when stdin closes
 //
 // POST /bench/sessions/N   opens N sessions and answers their refresh tokens, one a line
 // POST /bench/tokens/N     issues N access tokens and answers them, one a line
@@ -8,7 +8,10 @@
 // At its cheapest: access tokens are opaque (nothing is signed on refresh; introspection is one look-up), no `openid` scope
 // (no ID token), a public client with bearer refresh tokens rotated at each use, and a caller of introspection that shows its
 // secret by HTTP Basic. Sessions are put in through the provider's own models, as the login pages would have done.
+//
+// `signed` has it do what an API that judges tokens offline needs, and we always do: access tokens are JWTs (RFC 9068, ES256).
 
+import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 
 import Provider from 'oidc-provider';
@@ -18,15 +21,20 @@ import { memory } from './memory.mjs';
 const server = createServer({ keepAliveTimeout: 60_000 });
 const port = Number(process.argv[2]);
 const issuer = `http://127.0.0.1:${port}`;
+const signed = process.argv[3] === 'signed';
+const resource = 'https://notes.example/';
+const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
 
 const provider = new Provider(issuer, {
   adapter: memory(),
   cookies: { keys: ['bench'] },
+  jwks: { keys: [{ ...key, use: 'sig', alg: 'ES256', kid: 'bench' }] },
   clients: [
     {
       client_id: 'bench-cli',
       application_type: 'native',
       token_endpoint_auth_method: 'none',
+      id_token_signed_response_alg: 'ES256',
       grant_types: ['authorization_code', 'refresh_token'],
       redirect_uris: ['http://127.0.0.1/callback'],
     },
@@ -40,7 +48,16 @@ const provider = new Provider(issuer, {
   features: {
     devInteractions: { enabled: false },
     introspection: { enabled: true, allowedPolicy: () => true },
-    resourceIndicators: { enabled: false },
+    resourceIndicators: {
+      enabled: signed,
+      defaultResource: () => resource,
+      useGrantedResource: () => true,
+      getResourceServerInfo: () => ({
+        scope: 'notes:read',
+        accessTokenFormat: 'jwt',
+        jwt: { sign: { alg: 'ES256' } },
+      }),
+    },
     dPoP: { enabled: false },
   },
 });
@@ -50,7 +67,8 @@ const client = await provider.Client.find('bench-cli');
 
 async function openGrant(number) {
   const grant = new provider.Grant({ accountId: `person-${number}`, clientId: client.clientId });
-  grant.addOIDCScope('notes:read');
+  if (signed) grant.addResourceScope(resource, 'notes:read');
+  else grant.addOIDCScope('notes:read');
   return grant.save();
 }
 
@@ -61,6 +79,7 @@ const issued = (number, grantId) => ({
   grantId,
   gty: 'authorization_code',
   scope: 'notes:read',
+  ...(signed && { resource }),
 });
 
 const open = {

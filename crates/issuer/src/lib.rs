@@ -13,6 +13,7 @@ mod org; // one tenant as an issuer: its URL, its keys, its rows kept in memory
 mod keys; // an org's signing keys
 mod dpop; // proofs of possession: nonces, and which were used
 mod tokens; // minting, and reading back, access and ID tokens
+mod minted; // which access tokens this process signed
 mod metadata; // where everything is
 mod target; // what a token is asked for: one resource, these scopes
 mod authorize; // a login in a browser, begun and finished
@@ -77,6 +78,7 @@ pub struct Parts {
     pub(crate) orgs: org::Orgs,
     pub(crate) proofs: dpop::Proofs,
     pub(crate) verified: tokens::Verified,
+    pub(crate) minted: minted::Minted,
     pub(crate) limits: limits::NetworkLimits,
     pub(crate) held_polls: token::HeldPolls,
     pub(crate) runs: lease::Runs,
@@ -104,6 +106,7 @@ impl Issuer {
             orgs: org::Orgs::default(),
             proofs,
             verified: tokens::Verified::default(),
+            minted: minted::Minted::default(),
             limits: limits::NetworkLimits::default(),
             held_polls: token::HeldPolls::default(),
             runs: lease::Runs::default(),

@@ -37,6 +37,9 @@ pub(crate) const RUNS_MAX: usize = CONNECTIONS_MAX / 2;
 
 /// Access tokens whose signature is remembered as checked: the working set of a busy verifier, about 10 MB.
 pub(crate) const VERIFIED_TOKENS_MAX: usize = 8 * 1024;
+/// Access tokens that are known by their hash to be signed here: what a thousand logins a minute bring in a token's longest
+/// life and more, about 5 MB.
+pub(crate) const MINTED_TOKENS_MAX: usize = 64 * 1024;
 /// Orgs kept in memory with their keys parsed: about 10 KB each.
 pub(crate) const ORGS_MAX: usize = 1024;
 /// Rows asked of the store at once where all of them are wanted.

@@ -136,7 +136,7 @@ fn tokens(asked: &Asked, caller: &ClientCaller, opened: Opened) -> TokenResponse
         // The session is named in a claim of its own, and nothing else stands between.
         lineage: Vec::new(),
     }
-    .mint(&asked.org, asked.now);
+    .mint(&asked.issuer, &asked.org, asked.now);
     TokenResponse {
         access_token,
         token_type: if key.is_some() { TokenType::Dpop } else { TokenType::Bearer },

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use hallpass_model::client::Client;
 use hallpass_model::cut::{Place, Stamp};
 use hallpass_model::grant::Authentication;
@@ -20,6 +19,7 @@ use hallpass_model::wire::oauth::Scopes;
 
 use hallpass_store::StoreError;
 
+use crate::minted::hash_of;
 use crate::org::OrgIssuer;
 use crate::{Issuer, limits};
 
@@ -55,7 +55,7 @@ pub(crate) struct NewAccessToken<'a> {
 
 impl NewAccessToken<'_> {
     /// Signs it.
-    pub(crate) fn mint(self, org: &OrgIssuer, now: Timestamp) -> Secret<AccessToken> {
+    pub(crate) fn mint(self, issuer: &Issuer, org: &OrgIssuer, now: Timestamp) -> Secret<AccessToken> {
         let claims = AccessClaims {
             iss: org.issuer.clone(),
             sub: self.subject,
@@ -77,7 +77,9 @@ impl NewAccessToken<'_> {
             ist: Some(self.stamp.0),
             lin: self.lineage.iter().map(CredentialId::to_string).collect(),
         };
-        Secret::from_text(org.keys.signing.sign(Typ::AccessToken, &claims))
+        let token = org.keys.signing.sign(Typ::AccessToken, &claims);
+        issuer.minted.note(&token);
+        Secret::from_text(token)
     }
 }
 
@@ -154,13 +156,14 @@ impl Issuer {
         text: &str,
         now: Timestamp,
     ) -> Result<Arc<OwnToken>, NotOurs> {
-        let hash = digest(&SHA256, text.as_bytes()).as_ref().try_into().expect("SHA-256 gives 32 bytes");
+        let hash = hash_of(text);
         // Checked by these very keys: one that was taken away since then counts no more.
         let known = self.verified.find(&hash).filter(|token| Arc::ptr_eq(&token.org, org));
         if let Some(token) = known {
             return if now < token.claims.expires() { Ok(token) } else { Err(BadToken::Expired.into()) };
         }
-        let claims = verifier::read(text, &org.keys.published, &org.issuer, now, Lifetime::seconds(0))?;
+        let read = if self.minted.knows(&hash) { verifier::read_known } else { verifier::read };
+        let claims = read(text, &org.keys.published, &org.issuer, now, Lifetime::seconds(0))?;
         let place = self.place(org, &claims).await?;
         let token = Arc::new(OwnToken { claims, place, org: org.clone() });
         self.verified.keep(hash, token.clone());

@@ -49,7 +49,7 @@ pub(super) async fn issue(
         purpose: None,
         lineage: Vec::new(),
     }
-    .mint(&asked.org, asked.now);
+    .mint(&asked.issuer, &asked.org, asked.now);
     Ok(TokenResponse {
         access_token,
         token_type: if key.is_some() { TokenType::Dpop } else { TokenType::Bearer },

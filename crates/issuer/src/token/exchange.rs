@@ -85,7 +85,7 @@ fn answer(
         purpose: wish.purpose.as_ref().or(grant.purpose.as_ref()),
         lineage: issued.lin,
     }
-    .mint(&asked.org, asked.now);
+    .mint(&asked.issuer, &asked.org, asked.now);
     TokenResponse {
         access_token,
         token_type: if key.is_some() { TokenType::Dpop } else { TokenType::Bearer },
