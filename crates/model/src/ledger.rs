@@ -5,9 +5,11 @@
 //! 3. Leaves are the leaves of a Merkle tree (RFC 6962): see [`merkle`]. Entry `seq` is leaf `seq`, from 0.
 //! 4. A [`Checkpoint`] says how large the tree was and what its root was, signed by the [`LedgerKey`].
 //! 5. A [`Check`] reads a whole copy, offline, and says what was damaged, and what it cannot prove.
+//! 6. A [`Proof`] shows somebody without a copy that one entry is in the ledger, or that it only grew: see [`proof`].
 
 pub mod checkpoint; // signed notes about size and root
 pub mod merkle; // the tree and its proofs
+pub mod proof; // proofs to hand out
 
 mod check;
 mod detail;
@@ -23,4 +25,5 @@ pub use entry::{Actor, BadEntry, Entry};
 pub use event::{Event, UnknownEvent};
 pub use merkle::{Frontier, Hash, Node};
 pub use personal::{BadPersonal, Commitment, Field, Personal};
+pub use proof::{EntryProof, GrowthProof, NotProven, Proof};
 pub use report::{Finding, Limit, Report};

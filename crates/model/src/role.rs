@@ -24,6 +24,8 @@ pub enum Act {
     RunDirectory,
     /// Remove a person's passkey that they have lost.
     RemoveLostPasskey,
+    /// Erase what the ledger holds that is personal about somebody.
+    ErasePersonal,
     /// Make a person administrator where none is left.
     RecoverAdministrator,
     /// End any session of the org.
@@ -53,6 +55,7 @@ pub const TABLE: &[(Act, &[Role])] = &[
     (Act::RunOrgs, &[Role::Operator]),
     (Act::RunDirectory, &[Role::Operator, Role::Administrator]),
     (Act::RemoveLostPasskey, &[Role::Operator, Role::Administrator]),
+    (Act::ErasePersonal, &[Role::Operator]),
     (Act::RecoverAdministrator, &[Role::Operator]),
     (Act::EndAnySession, &[Role::Operator, Role::Administrator]),
     (Act::ApproveLocally, &[Role::Operator]),

@@ -12,6 +12,8 @@ use zeroize::Zeroizing;
 
 use crate::error::StoreError;
 use crate::ledger;
+use crate::meta::Meta;
+use crate::outside::Scribe;
 use crate::seal::Keys;
 use crate::sql::Sql;
 
@@ -45,6 +47,12 @@ pub(crate) struct Core {
     pub(crate) frontier: Frontier,
     /// The size of the last checkpoint, once it is known.
     pub(crate) signed: Option<u64>,
+    /// The last checkpoint, if it was signed in the running transaction.
+    pub(crate) note: Option<String>,
+    /// Keeps the newest outside the database, where that is wanted.
+    pub(crate) scribe: Option<Scribe>,
+    /// A commit failed, and what memory holds was not made to agree with the disk again.
+    pub(crate) stale: bool,
     /// Recorded by the running change and not yet written.
     pub(crate) entries: Vec<(Entry, Option<Personal>)>,
     /// What to tell others once the commit is durable.
@@ -131,6 +139,29 @@ impl Tx<'_> {
 }
 
 impl Core {
+    /// What a database that was just opened makes of it.
+    pub(crate) fn new(
+        db: Connection,
+        keys: std::sync::Arc<Keys>,
+        entropy: std::sync::Arc<dyn Entropy>,
+        meta: Meta,
+    ) -> Self {
+        Self {
+            db,
+            keys,
+            entropy,
+            clock: meta.clock,
+            adopt_upto: meta.adopt_upto,
+            frontier: meta.frontier,
+            signed: None,
+            note: None,
+            scribe: None,
+            stale: false,
+            entries: Vec::new(),
+            news: Vec::new(),
+        }
+    }
+
     /// Runs one change in a savepoint. On `Err`, and on a panic, nothing of it is left.
     pub(crate) fn apply<C: Change>(
         &mut self,
@@ -139,6 +170,7 @@ impl Core {
         now: Timestamp,
     ) -> Result<C::Outcome, StoreError> {
         let (frontier, news) = (self.frontier.clone(), self.news.len());
+        let (signed, note) = (self.signed, self.note.clone());
         self.db.run("SAVEPOINT change", ())?;
         // Unwinding leaves the connection sound (SQLite is C, and no callback of ours runs inside it), and all
         // that is ours is put back below.
@@ -152,6 +184,7 @@ impl Core {
             self.entries.clear();
             self.news.truncate(news);
             self.frontier = frontier;
+            (self.signed, self.note) = (signed, note);
             // Where SQLite rolled back the whole transaction by itself there is no savepoint left; the writer sees to that.
             if !self.db.is_autocommit() {
                 self.db.run("ROLLBACK TO change", ())?;

@@ -1,11 +1,12 @@
 //! Checking the ledger in a database file, or a copy of one, without a server and without writing to it.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use hallpass_model::ledger::{
     BadCheckpoint, Check, Entry, Frontier, Hash, Report, Row as LedgerRow, VerifierKey,
 };
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Statement};
 
 use crate::error::StoreError;
 use crate::sql::Sql;
@@ -112,7 +113,9 @@ impl LedgerCopy {
     ///
     /// `key` is what checkpoints are verified with, `since` a checkpoint that was kept elsewhere.
     pub fn verify(&self, key: Option<VerifierKey>, since: Option<&str>) -> Result<Verified, CopyError> {
-        let notes = self.notes()?;
+        // Everything is read as it was at one moment: under a server that writes, an entry more would otherwise be in one
+        // table and not in another.
+        let moment = self.db.unchecked_transaction().map_err(damaged)?;
         let mut beside = Findings::default();
         let mut check = Check::new(key);
         if let Some(note) = since {
@@ -122,44 +125,52 @@ impl LedgerCopy {
             Some(edge) => check = check.edge(edge),
             None => beside.add(Beside::NoEdge),
         }
-        let mut leaf_hash = self.db.prepare("SELECT hash FROM ledger WHERE seq = ?1").map_err(damaged)?;
-        let mut node_hash = self
-            .db
-            .prepare("SELECT hash FROM ledger_nodes WHERE level = ?1 AND position = ?2")
-            .map_err(damaged)?;
-        let mut check = check.stored(notes.into_iter()).nodes(move |level, index| {
-            let index = i64::try_from(index).ok()?;
-            // A hash that cannot be read is one that was not kept.
-            match level {
-                0 => leaf_hash.query_row([index], |row| row.get(0).map(Hash)).ok(),
-                level => node_hash.query_row((level, index), |row| row.get(0).map(Hash)).ok(),
-            }
-        });
+        let unread = RefCell::new(None);
+        let mut check = check.stored(Notes::new(&self.db, &unread)?).nodes(self.kept_hashes()?);
         let mut rows = self
             .db
             .prepare(
-                "SELECT l.seq, l.leaf, p.fields, l.at, l.event, l.org, l.principal, l.client, l.device, l.session \
-                 FROM ledger l LEFT JOIN ledger_personal p ON p.seq = l.seq ORDER BY l.seq",
+                "SELECT l.seq, l.leaf, p.fields, l.at, l.event, l.org, l.principal, l.client, l.device, l.session, \
+                 l.latest FROM ledger l LEFT JOIN ledger_personal p ON p.seq = l.seq ORDER BY l.seq",
             )
             .map_err(damaged)?;
         let mut rows = rows.query(()).map_err(damaged)?;
+        let mut latest = i64::MIN;
         while let Some(row) = rows.next().map_err(damaged)? {
             let seq = row.get::<_, i64>(0).map_err(damaged)? as u64;
             let leaf = row.get_ref(1).and_then(|leaf| Ok(leaf.as_bytes()?)).map_err(damaged)?;
             let personal =
                 row.get_ref(2).and_then(|fields| Ok(fields.as_blob_or_null()?)).map_err(damaged)?;
             check.row(LedgerRow { seq, leaf, personal });
-            if Entry::parse(leaf).is_ok_and(|entry| !columns_agree(row, &entry).unwrap_or(false)) {
-                beside.add(Beside::Columns { seq });
+            if let Ok(entry) = Entry::parse(leaf) {
+                latest = latest.max(entry.at.millis());
+                if !columns_agree(row, &entry, latest).unwrap_or(false) {
+                    beside.add(Beside::Columns { seq });
+                }
             }
         }
-        Ok(Verified { report: check.finish(), beside: beside.named, unnamed: beside.unnamed })
+        let report = check.finish();
+        drop(moment);
+        match unread.into_inner() {
+            Some(error) => Err(damaged(error)),
+            None => Ok(Verified { report, beside: beside.named, unnamed: beside.unnamed }),
+        }
     }
 
-    fn notes(&self) -> Result<Vec<String>, CopyError> {
-        self.db
-            .all("SELECT note FROM checkpoints ORDER BY size", (), |row| row.get(0))
-            .map_err(CopyError::Damaged)
+    /// The hashes of leaves and the nodes above them, as they are kept. One that cannot be read is one that was not kept.
+    fn kept_hashes(&self) -> Result<impl FnMut(u8, u64) -> Option<Hash>, CopyError> {
+        let mut leaf = self.db.prepare("SELECT hash FROM ledger WHERE seq = ?1").map_err(damaged)?;
+        let mut node = self
+            .db
+            .prepare("SELECT hash FROM ledger_nodes WHERE level = ?1 AND position = ?2")
+            .map_err(damaged)?;
+        Ok(move |level, index| {
+            let index = i64::try_from(index).ok()?;
+            match level {
+                0 => leaf.query_row([index], |row| row.get(0).map(Hash)).ok(),
+                level => node.query_row((level, index), |row| row.get(0).map(Hash)).ok(),
+            }
+        })
     }
 
     fn edge(&self) -> Result<Option<Frontier>, CopyError> {
@@ -168,6 +179,40 @@ impl LedgerCopy {
             .one("SELECT frontier FROM meta WHERE id = 0", (), |row| row.get(0))
             .map_err(CopyError::Damaged)?;
         Ok(kept.and_then(|bytes| Frontier::from_bytes(&bytes)))
+    }
+}
+
+/// The stored checkpoints, smallest first, one at a time. What cannot be read ends them, and is told apart.
+struct Notes<'a> {
+    next: Statement<'a>,
+    after: Option<i64>,
+    unread: &'a RefCell<Option<rusqlite::Error>>,
+}
+
+impl<'a> Notes<'a> {
+    fn new(db: &'a Connection, unread: &'a RefCell<Option<rusqlite::Error>>) -> Result<Self, CopyError> {
+        let next = db
+            .prepare("SELECT size, note FROM checkpoints WHERE ?1 IS NULL OR size > ?1 ORDER BY size LIMIT 1")
+            .map_err(damaged)?;
+        Ok(Self { next, after: None, unread })
+    }
+}
+
+impl Iterator for Notes<'_> {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        let read = self.next.query_row([self.after], |row| Ok((row.get(0)?, row.get(1)?))).optional();
+        match read {
+            Ok(found) => found.map(|(size, note)| {
+                self.after = Some(size);
+                note
+            }),
+            Err(error) => {
+                *self.unread.borrow_mut() = Some(error);
+                None
+            }
+        }
     }
 }
 
@@ -186,8 +231,8 @@ impl Findings {
     }
 }
 
-/// Whether the columns beside a leaf say what it says.
-fn columns_agree(row: &Row<'_>, entry: &Entry) -> rusqlite::Result<bool> {
+/// Whether the columns beside a leaf say what it says. `latest` is the latest time up to here.
+fn columns_agree(row: &Row<'_>, entry: &Entry, latest: i64) -> rusqlite::Result<bool> {
     let id = |at: usize, bytes: Option<&[u8; 16]>| -> rusqlite::Result<bool> {
         Ok(row.get_ref(at)?.as_blob_or_null()? == bytes.map(|bytes| &bytes[..]))
     };
@@ -197,7 +242,8 @@ fn columns_agree(row: &Row<'_>, entry: &Entry) -> rusqlite::Result<bool> {
         && id(6, entry.principal.as_ref().map(|id| id.bytes()))?
         && id(7, entry.client.as_ref().map(|id| id.bytes()))?
         && id(8, entry.device.as_ref().map(|id| id.bytes()))?
-        && id(9, entry.session.as_ref().map(|id| id.bytes()))?)
+        && id(9, entry.session.as_ref().map(|id| id.bytes()))?
+        && row.get::<_, i64>(10)? == latest)
 }
 
 /// The file as SQLite's URI. Without a log beside it nothing can change under us, and nothing is written beside it.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::vouch::Doubt;
+
 /// Why a change or a read did not happen. Nothing of it was kept.
 ///
 /// INVARIANT: after `Backend` or `Damaged` from a change, and after no other, the change may yet be found done: the
@@ -79,6 +81,15 @@ pub enum OpenError {
     /// What is on disk is not what was put there.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// The ledger does not extend what was signed. Signing on would vouch for whatever was done to it.
+    #[error("the ledger is not the one that was signed: {0}")]
+    Ledger(#[from] Doubt),
+    /// There is no database, and something beside its place shows that there was one.
+    #[error("the database is missing, and `{beside}` shows that there was one")]
+    Gone {
+        /// What shows it.
+        beside: PathBuf,
+    },
     /// No space is left.
     #[error("the disk of the data folder is full")]
     Full,

@@ -12,6 +12,10 @@ use crate::error::OpenError;
 
 /// The database's file name, in the data folder.
 pub const DATABASE: &str = "hallpass.db";
+/// What a restore prepares, before it takes the database's place.
+pub(crate) const RESTORING: &str = "restoring.db";
+/// How the name begins of what a restore put aside.
+pub(crate) const REPLACED: &str = "replaced-";
 /// The lock's. It is never deleted: whoever waits for it must wait for the same file.
 const LOCK: &str = "lock";
 
@@ -39,6 +43,21 @@ impl Folder {
         &self.path
     }
 
+    /// Refuses a folder without a database where there has been one: a new one in its place would be an empty issuer, and
+    /// SQLite would delete the log that still belongs to the old.
+    pub(crate) fn refuse_if_gone(&self) -> Result<(), OpenError> {
+        match database_or_trace(&self.path) {
+            Ok(Some(beside)) => Err(OpenError::Gone { beside }),
+            Ok(None) => Ok(()),
+            Err(source) => Err(OpenError::File { path: self.path.clone(), source }),
+        }
+    }
+
+    /// Whether there is a database yet. One of no length was not finished.
+    pub(crate) fn has_database(&self) -> bool {
+        is_written(&self.path.join(DATABASE))
+    }
+
     /// Where the database is. Its file is made, 0600, so that SQLite's own files beside it get the same.
     pub(crate) fn database(&self) -> Result<PathBuf, OpenError> {
         let path = self.path.join(DATABASE);
@@ -51,6 +70,34 @@ impl Folder {
         }
         Ok(path)
     }
+}
+
+/// Whether a data folder never held a database: nothing in it says that there was one. Only then are its keys made.
+pub fn is_new(data: &Path) -> bool {
+    matches!(database_or_trace(data), Ok(None))
+}
+
+/// The database, or what shows that there was one: its log, or what a restore that was interrupted left.
+fn database_or_trace(data: &Path) -> std::io::Result<Option<PathBuf>> {
+    let names = [DATABASE, "hallpass.db-wal", RESTORING];
+    if let Some(found) = names.iter().map(|name| data.join(name)).find(|path| is_written(path)) {
+        return Ok(Some(found));
+    }
+    let files = match std::fs::read_dir(data) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        files => files?,
+    };
+    for file in files {
+        let file = file?;
+        if file.file_name().as_encoded_bytes().starts_with(REPLACED.as_bytes()) {
+            return Ok(Some(file.path()));
+        }
+    }
+    Ok(None)
+}
+
+fn is_written(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|about| about.is_file() && about.len() > 0)
 }
 
 /// The folder, by its real path: SQLite refuses a path with any symbolic link in it, and one above ours is no danger.
@@ -83,6 +130,26 @@ fn open_file(path: &Path) -> Result<File, OpenError> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|errno| failed(path, errno))?;
     Ok(File::from(file))
+}
+
+/// Makes a file that was not there, 0600.
+pub(crate) fn create(path: &Path) -> rustix::io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?.into())
+}
+
+/// Makes durable what a file is called, or that it is there no more.
+pub(crate) fn sync_folder(file: &Path) -> std::io::Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(rustix::fs::fsync(File::open(folder)?.as_fd())?)
+}
+
+/// Removes a file, if it is there.
+pub(crate) fn remove_if_there(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn failed(path: &Path, errno: Errno) -> OpenError {

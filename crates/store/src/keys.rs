@@ -6,7 +6,7 @@ use hallpass_model::lifetimes::SIGNING_KEY_OVERLAP;
 use hallpass_model::secret::{KeyMaterial, Secret};
 use hallpass_model::time::Timestamp;
 
-use crate::change::{Change, News, Tx};
+use crate::change::Tx;
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::sql::{Columns, Sql};
@@ -31,33 +31,6 @@ pub struct StoredSigningKey {
     pub created: Timestamp,
     /// When it signed its last, if another took its place. It stays published for a while.
     pub retired: Option<Timestamp>,
-}
-
-/// Gives an org a new key to sign with. The one before it signs no more.
-#[derive(Debug)]
-pub struct AddSigningKey {
-    /// The org.
-    pub org: OrgId,
-    /// The key.
-    pub key: SigningKeyRow,
-}
-
-impl Change for AddSigningKey {
-    /// `None` if there is no such org.
-    type Outcome = Option<()>;
-
-    fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
-        if tx.db().one("SELECT 1 FROM orgs WHERE id = ?1", [self.org.bytes()], |_| Ok(()))?.is_none() {
-            return Ok(None);
-        }
-        tx.db().run(
-            "UPDATE signing_keys SET retired = ?2 WHERE org = ?1 AND retired IS NULL",
-            (self.org.bytes(), tx.now.millis()),
-        )?;
-        insert_key(tx, self.org, &self.key)?;
-        tx.announce(News::Directory);
-        Ok(Some(()))
-    }
 }
 
 /// Keeps a key, encrypted.

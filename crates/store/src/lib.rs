@@ -22,6 +22,10 @@ mod page; // lists, a page at a time
 
 // What is kept.
 mod ledger; // the record, its tree, its checkpoints
+mod entries; // finding entries of it
+mod proofs; // proofs out of its tree
+mod vouch; // whether it may be signed on
+mod outside; // the newest checkpoint, kept outside the database
 mod cuts; // revocation, and whether something is dead
 mod refusals; // refusals, recorded once a minute
 mod orgs; // tenants
@@ -48,13 +52,15 @@ mod exchange; // narrower tokens from wider ones
 mod leases; // passes handed to one run
 mod client_tokens; // tokens for clients themselves
 mod sweep; // what is over is tidied away
-mod backup; // copies for safe keeping, and putting them back
+mod backup; // copies for safe keeping
+mod restore; // putting them back
+mod returned; // what a restore brings back to life
 mod copy; // checking the ledger in a copy
 
 pub use authorize::{
     CodeIssued, CodeRedeemed, CodeRefusal, IssueCode, RedeemCode, SaveRequest, SavedRequest, TakeRequest,
 };
-pub use backup::{BackedUp, BackupError, RestoreError, Restored, restore};
+pub use backup::{BackedUp, BackupError};
 pub use change::{Change, Tx};
 pub use client_tokens::{Assertion, ClientIssued, ClientToken, IssueForClient, SpendAssertion};
 pub use clients::{AddClient, SetClientStanding};
@@ -66,13 +72,13 @@ pub use device::{
 };
 pub use directory::{NotAdded, StandingSet};
 pub use enrol::{FinishEnrolment, FinishLogin, LoginRefusal, SetUp, SetUpDone};
+pub use entries::{Filter, LedgerEntry};
 pub use error::{OpenError, StoreError};
 pub use exchange::{Exchange, ExchangeRefusal, Exchanged, Narrowed, Subject};
-pub use folder::DATABASE;
+pub use folder::{DATABASE, is_new};
 pub use guess::{GUESSES_BY_ADDRESS, GUESSES_BY_PERSON, GuessUserCode, Guessed};
-pub use keys::{AddSigningKey, SigningKeyRow, StoredSigningKey};
+pub use keys::{SigningKeyRow, StoredSigningKey};
 pub use leases::{AwaitAllRuns, EndLease, Lease, LeaseConnected, LeaseDropped, LeaseState};
-pub use ledger::{ErasePersonal, Filter, LedgerEntry};
 pub use links::{Link, LinkMade, LinkPurpose, MakeLink};
 pub use open::{Engine, Store, StoreKeys, StorePlace};
 pub use orgs::{AddOrg, OrgAdded, RecoverAdministrator, SetOrgLimits, SetOrgStanding, Taken};
@@ -87,10 +93,13 @@ pub use reach::{OutOfGrant, Reach, Reached, Wanted};
 pub use redeem::{Redeem, Redeemed};
 pub use refusals::{RecordRefusal, RefusedSubject};
 pub use resources::{AddResource, SetResourceStanding};
+pub use restore::{Restore, RestoreError, Restored, restore};
+pub use returned::{PasskeyReturned, PersonReturned, Returned};
 pub use revoke::{RevokeAccessToken, RevokeDeviceCode, RevokeRefreshToken};
 pub use seal::KeyEncryptionKey;
 pub use session_list::{SessionSummary, Sessions, StolenSession};
 pub use sessions::{Opened, RefreshTokens};
 pub use sweep::{Sweep, Swept};
 pub use teams::{AddTeam, MembersSet, SetTeamMembers, SetTeamStanding};
+pub use vouch::{Doubt, Signed};
 pub use web::{EndOthers, EndWeb, InBrowser, LoginOver, TouchWeb, WebLogin, WebOpened, WebSession};

@@ -8,6 +8,7 @@ use crate::change::Core;
 use crate::error::{OpenError, StoreError};
 use crate::seal::Keys;
 use crate::sql::{Columns, Sql};
+use crate::vouch;
 
 /// What a store knows of itself.
 pub(crate) struct Meta {
@@ -47,15 +48,22 @@ pub(crate) fn save(core: &Core) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Takes over what the disk says.
+/// Takes over what the disk says, if that is what was signed.
 pub(crate) fn reload(core: &mut Core) -> Result<(), StoreError> {
     let meta = load(&core.db)?;
+    let doubt = vouch::doubt_inside(&core.db, &meta.frontier, &core.keys.ledger.verifier())?;
+    if let Some(doubt) = doubt {
+        return Err(StoreError::Damaged(doubt.to_string()));
+    }
     // INVARIANT: stamps never go back, whatever was rolled back.
     if meta.clock.last > core.clock.last {
         core.clock = meta.clock;
     }
     core.adopt_upto = meta.adopt_upto;
     core.frontier = meta.frontier;
+    // A checkpoint that was signed in a commit that failed may not be there.
+    (core.signed, core.note) = (None, None);
+    core.stale = false;
     Ok(())
 }
 

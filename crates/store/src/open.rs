@@ -15,10 +15,12 @@ use crate::change::{Change, Core};
 use crate::error::{OpenError, StoreError};
 use crate::folder::Folder;
 use crate::news::Board;
+use crate::outside::{Outside, Scribe};
 use crate::readers::{READERS, Readers};
 use crate::seal::{KeyEncryptionKey, Keys};
+use crate::vouch::Doubt;
 use crate::writer::Writer;
-use crate::{meta, migrate};
+use crate::{meta, migrate, vouch};
 
 /// The one door to what must survive a restart. Cheap to clone.
 #[derive(Clone)]
@@ -42,14 +44,23 @@ pub(crate) struct Inner {
 pub struct StorePlace {
     /// The data folder. It is made if it is not there, 0700.
     pub data: PathBuf,
+    /// Where the newest signed checkpoint is kept outside the database: a file beside the ledger's key. SECURITY: without
+    /// one, a ledger that was changed while no server ran, with all its traces, is signed on as it is.
+    pub outside: Option<PathBuf>,
     /// How SQLite is driven: as it should be, except where a test breaks it on purpose.
     pub engine: Engine,
 }
 
 impl StorePlace {
-    /// The store in this folder.
+    /// The store in this folder, with nothing outside it.
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        Self { data: data.into(), engine: Engine::default() }
+        Self { data: data.into(), outside: None, engine: Engine::default() }
+    }
+
+    /// The same, with the newest checkpoint kept in this file.
+    #[must_use]
+    pub fn with_outside(self, file: impl Into<PathBuf>) -> Self {
+        Self { outside: Some(file.into()), ..self }
     }
 }
 
@@ -77,6 +88,8 @@ pub struct StoreKeys {
 impl Store {
     /// Opens the store in a data folder, making it if it is new, and holds the folder until the last clone is dropped.
     ///
+    /// A database whose ledger does not extend what was signed is refused.
+    ///
     /// Blocks for as long as the disk takes, which is short but for a migration.
     pub fn open(
         place: StorePlace,
@@ -85,28 +98,30 @@ impl Store {
         now: Timestamp,
     ) -> Result<Self, OpenError> {
         let folder = Folder::hold(&place.data)?;
-        let database = folder.database()?;
         let keys = Arc::new(Keys::new(&keys.kek, keys.ledger));
+        let outside = place.outside.clone().map(Outside::new);
+        if !folder.has_database() {
+            folder.refuse_if_gone()?;
+            refuse_if_signed(outside.as_ref(), &keys)?;
+        }
+        let database = folder.database()?;
         let mut db = connect(&database, &place.engine, Access::Write)?;
         migrate::migrate(&mut db, now).map_err(|error| at(&place.data, error))?;
         let meta = meta::open(&db, &keys).map_err(|error| at(&place.data, error))?;
+        if let Some(doubt) = vouch::doubt_inside(&db, &meta.frontier, &keys.ledger.verifier())? {
+            return Err(doubt.into());
+        }
+        let mut core = Core::new(db, Arc::clone(&keys), entropy, meta);
+        let file = |source| OpenError::File { path: place.data.clone(), source };
+        if let Some(outside) = outside {
+            outside.settle(&mut core, now)?;
+            core.scribe = Some(Scribe::start(outside).map_err(file)?);
+        }
         let readers: Result<Vec<_>, _> =
             (0..READERS).map(|_| connect(&database, &place.engine, Access::Read)).collect();
 
-        let board = Arc::new(Board::new(meta.frontier.size()));
-        let core = Core {
-            db,
-            keys: Arc::clone(&keys),
-            entropy,
-            clock: meta.clock,
-            adopt_upto: meta.adopt_upto,
-            frontier: meta.frontier,
-            signed: crate::ledger::NOTHING_SIGNED,
-            entries: Vec::new(),
-            news: Vec::new(),
-        };
-        let writer = Writer::start(core, Arc::clone(&board))
-            .map_err(|source| OpenError::File { path: place.data.clone(), source })?;
+        let board = Arc::new(Board::new(core.frontier.size()));
+        let writer = Writer::start(core, Arc::clone(&board)).map_err(file)?;
         let readers = Readers::new(readers?);
         let strangers = crate::refusals::Strangers::default();
         Ok(Self {
@@ -148,6 +163,17 @@ impl Store {
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Store({})", self.inner.place.data.display())
+    }
+}
+
+/// Refuses to begin a ledger with a key that has signed one: there was a database, and it is not here.
+fn refuse_if_signed(outside: Option<&Outside>, keys: &Keys) -> Result<(), OpenError> {
+    let Some(outside) = outside else { return Ok(()) };
+    match outside.find(&keys.ledger.verifier())? {
+        Some(kept) if kept.size > 0 => {
+            Err(Doubt::Shorter { by: outside.signed(), size: kept.size, found: 0 }.into())
+        }
+        _ => Ok(()),
     }
 }
 

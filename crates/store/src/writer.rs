@@ -115,6 +115,7 @@ fn run(mut core: Core, jobs: &Receiver<Box<dyn Job>>, board: &Board) {
             tracing::error!(%error, changes = batch.len(), "The store could not commit; nothing of it was kept.");
             core.news.clear();
         }
+        keep_outside(&mut core);
         tell(&mut core, board);
         for job in batch {
             job.answer(&commit);
@@ -124,16 +125,35 @@ fn run(mut core: Core, jobs: &Receiver<Box<dyn Job>>, board: &Board) {
 }
 
 fn commit(core: &mut Core, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    if core.stale {
+        level(core)?;
+    }
     core.db.run("BEGIN IMMEDIATE", ())?;
     let result = fill(core, batch).and_then(|()| core.db.run("COMMIT", ()).map(drop));
     if result.is_err() {
-        if !core.db.is_autocommit() {
-            core.db.run("ROLLBACK", ())?;
+        core.stale = true;
+        if let Err(error) = level(core) {
+            tracing::error!(%error, "The store cannot be read after a commit that failed; nothing is written until it can.");
         }
-        // What memory holds of the clock and the tree may be ahead of the disk, or, after a failed sync, behind it.
-        meta::reload(core)?;
     }
     result
+}
+
+/// Makes memory agree with the disk: of the clock and the tree it may be ahead of it or, after a failed sync, behind.
+/// INVARIANT: until it does, nothing is written, recorded or signed.
+fn level(core: &mut Core) -> Result<(), StoreError> {
+    if !core.db.is_autocommit() {
+        core.db.run("ROLLBACK", ())?;
+    }
+    core.note = None;
+    meta::reload(core)
+}
+
+/// Has a checkpoint kept outside the database too, now that it is durable in it.
+fn keep_outside(core: &mut Core) {
+    if let (Some(note), Some(scribe)) = (core.note.take(), &core.scribe) {
+        scribe.keep(note);
+    }
 }
 
 fn fill(core: &mut Core, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
@@ -162,13 +182,14 @@ fn tell(core: &mut Core, board: &Board) {
 
 /// Leaves a signed checkpoint over everything, and a database without a log beside it.
 fn close(core: &mut Core) {
-    let signed = core
-        .db
-        .run("BEGIN IMMEDIATE", ())
+    let level = if core.stale { level(core) } else { Ok(()) };
+    let signed = level
+        .and_then(|()| core.db.run("BEGIN IMMEDIATE", ()))
         .and_then(|_| ledger::sign(core))
         .and_then(|_| core.db.run("COMMIT", ()));
-    if let Err(error) = signed {
-        tracing::warn!(%error, "The store could not sign a last checkpoint.");
+    match signed {
+        Ok(_) => keep_outside(core),
+        Err(error) => tracing::warn!(%error, "The store could not sign a last checkpoint."),
     }
     if let Err(error) = core.db.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)") {
         tracing::warn!(%error, "The store could not tidy its log away.");

@@ -95,6 +95,8 @@ questions! {
     Approve { org: Option<String>, code: String, person: String, deny: bool, }
     /// A backup, to a file that is not there yet. An absolute path.
     Backup { file: String, }
+    /// A proof out of the ledger: that this entry is in it, or that it begins with what this checkpoint signed.
+    ProofAsk { entry: Option<u64>, since: Option<String>, }
     /// Which entries of the ledger; `None` is all.
     LedgerAsk {
         org: Option<String>,
@@ -175,6 +177,10 @@ answers! {
     }
     /// A signed checkpoint (C2SP tlog-checkpoint) and the key that verifies it.
     CheckpointShown { note: String, size: u64, key: String, }
+    /// A proof out of the ledger of so many entries, to be checked by its key alone.
+    ProofShown { proof: String, size: u64, }
+    /// What was erased about a person: of how many entries.
+    PersonErased { org: String, handle: String, id: String, entries: u64, }
     /// Why a question was not answered.
     Problem { error: String, hint: Option<String>, }
 }

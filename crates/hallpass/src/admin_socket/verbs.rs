@@ -63,6 +63,7 @@ verbs! {
     "person.link" RunDirectory links::enrolment_link;
     "person.passkey.list" RunDirectory people::list_passkeys;
     "person.passkey.remove" RemoveLostPasskey people::remove_passkey;
+    "person.erase" ErasePersonal people::erase;
     "team.add" RunDirectory teams::add;
     "team.list" RunDirectory teams::list;
     "team.show" RunDirectory teams::show;
@@ -86,6 +87,7 @@ verbs! {
     "cut" EndAnySession sessions::cut;
     "backup" BackUp backups::backup;
     "ledger.checkpoint" ReadLedger ledger::checkpoint;
+    "ledger.prove" ReadLedger ledger::prove;
 }
 
 /// The one command that is answered line by line.

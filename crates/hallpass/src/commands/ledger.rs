@@ -8,6 +8,8 @@ use crate::output::Output;
 
 mod checkpoint;
 mod list;
+mod proof;
+mod prove;
 mod verify;
 
 /// Read the record of every decision and change, and prove that it is whole
@@ -26,6 +28,7 @@ enum LedgerCommand {
     List(list::ListArgs),
     Checkpoint(checkpoint::CheckpointArgs),
     Verify(verify::VerifyArgs),
+    Prove(prove::ProveArgs),
     Key(checkpoint::KeyArgs),
 }
 
@@ -37,6 +40,7 @@ pub(crate) async fn ledger(args: LedgerArgs, out: &mut Output) -> Result<Exit, F
             checkpoint::checkpoint(checkpoint, args.place.client().await?, out).await
         }
         LedgerCommand::Key(key) => checkpoint::key(key, args.place.client().await?, out).await,
+        LedgerCommand::Prove(prove) => prove::prove(prove, args.place.client().await?, out).await,
         LedgerCommand::Verify(verify) => verify::verify(verify, &args.place, out),
     }
 }

@@ -137,10 +137,12 @@ fn a_backup_is_made_while_serving_and_put_back_when_not() {
     let server = Server::start(root.path(), &[]).with_org();
     let file = root.path().join("backup.db");
     let file = file.to_str().unwrap();
+    server.admin(&["person", "add", "grace"]).json();
     server.admin(&["backup", file]).json();
     assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o7777, 0o600);
     server.admin(&["backup", file]).failed(1, &["exists already"]);
     server.admin(&["person", "add", "later"]).json();
+    server.admin(&["person", "disable", "grace"]).json();
 
     let data = server.folder.clone();
     let restore =
@@ -150,6 +152,8 @@ fn a_backup_is_made_while_serving_and_put_back_when_not() {
     restore(&[]).failed(2, &["needs a yes", "--yes"]);
     let done = restore(&["--yes", "--json"]).json();
     assert!(Path::new(done["replaced"].as_str().unwrap()).exists(), "what stood there is kept");
+    let grace = serde_json::json!([{ "org": "acme", "person": "grace" }]);
+    assert_eq!(done["returned"]["people"], grace, "who came back is named");
 
     let server = Server::start(root.path(), &[]);
     server.admin(&["person", "show", "ada"]).json();

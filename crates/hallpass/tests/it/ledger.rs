@@ -1,7 +1,9 @@
 //! `hallpass ledger`: reading it, and proving a copy whole or broken.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use hallpass_model::ledger::{Frontier, Hash};
 use rusqlite::Connection;
 
 use crate::program::{Ended, Server, run};
@@ -146,4 +148,111 @@ fn entries_are_listed_by_what_they_are_about() {
         let entry: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(entry["schema"], "hallpass.ledger.entry/1");
     }
+}
+
+#[test]
+fn a_proof_is_checked_by_the_ledger_s_key_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    let file = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(file("key"), server.ledger(&["key"]).out).unwrap();
+    assert_eq!(server.ledger(&["checkpoint", &file("earlier")]).code, 0);
+    server.admin(&["person", "add", "grace"]).json();
+    assert_eq!(server.ledger(&["prove", "--entry", "1", &file("entry")]).code, 0);
+    assert_eq!(server.ledger(&["prove", "--since", &file("earlier"), &file("grown")]).code, 0);
+    server.ledger(&["prove", "--entry", "4711"]).failed(1, &["there is no entry 4711"]);
+    server.ledger(&["prove"]).failed(2, &["--entry"]);
+    let shown = server.ledger(&["prove", "--entry", "1", "--json"]).json();
+    assert!(shown["proof"].as_str().unwrap().starts_with("c2sp.org/tlog-proof@v1\n"), "{shown}");
+    server.stop();
+    std::fs::remove_dir_all(root.path().join("data")).unwrap();
+
+    let verify = |more: &[&str]| run(&[&["ledger", "verify", "--key", &file("key")], more].concat());
+    let entry = verify(&["--proof", &file("entry")]);
+    assert_eq!(entry.code, 0, "{}", entry.err);
+    assert!(
+        entry.out.starts_with("proven: entry 1 is in the ledger of ") && entry.out.contains("\"seq\":1"),
+        "{}",
+        entry.out
+    );
+    let grown = verify(&["--proof", &file("grown"), "--since", &file("earlier"), "--json"]).json();
+    assert_eq!((&grown["proven"], &grown["schema"]), (&true.into(), &"hallpass.ledger.proven/1".into()));
+    verify(&["--proof", &file("grown")]).failed(2, &["--since"]);
+
+    let bent = std::fs::read_to_string(file("entry")).unwrap().replace("index 1", "index 2");
+    std::fs::write(file("bent"), bent).unwrap();
+    let refused = verify(&["--proof", &file("bent")]);
+    assert_eq!(refused.out, "", "what is not proven is not shown");
+    refused.failed(1, &["proves nothing"]);
+    verify(&["--proof", &file("key")]).failed(2, &["it is not a proof"]);
+    run(&["ledger", "verify", "--proof", &file("entry")]).failed(2, &["--key"]);
+}
+
+#[test]
+fn a_ledger_that_was_put_back_does_not_grow_from_a_checkpoint_of_what_was_lost() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    let file = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
+    server.admin(&["backup", &file("backup.db")]).json();
+    for n in 0..5 {
+        server.admin(&["person", "add", &format!("person-{n}")]).json();
+    }
+    assert_eq!(server.ledger(&["checkpoint", &file("lost")]).code, 0);
+    let data = server.folder.to_str().unwrap().to_owned();
+    server.stop();
+    assert_eq!(run(&["admin", "restore", &file("backup.db"), "--yes", "--data", &data]).code, 0);
+    let server = Server::start(root.path(), &[]);
+    server.ledger(&["prove", "--since", &file("lost")]).failed(1, &["put back from a backup"]);
+    for n in 0..5 {
+        server.admin(&["person", "add", &format!("other-{n}")]).json();
+    }
+    server.ledger(&["prove", "--since", &file("lost")]).failed(1, &["does not begin with"]);
+}
+
+#[test]
+fn what_is_personal_about_somebody_is_erased_for_good_and_recorded() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    server.admin(&["person", "add", "grace", "--name", "Grace Hopper"]).json();
+    assert!(server.ledger(&["list", "--json"]).out.contains("Grace Hopper"));
+    server.admin(&["person", "erase", "grace"]).failed(2, &["needs a yes", "--yes"]);
+    assert!(server.ledger(&["list", "--json"]).out.contains("Grace Hopper"));
+    let erased = server.admin(&["person", "erase", "grace", "--yes"]).json();
+    assert!(erased["entries"].as_u64().unwrap() >= 1, "{erased}");
+    let entries = server.ledger(&["list", "--json"]).out;
+    assert!(!entries.lines().any(|line| line.contains("\"name\":\"Grace Hopper\"")), "{entries}");
+    assert_ne!(server.ledger(&["list", "--event", "erased"]).out, "");
+    let verified = server.ledger(&["verify"]);
+    assert!(verified.code == 0 && verified.out.contains("erased"), "{}", verified.out);
+}
+
+#[test]
+fn a_server_does_not_start_on_a_ledger_that_was_edited_and_says_how_to_go_on() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    let data = server.folder.clone();
+    let outside = data.join("keys/ledger.checkpoint");
+    server.stop();
+    assert_eq!(std::fs::metadata(&outside).unwrap().permissions().mode() & 0o7777, 0o600);
+    let database = data.join("hallpass.db");
+    let at = |path: &Path| path.to_str().unwrap().to_owned();
+    // The end is cut off, and every trace of it in the database.
+    {
+        let db = Connection::open(&database).unwrap();
+        let (mut tree, mut leaves) =
+            (Frontier::new(), db.prepare("SELECT leaf FROM ledger ORDER BY seq LIMIT 2").unwrap());
+        for leaf in leaves.query_map((), |row| row.get::<_, String>(0)).unwrap() {
+            tree.append(Hash::of_leaf(leaf.unwrap().as_bytes()), |_| ());
+        }
+        db.execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM ledger_personal WHERE seq > 1; DELETE FROM ledger WHERE seq > 1; DELETE FROM checkpoints").unwrap();
+        db.execute("UPDATE meta SET frontier = ?1", [tree.to_bytes()]).unwrap();
+    }
+    let refused = run(&["serve", "--listen", "127.0.0.1:0", "--data", &at(&data)]);
+    refused.failed(70, &["not the one that was signed", "the end was cut off", "--accept-ledger"]);
+    let restore = ["admin", "--json", "restore", &at(&database), "--yes", "--data", &at(&data)];
+    run(&restore).failed(1, &["not one to sign on", "--accept-ledger"]);
+    let restored = run(&[&restore[..], &["--accept-ledger"]].concat()).json();
+    assert_eq!(restored["accepted"].as_array().unwrap().len(), 1, "{restored}");
+    let server = Server::start(root.path(), &[]);
+    assert_ne!(server.ledger(&["list", "--event", "accepted"]).out, "");
 }

@@ -7,11 +7,12 @@
 //!    checkpoint that did is named, and the kept nodes are taken up from there: if a later checkpoint agrees with
 //!    them, what lies behind is sound.
 //! 3. An entry holds its own number: what is missing, moved or repeated shows, whatever the rows are called.
-//! 4. What a pass over one copy cannot prove is said in [`Limit`]s, which are no findings.
+//! 4. The nodes that the store kept are compared with those of the true tree: proofs are made of them.
+//! 5. What a pass over one copy cannot prove is said in [`Limit`]s, which are no findings.
 
 use super::checkpoint::{BadCheckpoint, Checkpoint, VerifierKey};
 use super::entry::Entry;
-use super::merkle::{Frontier, Hash, MAX_SIZE};
+use super::merkle::{Frontier, Hash, MAX_SIZE, Node};
 use super::personal::{Commitment, Personal};
 use super::report::{Finding, Limit, Report};
 
@@ -53,6 +54,8 @@ pub struct Check<'a> {
     forked: bool,
     /// Entries of the stretch that differ from their kept hash.
     doubts: Vec<u64>,
+    /// Nodes above them that differ from a tree.
+    node_doubts: Vec<NodeDoubt>,
     /// From here on nothing is being compared.
     lost: Option<u64>,
     uncompared: Option<(u64, u64)>,
@@ -74,6 +77,15 @@ struct Shift {
     by: i64,
 }
 
+/// A node that the store kept, and which of the two trees have another in its place.
+#[derive(Debug, Clone, Copy)]
+struct NodeDoubt {
+    level: u8,
+    index: u64,
+    read: bool,
+    kept: bool,
+}
+
 impl<'a> Check<'a> {
     /// A check of signatures by `key`. Without one, checkpoints are compared but not believed, and the report says so.
     pub fn new(key: Option<VerifierKey>) -> Self {
@@ -92,6 +104,7 @@ impl<'a> Check<'a> {
             disagreed: None,
             forked: false,
             doubts: Vec::new(),
+            node_doubts: Vec::new(),
             lost: None,
             uncompared: None,
             gaps: Vec::new(),
@@ -121,7 +134,8 @@ impl<'a> Check<'a> {
     /// With the complete nodes of the tree that the store kept, by level and index.
     ///
     /// Those of level 0, the hashes of leaves, let the check name the very entry that was changed; those of level
-    /// [`RESUME_LEVEL`] and above let it go on after damage. None of them is believed before a checkpoint agrees.
+    /// [`RESUME_LEVEL`] and above let it go on after damage. None of them is believed before a checkpoint agrees, and
+    /// each of the latter must be there and fit the entries below it.
     #[must_use]
     pub fn nodes(mut self, node: impl FnMut(u8, u64) -> Option<Hash> + 'a) -> Self {
         self.nodes = Some(Box::new(node));
@@ -170,6 +184,8 @@ impl<'a> Check<'a> {
         self.compare_edge();
         while self.next_stored().is_some() {}
         self.settle_doubts(|seq| Finding::Changed { seq });
+        // No checkpoint has said which tree is the true one: a node that fits either of them may be right.
+        self.settle_nodes(|doubt| doubt.read && doubt.kept);
         if let Some(first) = self.lost.take() {
             self.skipped(first, self.next);
         }
@@ -266,18 +282,39 @@ impl<'a> Check<'a> {
                 self.unnamed += 1;
             }
         }
+        let (mut by_read, mut by_kept) = (Vec::new(), Vec::new());
         if let Some(read) = &mut self.read {
-            read.append(hash, |_| {});
+            read.append(hash, |node| by_read.extend((node.level >= RESUME_LEVEL).then_some(node)));
         }
         if let Some(tree) = &mut self.kept {
-            tree.append(kept, |_| {});
+            tree.append(kept, |node| by_kept.extend((node.level >= RESUME_LEVEL).then_some(node)));
         }
         self.next += 1;
+        self.compare_nodes(&by_read, &by_kept);
+    }
+
+    /// Compares the nodes that an entry completed in each of the trees with those that the store kept.
+    fn compare_nodes(&mut self, by_read: &[Node], by_kept: &[Node]) {
+        let Some(stored) = &mut self.nodes else { return };
+        // Where there are two trees, one entry completes the same nodes in both.
+        for at in 0..by_read.len().max(by_kept.len()) {
+            let (read, kept) = (by_read.get(at), by_kept.get(at));
+            let Some(Node { level, index, .. }) = read.or(kept).copied() else { return };
+            let found = stored(level, index);
+            let differs = |node: Option<&Node>| node.is_some_and(|node| Some(node.hash) != found);
+            let doubt = NodeDoubt { level, index, read: differs(read), kept: differs(kept) };
+            match doubt.read || doubt.kept {
+                true if self.node_doubts.len() < Report::NAMED_MAX => self.node_doubts.push(doubt),
+                true => self.unnamed += 1,
+                false => {}
+            }
+        }
     }
 
     /// Gives both trees up: an entry is missing, and so is its hash.
     fn lose(&mut self, first: u64) {
         self.settle_doubts(|seq| Finding::Changed { seq });
+        self.node_doubts.clear();
         (self.read, self.kept, self.whole, self.disagreed) = (None, None, false, None);
         self.lost = self.lost.or(Some(first));
     }
@@ -338,6 +375,7 @@ impl<'a> Check<'a> {
         let (size, root) = (checkpoint.size, Some(checkpoint.root));
         if self.read.as_ref().map(Frontier::root) == root {
             self.settle_doubts(|seq| Finding::HashChanged { seq });
+            self.settle_nodes(|doubt| doubt.read);
             self.kept = self.read.clone();
             self.lost = None; // the entries were being compared all the time
             if let Some(other) = self.disagreed {
@@ -345,10 +383,12 @@ impl<'a> Check<'a> {
             }
         } else if self.kept.as_ref().map(Frontier::root) == root {
             self.settle_doubts(|seq| Finding::Changed { seq });
+            self.settle_nodes(|doubt| doubt.kept);
             self.read = self.kept.clone();
             self.disagreed = None;
         } else {
             self.settle_doubts(|seq| Finding::Changed { seq });
+            self.node_doubts.clear();
             return self.disagree(size);
         }
         self.base = size;
@@ -380,6 +420,14 @@ impl<'a> Check<'a> {
     fn settle_doubts(&mut self, finding: impl Fn(u64) -> Finding) {
         for seq in std::mem::take(&mut self.doubts) {
             self.find(finding(seq));
+        }
+    }
+
+    /// Names the nodes that differ from the tree which turned out to be the true one.
+    fn settle_nodes(&mut self, wrong: impl Fn(&NodeDoubt) -> bool) {
+        for doubt in std::mem::take(&mut self.node_doubts).iter().filter(|doubt| wrong(doubt)) {
+            let first = doubt.index << doubt.level;
+            self.find(Finding::NodeChanged { first, last: first + ((1 << doubt.level) - 1) });
         }
     }
 

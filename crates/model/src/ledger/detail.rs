@@ -64,6 +64,8 @@ keys! {
     REASON = "reason";
     /// The role that was given or taken.
     ROLE = "role";
+    /// The root of the ledger's tree at some size, in hexadecimal.
+    ROOT = "root";
     /// Which rule decided.
     RULE = "rule";
     /// The scopes, space-separated.

@@ -98,6 +98,9 @@ events! {
     BackedUp = "backed_up";
     /// Personal fields of earlier entries were erased; their leaves stand.
     Erased = "erased";
+    /// The ledger goes on although something signed disagreed with it, or was missing; `reason` says what, and the
+    /// operator that it should.
+    Accepted = "accepted";
 }
 
 impl fmt::Display for Event {

@@ -107,6 +107,14 @@ pub enum Finding {
         /// The size of the checkpoint that does.
         this: u64,
     },
+    /// A node of the tree that the store kept is missing or not what the entries below it make: it would hand out proofs
+    /// that prove nothing.
+    NodeChanged {
+        /// The first entry below it.
+        first: u64,
+        /// The last entry below it.
+        last: u64,
+    },
     /// The personal fields beside the entry are not those it was recorded with.
     PersonalChanged {
         /// Which.
@@ -140,6 +148,7 @@ impl Finding {
             Finding::Removed { first, .. }
             | Finding::Dropped { first, .. }
             | Finding::Moved { first, .. }
+            | Finding::NodeChanged { first, .. }
             | Finding::Rewritten { first, .. }
             | Finding::EdgeDiffers { first } => first,
             Finding::TwoHistories { .. } | Finding::BadCheckpoint { .. } => u64::MAX,
@@ -185,6 +194,10 @@ impl fmt::Display for Finding {
                 f,
                 "two checkpoints tell two histories: the one of size {this} agrees with this copy, the one of size \
                  {other} does not; whoever signed both wrote the past anew"
+            ),
+            Finding::NodeChanged { first, last } => write!(
+                f,
+                "the stored node of the tree over entries {first} to {last} is missing or was changed; the entries were not"
             ),
             Finding::PersonalChanged { seq } => write!(f, "the personal fields of entry {seq} were changed"),
             Finding::PersonalAdded { seq } => {
@@ -244,8 +257,9 @@ impl fmt::Display for Limit {
                  have made its checkpoints too",
             ),
             Limit::NoOutside => f.write_str(
-                "without a checkpoint kept elsewhere, a ledger cut back to an earlier end, or rewritten whole by \
-                 someone who holds its key, cannot be told from the true one",
+                "without a checkpoint kept elsewhere, a ledger cut back to an earlier end, rewritten by someone who holds \
+                 its key, or changed where nothing was signed yet before the server signed it, cannot be told from the \
+                 true one",
             ),
             Limit::AfterOutside { first } => write!(
                 f,

@@ -292,6 +292,7 @@ CREATE INDEX refusals_by_expiry ON refusals (expires);
 CREATE TABLE ledger (
   seq INTEGER PRIMARY KEY,
   at INTEGER NOT NULL,
+  latest INTEGER NOT NULL,             -- the latest `at` up to here: unlike that it never goes back, so it can be searched
   event TEXT NOT NULL,
   org BLOB,
   principal BLOB,

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hallpass_model::cut::Why;
+use hallpass_model::cut::{Place, Why};
 use hallpass_model::ledger::{Actor, Event};
 use hallpass_model::random::SystemEntropy;
 use hallpass_model::session::Refusal;
 use hallpass_model::time::Lifetime;
 use hallpass_store::{
-    AddPerson, BackupError, OpenError, Redeemed, RestoreError, Restored, StorePlace, restore,
+    AddPasskey, AddPerson, BackupError, Exchange, Exchanged, NewPasskey, OpenError, Redeemed, RemovePasskey,
+    RemovedBy, Restore, RestoreError, Restored, SetPersonStanding, StoreKeys, StorePlace, restore,
 };
 
 use crate::world::{World, add_org, key, keys, next, open, token};
@@ -31,11 +32,21 @@ impl World {
     fn restored(mut self, backup: &Path, keep_sessions: bool) -> (Self, Restored) {
         let data = self.data();
         drop(self.store);
-        let restored =
-            restore(backup, &data, keys(), keep_sessions, Arc::new(SystemEntropy), self.now).unwrap();
+        let place = StorePlace::new(&data);
+        let how = Restore { keep_sessions, ..how(backup, &place) };
+        let restored = restore(&how, keys(), Arc::new(SystemEntropy), self.now).unwrap();
         self.store = open(StorePlace::new(data)).unwrap();
         (self, restored)
     }
+}
+
+fn open_copy(file: &Path) -> rusqlite::Connection {
+    rusqlite::Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
+}
+
+/// A plain restore.
+fn how<'a>(from: &'a Path, place: &'a StorePlace) -> Restore<'a> {
+    Restore { from, place, keep_sessions: false, accept_ledger: false }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,7 +75,7 @@ async fn a_backup_taken_while_others_write_is_whole() {
     }
     stop.store(true, Ordering::Relaxed);
     assert!(writing.await.unwrap() > 0);
-    assert_eq!(world.count(Event::BackedUp).await, 5);
+    assert_eq!(world.count(Event::BackedUp).await, 10, "begun and done");
     let files: Vec<_> = std::fs::read_dir(world.folder.path()).unwrap().collect();
     assert_eq!(files.len(), 6, "five files, the data folder, and nothing beside them");
 }
@@ -82,6 +93,74 @@ async fn a_backup_overwrites_nothing_and_follows_no_link() {
     assert_eq!(std::fs::read_to_string(there).unwrap(), "mine");
     assert!(!world.folder.path().join("elsewhere").exists());
     assert_eq!(world.count(Event::BackedUp).await, 0);
+}
+
+#[tokio::test]
+async fn a_backup_that_nobody_waits_for_any_more_is_recorded_from_beginning_to_end() {
+    let world = World::new().await;
+    let to = world.folder.path().join("backup.db");
+    let mut size = world.store.ledger_follow();
+    {
+        let mut asked = std::pin::pin!(world.store.backup(Actor::Operator, world.now, &to));
+        tokio::select! {
+            biased;
+            _ = &mut asked => panic!("it cannot be there at once"),
+            () = std::future::ready(()) => {}
+        }
+    }
+    while world.count(Event::BackedUp).await < 2 {
+        size.changed().await.unwrap();
+    }
+    let report = crate::ledger::verify_copy(&to, world.store.ledger_verifier(), None);
+    assert_eq!(report.report.proven, Some(report.report.entries), "signed to its last entry");
+    let copy = open_copy(&to);
+    let begun: i64 = copy
+        .query_row("SELECT count(*) FROM ledger WHERE event = 'backed_up'", (), |row| row.get(0))
+        .unwrap();
+    assert_eq!(begun, 1, "the copy itself says that it was being made");
+}
+
+#[tokio::test]
+async fn a_backup_that_cannot_be_made_is_not_recorded_as_begun() {
+    let world = World::new().await;
+    let nowhere = world.folder.path().join("nowhere/backup.db");
+    let refused = world.store.backup(Actor::Operator, world.now, &nowhere).await;
+    assert!(matches!(refused, Err(BackupError::File { .. })), "{refused:?}");
+    assert_eq!(world.count(Event::BackedUp).await, 0);
+}
+
+#[tokio::test]
+async fn a_restore_says_who_and_what_came_back_with_it() {
+    let world = World::new().await;
+    let passkey = NewPasskey { credential: vec![1; 16], name: "lost".into(), state: "{}".into() };
+    let lost = world.change(AddPasskey { person: world.ada, passkey }).await.unwrap();
+    let passkey = NewPasskey { credential: vec![2; 16], name: "kept".into(), state: "{}".into() };
+    world.change(AddPasskey { person: world.ada, passkey }).await.unwrap();
+    let add = AddPerson { org: world.org, handle: "mallory".parse().unwrap(), name: "M".into() };
+    let mallory = world.change(add).await.unwrap();
+    let backup = world.back_up().await;
+    world.change(RemovePasskey { org: world.org, passkey: lost, by: RemovedBy::Administrator }).await;
+    world.change(SetPersonStanding { org: world.org, person: mallory, active: false }).await;
+    let (_world, restored) = world.restored(&backup, false);
+    let returned = restored.returned.unwrap();
+    let passkeys: Vec<_> = returned.passkeys.iter().map(|it| (&*it.person, &*it.name, it.passkey)).collect();
+    assert_eq!(passkeys, [("ada", "lost", lost)]);
+    let people: Vec<_> = returned.people.iter().map(|it| (&*it.org, &*it.person)).collect();
+    assert_eq!((people, returned.unnamed), (vec![("acme", "mallory")], 0));
+}
+
+#[tokio::test]
+async fn kept_sessions_do_not_keep_the_passes_of_runs_that_nobody_holds_any_more() {
+    let world = World::new().await;
+    let opened = world.log_in(Some(key(1))).await;
+    let asked = Exchange { lease: true, ..crate::cuts::exchange(&world, &opened) };
+    let Exchanged::Issued(pass) = world.change(asked).await else { panic!("refused") };
+    let backup = world.back_up().await;
+    let (world, _) = world.restored(&backup, true);
+    assert_eq!(world.store.find_lease(pass.lease.unwrap()).await.unwrap(), None);
+    let place = Place { credentials: vec![pass.credential], ..crate::cuts::place(&opened) };
+    assert_eq!(world.store.is_dead(&place).await.unwrap(), Some(Why::Restored));
+    assert_eq!(world.store.is_dead(&crate::cuts::place(&opened)).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -161,7 +240,9 @@ async fn a_restore_wants_a_backup_its_keys_and_a_folder_nobody_holds() {
     let world = World::new().await;
     let backup = world.back_up().await;
     let (data, now) = (world.data(), world.now);
-    let attempt = |from: &Path, keys| restore(from, &data, keys, false, Arc::new(SystemEntropy), now);
+    let place = StorePlace::new(&data);
+    let attempt =
+        |from: &Path, keys: StoreKeys| restore(&how(from, &place), keys, Arc::new(SystemEntropy), now);
     let held = attempt(&backup, keys());
     assert!(matches!(held, Err(RestoreError::Open(OpenError::InUse(_)))), "{held:?}");
     drop(world.store);

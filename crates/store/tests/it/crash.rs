@@ -42,7 +42,7 @@ impl Site {
         let data = folder.path().canonicalize().unwrap().join("data");
         let engine =
             Engine { vfs: Some(VFS.to_owned()), unsafe_no_sync, checkpoint_pages: Some(CHECKPOINT_PAGES) };
-        let place = StorePlace { data: data.clone(), engine: engine.clone() };
+        let place = StorePlace { engine: engine.clone(), ..StorePlace::new(&data) };
         let world = World::at(place, folder).await;
         let held = token(&world.log_in(Some(key(1))).await);
         Self {
@@ -74,7 +74,7 @@ impl Site {
         disk::power_back(&self.data);
         // Shared memory does not outlive a power cut.
         let _absent = std::fs::remove_file(self.data.join("hallpass.db-shm"));
-        let place = StorePlace { data: self.data.clone(), engine: self.engine.clone() };
+        let place = StorePlace { engine: self.engine.clone(), ..StorePlace::new(&self.data) };
         let store = open(place).map_err(|error| format!("it does not open: {error}"))?;
         let world = World { store, org, ada, cli, notes, now, folder };
         self.look(&world).await?;
@@ -217,7 +217,7 @@ async fn without_syncing_the_same_test_finds_what_is_lost() {
 fn on_forgetful_disk(folder: &Path) -> StorePlace {
     disk::register();
     let engine = Engine { vfs: Some(VFS.to_owned()), ..Engine::default() };
-    StorePlace { data: folder.canonicalize().unwrap().join("data"), engine }
+    StorePlace { engine, ..StorePlace::new(folder.canonicalize().unwrap().join("data")) }
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod exchange; // narrower tokens, leases, clients' own tokens
 mod ledger; // rows and record agree; proofs; erasing
 mod tidy; // sweeping, and refusals once a minute
 mod backup; // copies, and putting them back
+mod vouched; // what was changed while no server ran
 mod plans; // every statement's query plan
 mod holders; // holders that crash and race
 mod disk; // a disk that forgets what was not synced, or is full

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use futures_util::stream;
 use hallpass_model::id::BadId;
-use hallpass_model::ledger::Event;
+use hallpass_model::ledger::{Checkpoint, EntryProof, Event, GrowthProof, NotProven};
 use hallpass_model::principal::Org;
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_store::{Filter, LedgerEntry};
@@ -13,17 +13,69 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
 use super::Body;
-use crate::admin_socket::forms::{CheckpointShown, LedgerAsk, Nothing};
+use crate::admin_socket::forms::{CheckpointShown, LedgerAsk, Nothing, ProofAsk, ProofShown};
 use crate::admin_socket::office::{Office, PAGE};
 use crate::admin_socket::refused::Refused;
 use crate::admin_socket::story::Story;
 
 pub(super) async fn checkpoint(office: &Office, Nothing {}: Nothing) -> Result<CheckpointShown, Refused> {
+    let (note, size) = sign(office).await?;
+    Ok(CheckpointShown { note, size, key: office.store().ledger_verifier().to_string() })
+}
+
+/// A signed note over everything so far, and its size.
+async fn sign(office: &Office) -> Result<(String, u64), Refused> {
     let note = office.store().ledger_checkpoint(office.now()).await?;
-    let key = office.store().ledger_verifier();
-    let checkpoint = hallpass_model::ledger::Checkpoint::open(&note, &key)
+    let checkpoint = Checkpoint::open(&note, &office.store().ledger_verifier())
         .map_err(|bad| Refused::broken(format_args!("the store's own checkpoint is bad: {bad}")))?;
-    Ok(CheckpointShown { note, size: checkpoint.size, key: key.to_string() })
+    Ok((note, checkpoint.size))
+}
+
+/// A proof for somebody who has neither the ledger nor this server.
+pub(super) async fn prove(office: &Office, form: ProofAsk) -> Result<ProofShown, Refused> {
+    match (form.entry, form.since) {
+        (Some(entry), None) => prove_entry(office, entry).await,
+        (None, Some(since)) => prove_growth(office, &since).await,
+        _ => Err(Refused::usage("a proof is of one entry, or of the growth since one checkpoint")),
+    }
+}
+
+async fn prove_entry(office: &Office, index: u64) -> Result<ProofShown, Refused> {
+    let (note, size) = sign(office).await?;
+    let absent = || Refused::not_there(format_args!("there is no entry {index}: the ledger has {size}"));
+    let path = office.store().ledger_inclusion(index, size).await?.ok_or_else(absent)?;
+    let entry = office.store().find_ledger_entry(index).await?.ok_or_else(absent)?;
+    let proof = EntryProof { index, leaf: entry.leaf.into_bytes(), path, note };
+    // What proves nothing is not handed out.
+    proof.verify(&office.store().ledger_verifier()).map_err(damaged)?;
+    Ok(ProofShown { proof: proof.render(), size })
+}
+
+async fn prove_growth(office: &Office, since: &str) -> Result<ProofShown, Refused> {
+    let key = office.store().ledger_verifier();
+    let earlier = Checkpoint::open(since, &key)
+        .map_err(|bad| Refused::usage(format_args!("the checkpoint is not to be relied on: {bad}")))?;
+    let (note, size) = sign(office).await?;
+    let path = office.store().ledger_consistency(earlier.size, size).await?.ok_or_else(|| {
+        Refused::conflict(format_args!(
+            "the checkpoint is over {} entries, and the ledger has {size}: its end was cut off, or it was put back from a backup",
+            earlier.size
+        ))
+    })?;
+    let proof = GrowthProof { old: earlier.size, path, note };
+    match proof.verify(&key, since) {
+        Ok(_) => Ok(ProofShown { proof: proof.render(), size }),
+        Err(NotProven::Hashes(_)) => {
+            Err(Refused::conflict("the ledger does not begin with what this checkpoint signed")
+                .hint("`hallpass ledger verify --since CHECKPOINT` says where they part"))
+        }
+        Err(why) => Err(damaged(why)),
+    }
+}
+
+fn damaged(why: NotProven) -> Refused {
+    Refused::broken(format_args!("the ledger's tree is damaged: {why}"))
+        .hint("`hallpass ledger verify` says where")
 }
 
 /// Entries line by line, a page at a time; with `follow` it goes on until either end is gone.

@@ -1,12 +1,13 @@
 //! People and their passkeys.
 
 use hallpass_model::id::PasskeyId;
+use hallpass_model::ledger::Actor;
 use hallpass_model::principal::{Handle, Org, Principal};
 use hallpass_store::{AddPerson, PasskeyRemoved, RemovePasskey, RemovedBy, SetPersonStanding};
 
 use super::links::enrol;
 use crate::admin_socket::forms::{
-    InOrg, OneOf, PasskeyRemove, PasskeyShown, PersonAdd, PersonAdded, PersonShown,
+    InOrg, OneOf, PasskeyRemove, PasskeyShown, PersonAdd, PersonAdded, PersonErased, PersonShown,
 };
 use crate::admin_socket::office::{Office, PAGE, render_standing};
 use crate::admin_socket::refused::Refused;
@@ -60,6 +61,18 @@ async fn stand(office: &Office, form: OneOf, active: bool) -> Result<PersonShown
     Refused::unless_set(outcome, &format!("person `{}`", form.handle))?;
     let person = office.person(&org, &form.handle).await?;
     shown(office, &org, person).await
+}
+
+pub(super) async fn erase(office: &Office, form: OneOf) -> Result<PersonErased, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
+    let person = office.person(&org, &form.handle).await?;
+    let entries = office.store().erase_personal(Actor::Operator, office.now(), org.id, person.id).await?;
+    Ok(PersonErased {
+        org: org.name.to_string(),
+        handle: person.handle.to_string(),
+        id: person.id.to_string(),
+        entries,
+    })
 }
 
 pub(super) async fn list_passkeys(office: &Office, form: OneOf) -> Result<Vec<PasskeyShown>, Refused> {

@@ -6,8 +6,9 @@ use super::table::{Table, facts};
 use super::{HandleArgs, OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
 use crate::admin_socket::forms::{
-    InOrg, LinkShown, OneOf, PasskeyRemove, PasskeyShown, PersonAdd, PersonAdded, PersonShown,
+    InOrg, LinkShown, OneOf, PasskeyRemove, PasskeyShown, PersonAdd, PersonAdded, PersonErased, PersonShown,
 };
+use crate::ask;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
@@ -32,6 +33,11 @@ Example:
     Enable(HandleArgs),
     /// Print a new enrolment link, for a person who lost theirs or every passkey
     Link(HandleArgs),
+    /// Erase from the ledger what is personal about a person: names, addresses, devices
+    ///
+    /// The entries stand, say that something was erased, and still verify. It cannot be undone. Backups that were made
+    /// before hold it still; and so does the directory what it needs: disable the person there.
+    Erase(EraseArgs),
     /// List or remove a person's passkeys
     #[command(subcommand)]
     Passkey(PasskeyCommand),
@@ -57,6 +63,20 @@ pub(super) struct PersonAddArgs {
 
     #[command(flatten)]
     org: OrgArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EraseArgs {
+    #[command(flatten)]
+    person: HandleArgs,
+
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+
+    /// Ask nobody anything: fail instead (HALLPASS_NO_INPUT)
+    #[arg(long)]
+    no_input: bool,
 }
 
 #[derive(Debug, Args)]
@@ -120,8 +140,23 @@ pub(super) async fn run(
             out.say(format_args!("opens once, until {}:", link.expires));
             give(out, "hallpass.admin.link/1", &link, |link| link.url.text().to_owned())
         }
+        PersonCommand::Erase(args) => erase(args, server, out).await,
         PersonCommand::Passkey(command) => passkey(command, server, out).await,
     }
+}
+
+async fn erase(args: EraseArgs, server: &mut AdminClient, out: &mut Output) -> Result<Exit, Failure> {
+    if !args.yes {
+        let question =
+            format!("erase for good what the ledger holds that is personal about `{}`?", args.person.handle);
+        ask::confirm(out, args.no_input, &question)?;
+    }
+    let erased: PersonErased = server.ask("person.erase", &one(args.person)).await?;
+    out.say(format_args!(
+        "erased what was personal about `{}` in {} entries; the entries stand",
+        erased.handle, erased.entries
+    ));
+    give(out, "hallpass.admin.person-erased/1", &erased, |_| String::new())
 }
 
 async fn passkey(

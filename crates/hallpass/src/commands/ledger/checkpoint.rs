@@ -64,8 +64,8 @@ pub(super) async fn key(
     Ok(Exit::DONE)
 }
 
-/// Whole or not at all: half a checkpoint proves nothing.
-fn write(file: &std::path::Path, note: &str) -> std::io::Result<()> {
+/// Whole or not at all: half a checkpoint proves nothing, and neither does half a proof.
+pub(super) fn write(file: &std::path::Path, note: &str) -> std::io::Result<()> {
     use std::io::Write;
     let folder =
         file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));

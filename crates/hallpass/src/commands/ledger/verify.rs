@@ -7,19 +7,21 @@ use hallpass_model::ledger::{BadKey, VerifierKey};
 use hallpass_store::{CopyError, DATABASE, LedgerCopy, Verified};
 use serde::Serialize;
 
+use super::proof;
 use crate::commands::admin::PlaceArgs;
 use crate::failure::{Exit, Failure};
 use crate::output::{Form, Output};
 
 /// Prove that the ledger is whole: nothing changed, removed, reordered or dropped
 ///
-/// Works without a server, on a copy. It says what it cannot prove: without a checkpoint from elsewhere, whoever had the
+/// Works without a server, on a copy; or, with `--proof`, on a proof alone, as `hallpass ledger prove` writes it. It says what it cannot prove: without a checkpoint from elsewhere, whoever had the
 /// database and the ledger's key could have written another history. Exits with 1 when the ledger is broken.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   hallpass ledger verify --database /backup/hallpass.db --key ledger.pub
-  hallpass ledger verify --since last-week.checkpoint --key ledger.pub")]
+  hallpass ledger verify --since last-week.checkpoint --key ledger.pub
+  hallpass ledger verify --proof entry-41.proof --key ledger.pub")]
 pub(super) struct VerifyArgs {
     /// A checkpoint that was kept elsewhere
     #[arg(long, value_name = "CHECKPOINT")]
@@ -32,6 +34,10 @@ pub(super) struct VerifyArgs {
     /// The database, or a copy of it; the one in the data folder if left out
     #[arg(long, value_name = "FILE")]
     database: Option<PathBuf>,
+
+    /// A proof to check instead, which needs no database
+    #[arg(long, value_name = "FILE", requires = "key", conflicts_with = "database")]
+    proof: Option<PathBuf>,
 }
 
 /// The answer of `--json`.
@@ -52,6 +58,9 @@ struct Outcome {
 pub(super) fn verify(args: VerifyArgs, place: &PlaceArgs, out: &mut Output) -> Result<Exit, Failure> {
     let key = args.key.as_deref().map(read_key).transpose()?;
     let since = args.since.as_deref().map(|file| read_text(file, "checkpoint")).transpose()?;
+    if let (Some(file), Some(key)) = (&args.proof, &key) {
+        return proof::verify(file, key, since.as_deref(), out);
+    }
     let database = match args.database {
         Some(database) => database,
         None => place.data()?.join(DATABASE),
@@ -110,11 +119,20 @@ fn read_key(file: &Path) -> Result<VerifierKey, Failure> {
     })
 }
 
-fn read_text(file: &Path, what: &str) -> Result<String, Failure> {
+/// What a proof's file holds: an entry may be long.
+pub(super) fn read_proof(file: &Path) -> Result<String, Failure> {
+    read_up_to(PROOF_MAX, file, "proof")
+}
+
+pub(super) fn read_text(file: &Path, what: &str) -> Result<String, Failure> {
+    read_up_to(FILE_MAX, file, what)
+}
+
+fn read_up_to(most: u64, file: &Path, what: &str) -> Result<String, Failure> {
     let cannot =
         |why: String| Failure::usage(format_args!("cannot read the {what} in `{}`: {why}", file.display()));
     let about = std::fs::metadata(file).map_err(|error| cannot(error.to_string()))?;
-    if about.len() > FILE_MAX {
+    if about.len() > most {
         return Err(cannot(format!("it is too long to be a {what}")));
     }
     std::fs::read_to_string(file).map_err(|error| cannot(error.to_string()))
@@ -122,6 +140,8 @@ fn read_text(file: &Path, what: &str) -> Result<String, Failure> {
 
 /// A checkpoint with many witnesses' signatures is a page.
 const FILE_MAX: u64 = 64 * 1024;
+/// More than any entry and the hashes around it.
+const PROOF_MAX: u64 = 4_000_000;
 
 fn told(error: CopyError) -> Failure {
     match &error {

@@ -1,10 +1,10 @@
 //! From settings to an open store: the folder, the two keys, the database.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hallpass_model::random::{Entropy, SystemEntropy};
-use hallpass_store::{DATABASE, KeyEncryptionKey, OpenError, Store, StoreKeys, StorePlace};
+use hallpass_store::{DATABASE, Doubt, KeyEncryptionKey, OpenError, Store, StoreKeys, StorePlace, is_new};
 
 use crate::failure::Failure;
 use crate::keyfile::{self, KeyFileError};
@@ -17,13 +17,21 @@ pub(super) fn open(settings: &Settings) -> Result<Store, Failure> {
     folder::own(data)?;
     let keys = keys(settings)?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    Store::open(StorePlace::new(data), keys, entropy, clock::now()).map_err(|error| told(data, error))
+    Store::open(place(settings), keys, entropy, clock::now()).map_err(|error| told(data, error))
+}
+
+/// Where the store is, and its newest checkpoint: beside the ledger's key, so that whoever may keep the one safe from those
+/// who write to the database keeps the other safe too.
+pub(crate) fn place(settings: &Settings) -> StorePlace {
+    let mut outside = settings.ledger_key.path.clone().into_os_string();
+    outside.push(".checkpoint");
+    StorePlace::new(&settings.data).with_outside(PathBuf::from(outside))
 }
 
 /// Both keys. SECURITY: once there is a database its keys are never made anew: a lost key must be noticed, not papered
 /// over with one that opens nothing.
 fn keys(settings: &Settings) -> Result<StoreKeys, Failure> {
-    read_keys(settings, !has_database(&settings.data))
+    read_keys(settings, is_new(&settings.data))
 }
 
 /// Both keys, which must be there.
@@ -40,11 +48,6 @@ fn read_keys(settings: &Settings, may_make: bool) -> Result<StoreKeys, Failure> 
     let ledger =
         keyfile::ledger_key(&settings.ledger_key.path, may_make, &ledger_name(settings), &SystemEntropy)?;
     Ok(StoreKeys { kek: KeyEncryptionKey::from_bytes(&kek), ledger })
-}
-
-/// A database of no length was not finished: nothing is under its keys yet.
-fn has_database(data: &Path) -> bool {
-    std::fs::metadata(data.join(DATABASE)).is_ok_and(|about| about.len() > 0)
 }
 
 /// The ledger's name (C2SP tlog-checkpoint: the origin), which no other ledger has.
@@ -75,6 +78,15 @@ pub(crate) fn told(data: &Path, error: OpenError) -> Failure {
         OpenError::Newer { .. } => Failure::could_not_run(error).hint("install the newer version; schemas only go forward"),
         OpenError::Damaged(_) => Failure::could_not_run(error)
             .hint(format_args!("keep `{shown}` as it is, and `hallpass admin restore` a backup into a new folder")),
+        OpenError::Gone { .. } => Failure::could_not_run(error).hint(format_args!(
+            "a restore may have been interrupted: put the newest `replaced-*.db` back in place as `{DATABASE}`, or `hallpass admin restore` a backup"
+        )),
+        OpenError::Ledger(Doubt::Shorter { found: 0, .. }) => Failure::could_not_run(error).hint(
+            "`hallpass admin restore` a backup; a new ledger wants a new key: name a file that is not there with `--ledger-key`",
+        ),
+        OpenError::Ledger(_) => Failure::could_not_run(error).hint(format_args!(
+            "keep `{shown}` as it is and find out who changed it, then `hallpass admin restore` a backup; where you accept the ledger as it is, `hallpass admin restore {shown}/{DATABASE} --accept-ledger`, which the ledger will say"
+        )),
         OpenError::Symlink(_) => Failure::could_not_run(error).hint("put the file itself in its place"),
         _ => Failure::could_not_run(error),
     }

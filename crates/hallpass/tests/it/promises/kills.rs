@@ -72,8 +72,10 @@ async fn a_hundred_kills_lose_no_session() {
     assert!(refreshed >= acknowledged, "{acknowledged} refreshes were acknowledged, {refreshed} recorded");
     assert_eq!(entries(&server, "reused").await, 0);
     assert_eq!(entries(&server, "cut").await, 0);
+    let key = folder.path().join("ledger.pub");
+    std::fs::write(&key, server.command(&["ledger", "key"]).await.stdout).expect("there is room for a key");
     assert!(server.end(Signal::TERM).await.success());
-    server.command(&["ledger", "verify"]).await;
+    server.command(&["ledger", "verify", "--key", key.to_str().expect("a plain path")]).await;
 }
 
 /// Kills and starts the server, and leaves it running.

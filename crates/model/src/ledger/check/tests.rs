@@ -1,6 +1,7 @@
 //! Every kind of damage, done to a small ledger by hand, and what the check makes of it.
 
 use std::collections::BTreeMap;
+use std::slice;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
@@ -268,6 +269,31 @@ fn a_kept_hash_that_was_changed_is_told_from_a_changed_entry() {
 }
 
 #[test]
+fn a_kept_node_that_was_changed_or_is_missing_is_named_though_all_else_is_sound() {
+    let node = (RESUME_LEVEL, 1);
+    let named = Finding::NodeChanged { first: 256, last: 511 };
+    // Under a checkpoint, and after the last one.
+    for size in [600, 513] {
+        let mut sound = ledger(size);
+        sound.checkpoints.retain(|note| Checkpoint::read_unproven(note).unwrap().size != 515);
+        assert!(sound.check(Given::default()).is_sound());
+        let mut changed = sound.clone();
+        changed.nodes.insert(node, Hash([1; 32]));
+        assert_eq!(changed.findings(), (vec![named.clone()], vec![]), "{size}");
+        let mut missing = sound.clone();
+        missing.nodes.remove(&node);
+        assert_eq!(missing.findings().0, slice::from_ref(&named), "{size}");
+        // A node that is right is not blamed for an entry, or a kept hash, that is not.
+        let mut copy = sound.clone();
+        copy.rows[300].1 = changed_leaf(300);
+        assert_eq!(copy.findings().0, [Finding::Changed { seq: 300 }], "{size}");
+        let mut copy = sound;
+        copy.hashes.insert(300, Hash([1; 32]));
+        assert_eq!(copy.findings().0, [Finding::HashChanged { seq: 300 }], "{size}");
+    }
+}
+
+#[test]
 fn changed_entries_and_changed_hashes_are_told_apart_in_one_copy() {
     for (entry, hash) in [(3, 12), (12, 3)] {
         let mut copy = ledger(23);
@@ -531,6 +557,7 @@ fn every_finding_and_limit_is_a_plain_line() {
         Finding::Dropped { first: 18, last: 22 }.to_string(),
         Finding::Moved { first: 7, last: 8, by: 2 }.to_string(),
         Finding::Rewritten { first: 5, last: 9 }.to_string(),
+        Finding::NodeChanged { first: 256, last: 511 }.to_string(),
         Limit::Erased { entries: 1 }.to_string(),
     ];
     assert_eq!(
@@ -540,6 +567,7 @@ fn every_finding_and_limit_is_a_plain_line() {
             "entries 18 to 22 were dropped from the end",
             "entries 9 to 10 stand in the places of 7 to 8",
             "of entries 5 to 9 one or more were changed, added or removed: a signed checkpoint over 10 entries disagrees",
+            "the stored node of the tree over entries 256 to 511 is missing or was changed; the entries were not",
             "the personal fields of 1 entry are gone (erased): the rest of it holds, what they said cannot be proved",
         ]
     );
