@@ -32,6 +32,7 @@ check: ## format, lints, docs, dependency policy, generated files
 	@scripts/setup check
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy -p hallpass-verifier --no-default-features --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	scripts/dependency-policy
 	scripts/check-docs

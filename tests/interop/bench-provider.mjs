@@ -29,12 +29,12 @@ const provider = new Provider(issuer, {
   adapter: memory(),
   cookies: { keys: ['bench'] },
   jwks: { keys: [{ ...key, use: 'sig', alg: 'ES256', kid: 'bench' }] },
+  clientDefaults: { id_token_signed_response_alg: 'ES256' },
   clients: [
     {
       client_id: 'bench-cli',
       application_type: 'native',
       token_endpoint_auth_method: 'none',
-      id_token_signed_response_alg: 'ES256',
       grant_types: ['authorization_code', 'refresh_token'],
       redirect_uris: ['http://127.0.0.1/callback'],
     },

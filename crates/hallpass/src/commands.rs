@@ -32,17 +32,21 @@ pub(crate) enum Command {
     /// Watch a run and end what it leaves behind
     #[command(name = exec::WATCH, hide = true)]
     WatchRun,
+    /// Tell a run for whom a signal was
+    #[command(name = exec::WITNESS, hide = true)]
+    WitnessRun,
 }
 
 /// Runs one command to its end.
 pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
     match command {
         Command::Login(args) => on_this_thread(login::login(args, out)),
-        Command::Exec(args) => on_this_thread(exec::exec(args, out)),
+        Command::Exec(args) => on_this_thread(exec::exec(args, out)).map_err(exec::ours),
         Command::Token(args) => on_this_thread(token::token(args, out)),
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
         Command::WatchRun => on_this_thread(exec::watch()),
+        Command::WitnessRun => exec::witness(),
         Command::Serve(args) => serve::serve(args, out),
         Command::Admin(args) => on_this_thread(admin::admin(args, out)),
         Command::Ledger(args) => on_this_thread(ledger::ledger(args, out)),

@@ -75,12 +75,14 @@ variables! {
     // Other people's.
     /// A file of certificates to trust in place of the system's, as OpenSSL has it.
     SSL_CERT_FILE;
-    /// A folder of certificates to trust in place of the system's, as OpenSSL has it.
+    /// Folders of certificates to trust in place of the system's, with colons between them, as OpenSSL has it.
     SSL_CERT_DIR;
     /// The program that opens addresses.
     BROWSER;
     /// The person's home folder.
     HOME;
+    /// The folders in which commands are looked up.
+    PATH;
     /// The state folder, instead of `~/.local/state` (XDG Base Directory).
     XDG_STATE_HOME;
     /// The folder of what programs keep, instead of `~/.local/share` (XDG Base Directory).

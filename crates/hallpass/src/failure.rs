@@ -5,6 +5,9 @@ mod of_holder;
 use std::fmt::Display;
 use std::process::{ExitCode, Termination};
 
+/// What Ctrl-C sends.
+const SIGINT: i32 = 2;
+
 /// The code a command leaves with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exit(u8);
@@ -30,6 +33,9 @@ impl Exit {
     pub(crate) const NOT_RUNNABLE: Exit = Exit(126);
     /// `exec` did not find the command.
     pub(crate) const NOT_FOUND: Exit = Exit(127);
+
+    /// Ctrl-C: as shells say that SIGINT ended it.
+    pub(crate) const INTERRUPTED: Exit = Exit::of_signal(SIGINT);
 
     /// The child's own code, passed through.
     pub(crate) const fn of_child(code: u8) -> Exit {

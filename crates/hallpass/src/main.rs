@@ -1,5 +1,6 @@
 //! The binary: commands, wiring, every print, every exit code.
 
+use std::ffi::OsString;
 use std::process::{ExitCode, Termination};
 
 use clap::Parser;
@@ -42,11 +43,22 @@ fn main() -> ExitCode {
     exit.report()
 }
 
-/// What clap has to say: help and the version are answers, everything else is wrong usage.
+/// What clap has to say: help and the version are answers, everything else is wrong usage. Of `exec` too, whose other
+/// codes are its command's: nobody shall take a flag we do not know for something the command said.
 fn usage(told: &clap::Error) -> Exit {
     // Nobody is left to be told that the terminal is closed.
     let _ = told.print();
-    if told.use_stderr() { Exit::USAGE } else { Exit::DONE }
+    match told.use_stderr() {
+        false => Exit::DONE,
+        true if names_exec(std::env::args_os().skip(1)) => Exit::EXEC_FAILED,
+        true => Exit::USAGE,
+    }
+}
+
+/// Whether the command is `exec`. No flag before a command takes a value, so it is the first that is none.
+fn names_exec(arguments: impl Iterator<Item = OsString>) -> bool {
+    let mut words = arguments.filter(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
+    words.next().is_some_and(|command| command == "exec")
 }
 
 /// SECURITY: no core dump and no other process of the same user reads secrets out of memory. A command that `exec`
@@ -55,4 +67,18 @@ fn keep_memory_private() {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
     // A kernel that cannot do this is no reason not to run.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_the_first_word_that_is_no_flag() {
+        let named = |line: &str| names_exec(line.split(' ').map(OsString::from));
+        assert!(named("exec --purposse x -- true") && named("--json -q exec"));
+        for other in ["", "--json", "login --purpose exec", "-q token exec"] {
+            assert!(!named(other), "{other}");
+        }
+    }
 }

@@ -168,6 +168,14 @@ pub enum HolderError {
         /// The system's word for it.
         source: std::io::Error,
     },
+    /// Something around a command failed, not the command.
+    #[error("{doing}: {source}")]
+    Run {
+        /// What was being done: `cannot catch signals`.
+        doing: &'static str,
+        /// The system's word for it.
+        source: std::io::Error,
+    },
 }
 
 impl HolderError {

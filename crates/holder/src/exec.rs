@@ -1,14 +1,16 @@
 //! A command with a pass of its own, which dies with the command.
 //!
 //! 1. A watcher is started (`watcher`): in a session and process group of its own, it holds a pipe whose end of file
-//!    means that we are gone.
+//!    means that we are gone. And a witness (`witness`), which stays in ours and tells for whom a signal was.
 //! 2. A pass is got, under a lease where the issuer is ours, and its end is entrusted to the watcher.
 //! 3. The command runs (`child`), with the pass in its environment and nowhere else.
 //! 4. When it is over the pass is revoked, and the watcher is told that there is nothing left to do. If we do not get
 //!    that far, the watcher revokes; if it is gone too, our issuer notices that the run's connection dropped, and cuts.
 
+mod beside;
 mod child;
 mod watcher;
+mod witness;
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -17,8 +19,10 @@ use hallpass_model::lifetimes::ACCESS_TOKEN_MAX;
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::oauth::Scopes;
 
-pub use child::Ended;
-pub use watcher::{WatcherProgram, watch};
+pub use beside::Beside;
+pub use child::{Ended, look_up};
+pub use watcher::watch;
+pub use witness::witness;
 
 use crate::Holder;
 use crate::client::OurClient;
@@ -28,6 +32,7 @@ use crate::shelf::Identity;
 use crate::vault::Rung;
 use child::Signals;
 use watcher::{Charge, Entrusted, Hint, Watcher};
+use witness::Witness;
 
 /// How long the revocation at the end may keep the person waiting. The watcher goes on after that.
 const RELEASE_TIME_OUT: Duration = Duration::from_secs(5);
@@ -44,8 +49,10 @@ pub struct RunRequest {
     pub variable: String,
     /// The command and its arguments; not empty.
     pub command: Vec<OsString>,
-    /// How to start the watcher.
-    pub watcher: WatcherProgram,
+    /// Where it is looked up: `PATH`.
+    pub path: Option<OsString>,
+    /// How to start what runs beside it.
+    pub beside: Beside,
 }
 
 /// What the command got, for the person to see before it starts.
@@ -100,14 +107,23 @@ impl Holder {
                 what: format!("a pass lives {ACCESS_TOKEN_MAX} at most, and `{lifetime}` was asked for"),
             });
         }
-        child::look_up(&request.command)?;
+        look_up(&request.command, request.path.as_deref())?;
         let mut signals = Signals::catch()?;
-        let mut watcher = Watcher::start(&request.watcher)?;
-        let prepared = async { tokio::try_join!(self.leased(identity, &request.pass), watcher.ready()) };
-        let (pass, ()) = tokio::select! {
+        let (mut watcher, mut witness) = (Watcher::start(&request.beside)?, Witness::start(&request.beside)?);
+        let prepared = async {
+            tokio::try_join!(self.leased(identity, &request.pass), watcher.ready(), witness.ready())
+        };
+        let (pass, (), ()) = tokio::select! {
             prepared = prepared => prepared?,
-            // A pass that is on its way then has no connection, and our issuer cuts it.
-            () = signals.stop() => return Err(HolderError::Cancelled),
+            // A pass that is on its way then has no connection, and our issuer cuts it. A renewal that is on its way
+            // goes on, and is waited for, unless the person says so twice.
+            () = signals.stop() => {
+                tokio::select! {
+                    () = self.settled() => {}
+                    () = signals.stop() => {}
+                }
+                return Err(HolderError::Cancelled);
+            }
         };
         let charge = self.charge(identity, &pass)?;
         if let Some(charge) = &charge
@@ -122,7 +138,8 @@ impl Holder {
             until: pass.expires,
             ends_with_command: pass.own,
         });
-        let ended = child::run(request, &pass.token, &mut signals, watcher.keep_up(charge.as_ref())).await;
+        let keep_up = watcher.keep_up(charge.as_ref());
+        let ended = child::run(request, &pass.token, &mut signals, &mut witness, keep_up).await;
         let release = self.release(identity, &pass).await;
         // Where the watcher has more to revoke than the pass, or could do what we could not, it is left to it.
         if !matches!(release, Release::Pending { .. }) && !self.is_for_one_run(identity) {

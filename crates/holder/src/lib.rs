@@ -62,12 +62,15 @@ pub struct Settings {
     pub ask_passphrase: AskPassphrase,
 }
 
-/// The credentials of this user on this machine.
+/// The credentials of this user on this machine. Cheap to clone: clones share what is in memory.
+#[derive(Clone)]
 pub struct Holder {
-    shelf: Shelf,
+    shelf: Arc<Shelf>,
     provider: Arc<Provider>,
     clock: Clock,
     locks: Vec<PathBuf>,
+    /// Shared by the renewals under way here.
+    renewals: Arc<tokio::sync::RwLock<()>>,
     ca_file: Option<PathBuf>,
 }
 
@@ -79,10 +82,11 @@ impl Holder {
         let trust = Trust { ca_file: settings.ca_file.clone() };
         Self {
             locks: lock::folders(shelf.folder()),
+            renewals: Arc::default(),
             provider: Provider::new(trust, settings.clock.clone()),
             clock: settings.clock,
             ca_file: settings.ca_file,
-            shelf,
+            shelf: Arc::new(shelf),
         }
     }
 }

@@ -53,6 +53,8 @@ pub struct Pass {
 
 impl Holder {
     /// An access token for an API: from what is kept while that is good, otherwise fresh.
+    ///
+    /// It needs a tokio runtime, and its future may be dropped at any time: see [`settled`](Self::settled).
     pub async fn token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
         let loaded = self.standing(identity)?;
         if !loaded.record.ours {

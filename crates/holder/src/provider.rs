@@ -156,7 +156,7 @@ impl Provider {
         match (answer.status, error) {
             (200..300, None) => Ok(answer),
             (200..500, Some(body)) if answer.status != 429 => {
-                Err(NoAnswer::Refused { body, held: answer.held })
+                Err(NoAnswer::Refused { body: without_secrets(body, form, with), held: answer.held })
             }
             (status @ (429 | 500..), _) => {
                 Err(NoAnswer::Unreachable { why: format!("it answered {status}") })
@@ -257,6 +257,22 @@ impl NoAnswer {
             NoAnswer::NotSent { why } => HolderError::Usage { what: why },
         }
     }
+}
+
+/// Takes out of a refusal what shows a secret of the request it answers: its words are shown to people, and kept.
+/// SECURITY: some providers repeat the token they refuse.
+fn without_secrets(mut body: OAuthErrorBody, form: &Fields, with: With<'_>) -> OAuthErrorBody {
+    let shows = |text: &str| {
+        form.shown_by(text)
+            || with.token.is_some_and(|token| form::shows(text, token.expose_text()))
+            || with.basic.is_some_and(|(_, secret)| form::shows(text, secret.expose_text()))
+    };
+    body.error_description = body.error_description.filter(|text| !shows(text));
+    body.error_uri = body.error_uri.filter(|text| !shows(text));
+    if shows(body.error.text()) {
+        body.error = ErrorCode::Unknown("an error that is not shown".into());
+    }
+    body
 }
 
 /// A refusal by the issuer.

@@ -4,7 +4,7 @@
 //!    asked.
 //! 2. With the lock held, the record is read again: if somebody else has renewed, theirs is used.
 //! 3. A mark is saved before the request; the answer is saved durably before anybody sees the token. What cannot be
-//!    saved is an error.
+//!    saved is an error. Nobody who stops waiting stops this half way: it has a task of its own.
 //! 4. A write names the version it read (`shelf`): a late renewal neither overwrites a newer record nor brings back one
 //!    that was logged out. Tokens that no record will hold are given back to the issuer.
 //! 5. Only `invalid_grant` means "sign in again", and only if the record, read once more, still holds the token that
@@ -65,12 +65,40 @@ impl Holder {
         }
     }
 
+    /// Waits until no renewal is under way here. A renewal goes on when nobody waits for its token any more; a program
+    /// that leaves before it is over throws away what may be the only token its provider takes from then on.
+    pub async fn settled(&self) {
+        let _ = self.renewals.write().await;
+    }
+
     async fn renewed(
         &self,
         identity: &Identity,
         refused: Option<&Secret<AccessToken>>,
     ) -> Result<Loaded, HolderError> {
-        let _renewing = lock::renewing(identity, &self.locks).await?;
+        let renewing = lock::renewing(identity, &self.locks).await?;
+        let under_way = self.renewals.clone().read_owned().await;
+        let (holder, identity, refused) = (self.clone(), identity.clone(), refused.map(copy));
+        let renewal = tokio::spawn(async move {
+            let outcome = holder.renewed_alone(&identity, refused.as_ref()).await;
+            drop((renewing, under_way));
+            outcome
+        });
+        match renewal.await {
+            Ok(outcome) => outcome,
+            Err(stopped) => match stopped.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(HolderError::Cancelled), // the whole runtime is going
+            },
+        }
+    }
+
+    /// The lock is held.
+    async fn renewed_alone(
+        &self,
+        identity: &Identity,
+        refused: Option<&Secret<AccessToken>>,
+    ) -> Result<Loaded, HolderError> {
         for _ in 0..TRIES {
             let mut loaded = self.standing(identity)?;
             if usable(&loaded.record, (self.clock)(), RENEW_EARLY, refused) {

@@ -43,6 +43,8 @@ pub struct Manner {
     pub broken: Option<u16>,
     /// Errors come with 200, as at GitHub.
     pub errors_with_200: bool,
+    /// What it says of a refresh token that it refuses, `TOKEN` standing for the token.
+    pub says_of_refused: &'static str,
     /// The organisation its tokens are for.
     pub org: &'static str,
     /// Whom its tokens are about.
@@ -69,6 +71,7 @@ impl Default for Manner {
             lose_answers: 0,
             broken: None,
             errors_with_200: false,
+            says_of_refused: "no",
             org: "acme",
             subject: "prn_ada",
             says_complete: true,
@@ -237,8 +240,12 @@ impl SmallProvider {
     }
 
     fn error(&self, code: &str) -> Response {
+        self.error_saying(code, "no")
+    }
+
+    fn error_saying(&self, code: &str, description: &str) -> Response {
         let status = if self.manner().errors_with_200 { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-        (status, json!({ "error": code, "error_description": "no" }).to_string()).into_response()
+        (status, json!({ "error": code, "error_description": description }).to_string()).into_response()
     }
 
     fn mint(&self, session: usize, audience: &str, client: &str) -> String {
@@ -314,19 +321,21 @@ impl SmallProvider {
             presented.trim_start_matches("refresh-").split('-').map(|n| n.parse::<usize>().unwrap());
         let (id, generation) = (parts.next().unwrap(), parts.next().unwrap());
         let strict = self.manner().strict;
+        let refused =
+            || self.error_saying("invalid_grant", &self.manner().says_of_refused.replace("TOKEN", presented));
         {
             let mut sessions = self.sessions.lock().unwrap();
             let Some(session) = sessions.get_mut(&id).filter(|session| !session.ended) else {
-                return self.error("invalid_grant");
+                return refused();
             };
             if session.key != key {
-                return self.error("invalid_grant");
+                return refused();
             }
             if generation == session.generation {
                 session.generation += 1;
             } else if strict || generation + 1 != session.generation {
                 session.ended = true;
-                return self.error("invalid_grant");
+                return refused();
             }
         }
         let lost = {

@@ -38,13 +38,16 @@ pub(crate) struct Fetcher {
 
 impl Fetcher {
     pub(crate) fn new(issuer: &str) -> Result<Self, FetchError> {
-        metadata::issuer_url(issuer)?;
-        let http = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(TIMEOUT)
-            .connect_timeout(TIMEOUT)
-            .build()?;
-        Ok(Self { http, issuer: issuer.to_owned() })
+            .connect_timeout(TIMEOUT);
+        // SECURITY: plain http leads to this machine's loopback alone. A proxy would read tokens and assertions off it.
+        // An issuer that is not on loopback has no endpoint there (`IssuerMetadata::parse`).
+        if metadata::issuer_url(issuer)?.scheme() == "http" {
+            http = http.no_proxy();
+        }
+        Ok(Self { http: http.build()?, issuer: issuer.to_owned() })
     }
 
     pub(crate) async fn keys(&self) -> Result<JwkSet, FetchError> {
@@ -53,8 +56,21 @@ impl Fetcher {
         parse_keys(&body)
     }
 
+    /// RFC 8414's place first, then OIDC Discovery's. Whichever is taken names this issuer, byte for byte.
     pub(crate) async fn metadata(&self) -> Result<IssuerMetadata, FetchError> {
-        let body = self.body(self.http.get(metadata::rfc8414_url(&self.issuer)?)).await?;
+        let first = match self.metadata_at(metadata::rfc8414_url(&self.issuer)?).await {
+            // Some answer with a page of their own where nothing is.
+            Err(nothing @ (FetchError::Status(_) | FetchError::Issuer(BadIssuer::Document(_)))) => nothing,
+            found => return found,
+        };
+        match self.metadata_at(metadata::oidc_url(&self.issuer)?).await {
+            Err(FetchError::Status(_)) => Err(first),
+            found => found,
+        }
+    }
+
+    async fn metadata_at(&self, url: impl reqwest::IntoUrl) -> Result<IssuerMetadata, FetchError> {
+        let body = self.body(self.http.get(url)).await?;
         Ok(IssuerMetadata::parse(&body, &self.issuer)?)
     }
 

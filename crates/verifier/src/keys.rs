@@ -84,17 +84,22 @@ mod fetched {
             if !Arc::ptr_eq(&before, &self.known()) {
                 return Ok(true); // somebody else fetched while we waited
             }
+            // With keys in hand an unknown one is a bad token; without any, nothing can be judged.
+            let none = before.keys().is_empty();
             if asked.is_some_and(|at| now.since(at) < REFETCH_INTERVAL) {
-                return Ok(false);
+                let why = "its keys are not known, and were asked for just now";
+                return if none { Err(Rejection::Unavailable(why.to_owned())) } else { Ok(false) };
             }
             *asked = Some(now);
             match self.0.fetcher.keys().await {
+                Ok(keys) if none && keys.keys().is_empty() => {
+                    Err(Rejection::Unavailable("it publishes no keys".to_owned()))
+                }
                 Ok(keys) => {
                     *self.0.known.write().expect("no holder of this lock panics") = Arc::new(keys);
                     Ok(true)
                 }
-                // With keys in hand an unknown one is a bad token; without any, nothing can be judged.
-                Err(why) if before.keys().is_empty() => Err(Rejection::Unavailable(why.to_string())),
+                Err(why) if none => Err(Rejection::Unavailable(why.to_string())),
                 Err(_) => Ok(false),
             }
         }

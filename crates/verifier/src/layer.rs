@@ -73,19 +73,19 @@ where
                     request.extensions_mut().insert(claims);
                     inner.call(request).await
                 }
-                Err(rejection) => Ok(answer(&rejection)),
+                Err(rejection) => Ok(answer(&rejection, require.verifier.audience())),
             }
         })
     }
 }
 
-fn answer<R: From<String>>(rejection: &Rejection) -> Response<R> {
+fn answer<R: From<String>>(rejection: &Rejection, realm: &str) -> Response<R> {
     let mut response = Response::new(R::from(format!("{rejection}\n")));
     *response.status_mut() = rejection.status();
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    if let Some(challenge) = rejection.challenge() {
+    if let Some(challenge) = rejection.challenge(realm) {
         headers.insert(WWW_AUTHENTICATE, challenge);
     }
     response

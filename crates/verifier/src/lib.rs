@@ -53,8 +53,8 @@ impl Verifier {
         }))
     }
 
-    /// Trusts the keys that the issuer publishes (RFC 8414). They are fetched at the first token, kept, and
-    /// fetched again when a token names an unknown one, at a bounded rate.
+    /// Trusts the keys that the issuer publishes (RFC 8414, else OIDC Discovery). They are fetched at the first
+    /// token, kept, and fetched again when a token names an unknown one, at a bounded rate.
     #[cfg(feature = "fetch")]
     pub fn discover(
         issuer: impl Into<String>,

@@ -49,18 +49,36 @@ impl Rejection {
         }
     }
 
-    /// The `WWW-Authenticate` header. Every text in it is ours: nothing of the request comes back in it.
-    pub fn challenge(&self) -> Option<HeaderValue> {
-        let text = match self {
-            Self::Missing | Self::Scheme => "Bearer".to_owned(),
-            Self::Malformed(why) => format!(r#"Bearer error="invalid_request", error_description="{why}""#),
-            Self::Token(why) => format!(r#"Bearer error="invalid_token", error_description="{why}""#),
+    /// The `WWW-Authenticate` header. Every text in it is ours: nothing of the request comes back in it. `realm` says
+    /// what is protected, such as [`Verifier::audience`](crate::Verifier::audience): a challenge has at least one
+    /// parameter (RFC 6750, section 3), and one that names no error has no other.
+    pub fn challenge(&self, realm: &str) -> Option<HeaderValue> {
+        let error = match self {
+            Self::Missing | Self::Scheme => String::new(),
+            Self::Malformed(why) => format!(r#", error="invalid_request", error_description="{why}""#),
+            Self::Token(why) => format!(r#", error="invalid_token", error_description="{why}""#),
             Self::Revoked => {
-                r#"Bearer error="invalid_token", error_description="the token was revoked""#.to_owned()
+                r#", error="invalid_token", error_description="the token was revoked""#.to_owned()
             }
-            Self::Scope(needed) => format!(r#"Bearer error="insufficient_scope", scope="{needed}""#),
+            Self::Scope(needed) => format!(r#", error="insufficient_scope", scope="{needed}""#),
             Self::Unavailable(_) => return None,
         };
-        HeaderValue::try_from(text).ok()
+        HeaderValue::try_from(format!(r#"Bearer realm="{}"{error}"#, quotable(realm))).ok()
+    }
+}
+
+/// What may stand between quotation marks as it is (RFC 9110, section 5.6.4).
+fn quotable(text: &str) -> String {
+    text.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_realm_cannot_end_its_own_quotation() {
+        let challenge = Rejection::Missing.challenge("no\"tes\\, \u{e9}\r\nx=\"1").expect("it is a header");
+        assert_eq!(challenge, r#"Bearer realm="notes, x=1""#);
     }
 }

@@ -1,22 +1,24 @@
 //! `hallpass exec`, and the watcher it leaves behind.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use hallpass_holder::exec::{Ended, Leased, Outcome, Release, RunRequest, WatcherProgram};
+use hallpass_holder::exec::{Beside, Ended, Leased, Outcome, Release, RunRequest};
 use hallpass_holder::{Holder, Identity, PassRequest};
 use hallpass_model::lifetimes::{ACCESS_TOKEN_MAX, EXEC_PASS};
 use hallpass_model::purpose::Purpose;
 use hallpass_model::time::Lifetime;
 
-use crate::clock;
 use crate::failure::{Exit, Failure};
 use crate::holding::{WhichArgs, parse_purpose, parse_resource, parse_scope, scopes};
 use crate::output::Output;
+use crate::{clock, env};
 
-/// The hidden command that becomes the watcher.
+/// The hidden commands that become the watcher and the witness of a run.
 pub(crate) const WATCH: &str = "watch-run";
+pub(crate) const WITNESS: &str = "witness-run";
 /// This very program, even if its file was replaced since it started.
 const OURSELVES: &str = "/proc/self/exe";
 
@@ -24,7 +26,7 @@ const OURSELVES: &str = "/proc/self/exe";
 ///
 /// The token is in the command's environment and nowhere else. It is narrower than your sign-in, lives no longer than
 /// `--ttl`, and is revoked when the command ends, also when hallpass is killed. The exit code is the command's own;
-/// 125 if hallpass failed, 126 if the command cannot be run, 127 if it is not found.
+/// 125 if hallpass failed (also over its own arguments), 126 if the command cannot be run, 127 if it is not found.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -73,10 +75,9 @@ impl RunArgs {
 }
 
 pub(crate) async fn exec(args: ExecArgs, out: &mut Output) -> Result<Exit, Failure> {
-    let ours = |failure: Failure| failure.leaving_with(Exit::EXEC_FAILED);
-    too_long(args.run.ttl).map_err(ours)?;
-    let holder = args.which.holder.open().map_err(ours)?;
-    let identity = args.which.find(&holder).map_err(ours)?;
+    too_long(args.run.ttl)?;
+    let holder = args.which.holder.open()?;
+    let identity = args.which.find(&holder)?;
     let pass = PassRequest {
         resource: args.resource,
         scopes: scopes(&args.scopes),
@@ -99,16 +100,16 @@ pub(super) async fn run(
         pass,
         variable: run.variable,
         command,
-        watcher: WatcherProgram { program: OURSELVES.into(), arguments: vec![WATCH.into()] },
+        path: env::PATH.value(),
+        beside: Beside {
+            program: OURSELVES.into(),
+            watcher: vec![WATCH.into()],
+            witness: vec![WITNESS.into()],
+            environment: certificates(),
+        },
     };
     let outcome = holder.exec(identity, &request, &mut |leased| say(&leased, out)).await;
-    let Outcome { ended, release } = outcome.map_err(|error| {
-        let failure = Failure::from(error);
-        match failure.exit() {
-            exit @ (Exit::NOT_FOUND | Exit::NOT_RUNNABLE) => failure.leaving_with(exit),
-            _ => failure.leaving_with(Exit::EXEC_FAILED),
-        }
-    })?;
+    let Outcome { ended, release } = outcome.map_err(|error| ours(error.into()))?;
     if let Release::Pending { why } = release {
         out.warn(format_args!("the token is not revoked yet: {why}"));
         out.warn("a watcher goes on trying, and the token is over by itself when its time is up");
@@ -119,12 +120,41 @@ pub(super) async fn run(
     })
 }
 
+/// A failure of `exec` itself: whatever it is, its code is none that a command has. A person who stops it knows that
+/// they did, and so does the shell they typed it at.
+pub(crate) fn ours(failure: Failure) -> Failure {
+    match failure.exit() {
+        Exit::NOT_FOUND | Exit::NOT_RUNNABLE | Exit::INTERRUPTED => failure,
+        _ => failure.leaving_with(Exit::EXEC_FAILED),
+    }
+}
+
 /// The watcher's whole life.
 pub(crate) async fn watch() -> Result<Exit, Failure> {
     hallpass_holder::exec::watch(Arc::new(clock::now))
         .await
         .map_err(|error| Failure::could_not_run(format_args!("the watcher cannot watch: {error}")))?;
     Ok(Exit::DONE)
+}
+
+/// The witness's whole life.
+pub(crate) fn witness() -> Result<Exit, Failure> {
+    hallpass_holder::exec::witness()
+        .map_err(|error| Failure::could_not_run(format_args!("the witness cannot listen: {error}")))?;
+    Ok(Exit::DONE)
+}
+
+/// Where the system's certificates are, if the person says so by a path that only holds in this folder.
+fn certificates() -> Vec<(OsString, OsString)> {
+    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    let file = env::SSL_CERT_FILE.path().map(|file| absolute(file).into_os_string());
+    let folders = env::SSL_CERT_DIR
+        .value()
+        .and_then(|folders| std::env::join_paths(std::env::split_paths(&folders).map(absolute)).ok());
+    [(env::SSL_CERT_FILE, file), (env::SSL_CERT_DIR, folders)]
+        .into_iter()
+        .filter_map(|(variable, value)| Some((variable.name.into(), value?)))
+        .collect()
 }
 
 /// Refuses before anything is asked of anybody.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
+use hallpass_holder::exec::look_up;
 use hallpass_holder::{Flow, Holder, HolderError, LoginRequest, PassRequest, Rung, SignedIn, Surroundings};
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{KeyMaterial, Secret};
@@ -96,6 +97,7 @@ struct Answer<'a> {
 pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Failure> {
     if args.one_run {
         exec::too_long(args.run.ttl())?;
+        look_up(&args.command, env::PATH.value().as_deref())?;
     }
     let holder = if args.one_run { args.holder.open_for_one_run() } else { args.holder.open()? };
     let request = request(&args, &holder)?;

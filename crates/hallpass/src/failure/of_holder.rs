@@ -8,9 +8,6 @@ use hallpass_model::wire::metadata::BadIssuer;
 
 use super::{Exit, Failure};
 
-/// Ctrl-C, as shells have it.
-const SIGINT: i32 = 2;
-
 impl From<HolderError> for Failure {
     fn from(error: HolderError) -> Self {
         use HolderError as E;
@@ -49,7 +46,7 @@ impl From<HolderError> for Failure {
                     None => failure,
                 }
             }
-            E::Cancelled => Failure::no(told).leaving_with(Exit::of_signal(SIGINT)),
+            E::Cancelled => Failure::no(told).leaving_with(Exit::INTERRUPTED),
             E::NoRung { .. } => Failure::could_not_run(told).hint(
                 "set HALLPASS_PASSPHRASE_FILE, run this at a terminal, or keep it in memory for one command: \
                  `hallpass login ISSUER --resource URL --one-run -- COMMAND`",
@@ -108,6 +105,8 @@ mod tests {
             (HolderError::NoRung { why: "x".into() }, 70),
             (HolderError::Start { command: "x".into(), source: ErrorKind::NotFound.into() }, 127),
             (HolderError::Start { command: "x".into(), source: ErrorKind::PermissionDenied.into() }, 126),
+            // Whatever kind of error it is: the command did not have it.
+            (HolderError::Run { doing: "cannot start the watcher", source: ErrorKind::NotFound.into() }, 70),
         ];
         for (error, code) in table {
             let failure = Failure::from(error);

@@ -2,7 +2,9 @@
 
 mod machine; // a machine with a person at it, and an issuer
 mod run; // what a command gets, and how it ends
+mod signals; // what reaches a command, and how often
 mod killed; // whatever is killed, the pass dies
+mod down; // the issuer itself is killed
 mod session; // login, status, token, logout
 mod network; // which authorities are trusted, and through which proxy it goes
 mod records; // those that cannot be read, and machines that can keep none

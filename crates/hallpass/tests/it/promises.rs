@@ -1,7 +1,7 @@
 //! What must be true of the whole, whatever happens.
 
 mod client; // a client of the test's own, which sees what it is given
-mod server; // `hallpass serve` on a folder of its own
+pub(crate) mod server; // `hallpass serve` on a folder of its own
 mod scanner; // finds a secret however it is written
 mod tap; // reads along between holder and issuer
 mod processes; // what every process of a run shows to others

@@ -1,16 +1,19 @@
 //! The command itself: what it is given, what is passed on to it, how it ends.
 //!
-//! It stays in our process group, so it keeps the terminal, and what the terminal sends to the group (Ctrl-C, Ctrl-Z,
-//! a new size, a hang-up) reaches it without us. What a *process* sends to us alone is passed on. The kernel says
-//! which of the two a signal was, so nothing arrives twice.
+//! It stays in our process group, so it keeps the terminal, and what is sent to the group reaches it without us: by the
+//! terminal (Ctrl-C, Ctrl-Z, a new size, a hang-up), as the kernel says, or by a process, as the `witness` says. What a
+//! process sends to us alone is passed on. What we were told to ignore when we were started (`nohup`, a script's
+//! background) is ignored by the command too: it is not caught, so the command inherits that.
 
-use std::ffi::OsString;
-use std::io::{Error, ErrorKind};
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use hallpass_model::secret::{AccessToken, Secret};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getpgid, getpgrp, kill_process};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
@@ -19,11 +22,13 @@ use tokio::process::Command;
 use tokio::sync::mpsc;
 
 use super::RunRequest;
+use super::witness::Witness;
 use crate::error::HolderError;
 
 /// What is passed on. SIGTSTP is left to its default: Ctrl-Z stops us with the command, and only where somebody is
 /// there to go on.
-const PASSED_ON: [i32; 8] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT];
+pub(super) const PASSED_ON: [i32; 8] =
+    [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT];
 /// Signals waiting to be passed on at most; more of them in a row tell the command nothing new.
 const WAITING_MAX: usize = 32;
 
@@ -44,14 +49,16 @@ pub(super) struct Signals {
 
 struct Caught {
     signal: i32,
-    /// By a process, not by the kernel for the whole group.
+    /// By a process, not by the kernel for the terminal.
     sent: bool,
 }
 
 impl Signals {
     pub(super) fn catch() -> Result<Self, HolderError> {
-        let failed = |source| HolderError::Start { command: "the signal thread".into(), source };
-        let mut signals = SignalsInfo::<WithOrigin>::new(PASSED_ON).map_err(failed)?;
+        let failed = |source| HolderError::Run { doing: "cannot catch signals", source };
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let heeded = PASSED_ON.into_iter().filter(|signal| !is_ignored(&status, *signal));
+        let mut signals = SignalsInfo::<WithOrigin>::new(heeded).map_err(failed)?;
         let catching = signals.handle();
         let (found, caught) = mpsc::channel(WAITING_MAX);
         let catch = move || {
@@ -81,12 +88,32 @@ impl Drop for Signals {
     }
 }
 
-/// Whether the command can be found, before anything is asked of anybody.
-pub(super) fn look_up(command: &[OsString]) -> Result<(), HolderError> {
-    match command.first() {
-        Some(program) if !program.is_empty() => Ok(()),
-        _ => Err(HolderError::Usage { what: "a command is needed after `--`".into() }),
+/// Finds a command out that cannot be started, before anything is asked of anybody. `path` is `PATH`; where there is none,
+/// and in doubt, starting it will tell.
+///
+/// # Errors
+/// `Usage` if there is no command, `Start` if it is not found, or is nothing that can be run.
+pub fn look_up(command: &[OsString], path: Option<&OsStr>) -> Result<(), HolderError> {
+    let program = match command.first() {
+        Some(program) if !program.is_empty() => program,
+        _ => return Err(HolderError::Usage { what: "a command is needed after `--`".into() }),
+    };
+    let places: Vec<PathBuf> = match path {
+        // As execvp(3) has it: a name with a slash is looked up nowhere.
+        _ if program.as_encoded_bytes().contains(&b'/') => vec![program.into()],
+        Some(path) => std::env::split_paths(path).map(|folder| folder.join(program)).collect(),
+        None => return Ok(()),
+    };
+    let mut why = ErrorKind::NotFound;
+    for place in places {
+        match std::fs::metadata(&place) {
+            Ok(found) if found.is_file() && found.mode() & 0o111 != 0 => return Ok(()),
+            Ok(_) => why = ErrorKind::PermissionDenied,
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => why = ErrorKind::PermissionDenied,
+            Err(_) => {}
+        }
     }
+    Err(HolderError::Start { command: program.to_string_lossy().into_owned(), source: why.into() })
 }
 
 /// Runs the command to its end. `meanwhile` goes on beside it and never ends.
@@ -94,37 +121,96 @@ pub(super) async fn run(
     request: &RunRequest,
     token: &Secret<AccessToken>,
     signals: &mut Signals,
+    witness: &mut Witness,
     meanwhile: impl Future<Output = std::convert::Infallible>,
 ) -> Result<Ended, HolderError> {
     let (program, arguments) = request.command.split_first().expect("the command was looked up");
-    let failed =
-        |source: Error| HolderError::Start { command: program.to_string_lossy().into_owned(), source };
     // SECURITY: in the environment of the command alone; never in its arguments, which everybody may read.
-    let mut child = Command::new(program)
-        .args(arguments)
-        .env(&request.variable, token.expose_text())
-        .spawn()
-        .map_err(failed)?;
-    let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32));
-    let pid = pid.ok_or_else(|| failed(Error::from(ErrorKind::NotFound)))?;
+    let mut child =
+        Command::new(program).args(arguments).env(&request.variable, token.expose_text()).spawn().map_err(
+            |source| HolderError::Start { command: program.to_string_lossy().into_owned(), source },
+        )?;
+    let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32)).expect("it is not waited for yet");
+    // What came before the command was there has not reached it.
+    witness.forget().await;
     let mut meanwhile = std::pin::pin!(meanwhile);
     loop {
         tokio::select! {
-            status = child.wait() => return Ok(ended(status.map_err(failed)?)),
-            Some(Caught { signal, sent: true }) = signals.caught.recv() => {
-                // The child is ours and not waited for yet, so its pid is nobody else's.
-                if let Some(signal) = Signal::from_named_raw(signal) {
-                    let _ = kill_process(pid, signal);
-                }
+            status = child.wait() => {
+                let failed = |source| HolderError::Run { doing: "cannot wait for the command", source };
+                return Ok(ended(status.map_err(failed)?));
             }
+            Some(caught) = signals.caught.recv() => pass_on(&caught, pid, witness).await,
             never = &mut meanwhile => match never {},
         }
     }
+}
+
+/// Passes a signal on, unless it reached the command without us.
+async fn pass_on(caught: &Caught, command: Pid, witness: &mut Witness) {
+    // Asked also where that is known, so that it is not taken for a later one.
+    let to_the_group = witness.heard(caught.signal).await;
+    let in_the_group = getpgid(Some(command)).is_ok_and(|group| group == getpgrp());
+    if !caught.sent || (to_the_group && in_the_group) {
+        return;
+    }
+    // The command is our child and not waited for yet, so its pid is nobody else's.
+    if let Some(signal) = Signal::from_named_raw(caught.signal) {
+        let _ = kill_process(command, signal);
+    }
+}
+
+/// Whether a process ignores a signal, by its `/proc/PID/status` (proc_pid_status(5)). Where there is none, it does not.
+fn is_ignored(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask >> (signal - 1) & 1 == 1
 }
 
 fn ended(status: ExitStatus) -> Ended {
     match (status.code(), status.signal()) {
         (Some(code), _) => Ended::Code(code as u8),
         (None, signal) => Ended::Signal(signal.unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn what_is_ignored_stands_in_the_status_of_a_process() {
+        let nohup = "Name:\thallpass\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000002\n";
+        assert!(is_ignored(nohup, SIGHUP) && !is_ignored(nohup, SIGINT) && !is_ignored(nohup, SIGCONT));
+        assert!(!is_ignored("", SIGHUP) && !is_ignored("SigIgn:\tx\n", SIGHUP));
+    }
+
+    #[test]
+    fn a_command_is_looked_up_as_it_will_be_started() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, mode) in [("runs", 0o700), ("text", 0o600)] {
+            let file = folder.path().join(name);
+            std::fs::write(&file, "").unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let path = std::env::join_paths([Path::new("/nowhere"), folder.path()]).unwrap();
+        let found = |program: &str| match look_up(&[program.into()], Some(&path)) {
+            Ok(()) => None,
+            Err(HolderError::Start { source, .. }) => Some(source.kind()),
+            Err(other) => panic!("{other}"),
+        };
+        let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        assert_eq!((found("runs"), found(&place("runs"))), (None, None));
+        for missing in ["run", "./runs", &place("run"), &place("runs/run")] {
+            assert_eq!(found(missing), Some(ErrorKind::NotFound), "{missing}");
+        }
+        for other in ["text", &place("text"), &place("")] {
+            assert_eq!(found(other), Some(ErrorKind::PermissionDenied), "{other}");
+        }
+        assert!(look_up(&["whatever".into()], None).is_ok());
+        assert!(matches!(look_up(&[], Some(&path)), Err(HolderError::Usage { .. })));
     }
 }

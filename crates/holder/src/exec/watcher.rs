@@ -9,26 +9,19 @@
 
 mod charge;
 
-use std::ffi::OsString;
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 pub(super) use charge::{Charge, Entrusted, Hint};
 
+use super::beside::{Beside, READY, Running};
 use crate::Clock;
 use crate::error::HolderError;
 use crate::provider::{Fields, NoAnswer, Provider, Trust};
 
-/// What the watcher says when it stands on its own feet.
-const READY: &[u8] = b"ready\n";
 /// What it is told when there is nothing left to do.
 const DISMISSED: &[u8] = b"dismissed\n";
-/// How long a watcher may take to start: it is this very program, on this very machine.
-const START_TIME_OUT: Duration = Duration::from_secs(10);
 /// How long it may take to go.
 const DISMISS_TIME_OUT: Duration = Duration::from_secs(1);
 /// A watcher that dies is replaced after this pause: well within `lifetimes::RUN_RESUME`, and no busy loop.
@@ -47,31 +40,16 @@ const CHARGE_LEN_MAX: u64 = 256 * 1024;
 /// A line of the run's connection at most, in bytes: each is a word or two.
 const LINE_LEN_MAX: usize = 64 * 1024;
 
-/// How to start the watcher: our own program, and the hidden command.
-#[derive(Debug, Clone)]
-pub struct WatcherProgram {
-    /// The program.
-    pub program: PathBuf,
-    /// Its arguments. Nothing secret.
-    pub arguments: Vec<OsString>,
-}
-
 /// A watcher, seen from the process it watches.
 pub(super) struct Watcher {
-    program: WatcherProgram,
+    beside: Beside,
     running: Running,
-}
-
-struct Running {
-    process: Child,
-    pipe: ChildStdin,
-    says: Option<ChildStdout>,
 }
 
 impl Watcher {
     /// Starts one. It is not ready yet.
-    pub(super) fn start(program: &WatcherProgram) -> Result<Self, HolderError> {
-        Ok(Self { running: Running::start(program)?, program: program.clone() })
+    pub(super) fn start(beside: &Beside) -> Result<Self, HolderError> {
+        Ok(Self { running: beside.start_watcher()?, beside: beside.clone() })
     }
 
     /// Waits until it stands on its own feet: from then on, killing our process group does not kill it.
@@ -81,7 +59,8 @@ impl Watcher {
 
     /// Tells it what to see to.
     pub(super) async fn entrust(&mut self, charge: &Charge) -> Result<(), HolderError> {
-        self.running.pipe.write_all(&charge.render()).await.map_err(not_started)
+        let failed = |source| HolderError::Run { doing: "cannot speak to the watcher of this run", source };
+        self.running.pipe.write_all(&charge.render()).await.map_err(failed)
     }
 
     /// Goes on for ever, replacing the watcher when it dies.
@@ -95,7 +74,7 @@ impl Watcher {
             let _ = self.running.process.wait().await;
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(REPLACE_PAUSE_MAX);
-            if let Ok(mut again) = Running::start(&self.program)
+            if let Ok(mut again) = self.beside.start_watcher()
                 && again.ready().await.is_ok()
                 && again.pipe.write_all(&charge.render()).await.is_ok()
             {
@@ -109,39 +88,6 @@ impl Watcher {
         let _ = self.running.pipe.write_all(DISMISSED).await;
         let _ = tokio::time::timeout(DISMISS_TIME_OUT, self.running.process.wait()).await;
     }
-}
-
-impl Running {
-    fn start(program: &WatcherProgram) -> Result<Self, HolderError> {
-        let mut process = Command::new(&program.program)
-            .args(&program.arguments)
-            .arg0("hallpass-watcher")
-            // Nothing of the person's is kept busy: not their folder, not the pipe their output goes to.
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(not_started)?;
-        let pipe = process.stdin.take().expect("its input is a pipe");
-        let says = process.stdout.take();
-        Ok(Self { process, pipe, says })
-    }
-
-    async fn ready(&mut self) -> Result<(), HolderError> {
-        let mut says = self.says.take().expect("a watcher says once that it is ready");
-        let mut word = [0u8; READY.len()];
-        let read = tokio::time::timeout(START_TIME_OUT, says.read_exact(&mut word)).await;
-        match read {
-            Ok(Ok(_)) if word == READY => Ok(()),
-            Ok(Err(error)) => Err(not_started(error)),
-            _ => Err(not_started(std::io::Error::other("it does not say that it is ready"))),
-        }
-    }
-}
-
-fn not_started(source: std::io::Error) -> HolderError {
-    HolderError::Start { command: "the watcher of this run".into(), source }
 }
 
 /// The watcher's whole life: what the hidden command does.

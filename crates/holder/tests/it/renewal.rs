@@ -33,6 +33,21 @@ async fn many_at_once_renew_once_even_where_a_second_use_is_taken_for_a_theft() 
 }
 
 #[tokio::test]
+async fn a_renewal_that_nobody_waits_for_any_more_is_saved_all_the_same() {
+    let (provider, desk, identity) = over_soon(Manner { strict: true, ..short_lived() }).await;
+    provider.change(|manner| manner.says_expires_in = Some(300));
+    let all = provider.gate.acquire_many(1_000).await.unwrap();
+    tokio::select! {
+        outcome = desk.token(&identity) => panic!("the provider has not answered: {outcome:?}"),
+        arrived = provider.at_gate.acquire() => arrived.unwrap().forget(),
+    }
+    drop(all);
+    desk.holder.settled().await;
+    desk.beside().token(&identity).await.unwrap();
+    assert_eq!((provider.asked("refresh_token"), provider.alive()), (1, 1));
+}
+
+#[tokio::test]
 async fn every_renewal_in_a_row_uses_the_newest_token() {
     let (provider, desk, identity) = over_soon(Manner { strict: true, ..short_lived() }).await;
     for _ in 0..5 {
@@ -83,6 +98,20 @@ async fn where_a_lost_answer_ends_the_session_the_error_says_why() {
     match desk.token(&identity).await {
         Err(HolderError::SignInEnded { why, .. }) => assert!(why.contains("never answered"), "{why}"),
         other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_repeats_the_token_is_neither_shown_nor_kept() {
+    let (provider, desk, identity) = over_soon(short_lived()).await;
+    desk.token(&identity).await.unwrap();
+    provider.end_sessions();
+    provider.change(|manner| manner.says_of_refused = "the token TOKEN is over");
+    let outcome = desk.token(&identity).await;
+    assert!(matches!(&outcome, Err(HolderError::SignInEnded { .. })), "{outcome:?}");
+    let kept = desk.beside().holder.status(&identity).unwrap().opened.unwrap().ended.unwrap();
+    for text in [outcome.unwrap_err().to_string(), kept] {
+        assert!(!text.contains("refresh-1"), "{text}");
     }
 }
 

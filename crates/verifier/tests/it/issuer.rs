@@ -23,6 +23,8 @@ pub(crate) struct Issuer {
     pub(crate) fetches: AtomicUsize,
     pub(crate) active: AtomicBool,
     pub(crate) up: AtomicBool,
+    /// Its metadata stands only where OIDC Discovery puts it.
+    pub(crate) oidc_alone: AtomicBool,
 }
 
 impl Issuer {
@@ -34,9 +36,11 @@ impl Issuer {
             fetches: AtomicUsize::new(0),
             active: AtomicBool::new(true),
             up: AtomicBool::new(true),
+            oidc_alone: AtomicBool::new(false),
         });
         let router = Router::new()
-            .route("/.well-known/oauth-authorization-server/acme", get(metadata))
+            .route("/.well-known/oauth-authorization-server/acme", get(oauth_metadata))
+            .route("/acme/.well-known/openid-configuration", get(metadata))
             .route("/acme/jwks", get(jwks))
             .route("/acme/introspect", post(introspect))
             .with_state(issuer.clone());
@@ -48,6 +52,13 @@ impl Issuer {
         let key = self.keys.lock().unwrap().last().unwrap().clone();
         key.sign(Typ::AccessToken, &claims(&self.url))
     }
+}
+
+async fn oauth_metadata(issuer: State<Arc<Issuer>>) -> Result<Json<Value>, StatusCode> {
+    if issuer.oidc_alone.load(Ordering::SeqCst) {
+        return Err(StatusCode::NOT_FOUND);
+    }
+    Ok(metadata(issuer).await)
 }
 
 async fn metadata(State(issuer): State<Arc<Issuer>>) -> Json<Value> {
@@ -107,14 +118,50 @@ async fn without_any_key_it_is_503_and_with_old_ones_the_issuer_may_be_away() {
     let verifier = Verifier::discover(&issuer.url, NOTES).unwrap();
     let scopes = "notes:read".parse().unwrap();
     issuer.up.store(false, Ordering::SeqCst);
-    let refused = verifier.accept(&bearer(&issuer.token()), &scopes, NOW).await.unwrap_err();
-    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    for _ in 0..2 {
+        // Also when it was asked just now and is not asked again.
+        let refused = verifier.accept(&bearer(&issuer.token()), &scopes, NOW).await.unwrap_err();
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert_eq!(issuer.fetches.load(Ordering::SeqCst), 1);
 
     issuer.up.store(true, Ordering::SeqCst);
     let later = NOW + Lifetime::seconds(11);
     verifier.accept(&bearer(&issuer.token()), &scopes, later).await.unwrap();
     issuer.up.store(false, Ordering::SeqCst);
     verifier.accept(&bearer(&issuer.token()), &scopes, later + Lifetime::seconds(60)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_issuer_of_no_more_than_oidc_discovery_is_found() {
+    let issuer = Issuer::start().await;
+    issuer.oidc_alone.store(true, Ordering::SeqCst);
+    let verifier = Verifier::discover(&issuer.url, NOTES).unwrap();
+    verifier.accept(&bearer(&issuer.token()), &"notes:read".parse().unwrap(), NOW).await.unwrap();
+}
+
+/// The HTTP client reads proxy variables when it is made, and no test may change its own environment: this one runs
+/// the one below in a process that has them.
+#[tokio::test]
+async fn an_issuer_on_this_machine_is_never_asked_through_a_proxy() {
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let asked = tokio::spawn(async move { proxy.accept().await.unwrap() });
+    let mut again = tokio::process::Command::new(std::env::current_exe().unwrap());
+    again.args(["--ignored", "--exact", "issuer::beside_a_proxy"]);
+    let ended = again.env("http_proxy", &address).env("ALL_PROXY", &address).output().await.unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success() && said.contains("1 passed"), "{said}");
+    assert!(!asked.is_finished(), "the proxy was asked");
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, in an environment that names a proxy"]
+async fn beside_a_proxy() {
+    let issuer = Issuer::start().await;
+    let client = ClientKey::new("notes-api", &SigningKey::generate().to_pkcs8()).unwrap();
+    let verifier = Verifier::discover(&issuer.url, NOTES).unwrap().with_introspection(client);
+    verifier.accept(&bearer(&issuer.token()), &"notes:read".parse().unwrap(), NOW).await.unwrap();
 }
 
 #[tokio::test]

@@ -38,10 +38,11 @@ async fn a_good_token_reaches_the_handler_with_its_claims() {
 }
 
 #[tokio::test]
-async fn a_missing_token_is_challenged_without_an_error() {
-    assert_eq!(ask(&[], "notes:read", "/").await, (StatusCode::UNAUTHORIZED, Some("Bearer".into())));
-    let basic = ask(&[("authorization", "Basic TOKEN")], "notes:read", "/").await;
-    assert_eq!(basic, (StatusCode::UNAUTHORIZED, Some("Bearer".into())));
+async fn a_missing_token_is_challenged_with_what_is_protected_and_without_an_error() {
+    let challenged = (StatusCode::UNAUTHORIZED, Some(format!(r#"Bearer realm="{NOTES}""#)));
+    assert_eq!(ask(&[], "notes:read", "/").await, challenged);
+    assert_eq!(ask(&[("authorization", "Basic TOKEN")], "notes:read", "/").await, challenged);
+    assert_eq!(ask(&[("authorization", "DPoP TOKEN")], "notes:read", "/").await, challenged);
 }
 
 #[tokio::test]
@@ -55,8 +56,9 @@ async fn two_tokens_a_scheme_without_one_and_a_missing_scope_say_what_is_wrong()
     assert_eq!(ask(&[("authorization", "Bearer")], "notes:read", "/").await.0, StatusCode::BAD_REQUEST);
     let (status, challenge) = ask(&[GOOD], "notes:read notes:write", "/").await;
     assert_eq!(status, StatusCode::FORBIDDEN);
-    assert_eq!(challenge.unwrap(), r#"Bearer error="insufficient_scope", scope="notes:read notes:write""#);
+    let scopes = r#"error="insufficient_scope", scope="notes:read notes:write""#;
+    assert_eq!(challenge.unwrap(), format!(r#"Bearer realm="{NOTES}", {scopes}"#));
     let (status, challenge) = ask(&[("authorization", "Bearer x.y.z")], "notes:read", "/").await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
-    assert!(challenge.unwrap().starts_with(r#"Bearer error="invalid_token""#));
+    assert!(challenge.unwrap().starts_with(&format!(r#"Bearer realm="{NOTES}", error="invalid_token""#)));
 }

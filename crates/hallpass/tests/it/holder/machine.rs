@@ -16,16 +16,26 @@ use tokio::process::{Child, Command};
 /// Nothing here takes longer; a machine that is busy with a build is slow.
 const AT_MOST: Duration = Duration::from_secs(60);
 
+/// A person's home on a machine, and the program as they run it there.
+pub(super) struct Home(TempDir);
+
 /// A machine with a person at it, and an issuer.
 pub(super) struct Machine {
     pub(super) world: World,
-    home: TempDir,
+    home: Home,
     time: tokio::task::JoinHandle<()>,
 }
 
 impl Drop for Machine {
     fn drop(&mut self) {
         self.time.abort();
+    }
+}
+
+impl std::ops::Deref for Machine {
+    type Target = Home;
+    fn deref(&self) -> &Home {
+        &self.home
     }
 }
 
@@ -41,12 +51,7 @@ impl Machine {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
-        let home = tempfile::tempdir().unwrap();
-        let passphrase = home.path().join("passphrase");
-        std::fs::write(&passphrase, "correct horse\n").unwrap();
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(&passphrase, std::fs::Permissions::from_mode(0o600)).unwrap();
-        Self { world, home, time }
+        Self { world, home: Home::new(), time }
     }
 
     /// The same with somebody signed in.
@@ -54,32 +59,6 @@ impl Machine {
         let machine = Self::new().await;
         machine.login(&[]).await;
         machine
-    }
-
-    /// A place for a test's files.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    /// `hallpass`, with nothing in its environment but what a person has.
-    pub(super) fn hallpass<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hallpass"));
-        command
-            .args(arguments)
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .env("HOME", self.home.path())
-            .env("HALLPASS_RUNG", "passphrase")
-            .env("HALLPASS_PASSPHRASE_FILE", self.path("passphrase"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    /// Runs it to its end.
-    pub(super) async fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Said {
-        Said(in_time(self.hallpass(arguments).output()).await.unwrap())
     }
 
     /// Signs ada in by device flow, for the one API; she approves.
@@ -102,7 +81,59 @@ impl Machine {
         more: &[&str],
         change: impl FnOnce(&mut Command),
     ) -> (Child, String) {
-        let issuer = self.world.issuer_url.as_str();
+        self.start_login_at(&self.world.issuer_url, more, change).await
+    }
+
+    /// Waits until the API's server would refuse this token.
+    pub(super) async fn until_dead(&self, token: &str) {
+        until("the pass is dead", async || !self.world.accepts(token).await).await;
+    }
+}
+
+impl Home {
+    pub(super) fn new() -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let home = Self(tempfile::tempdir().unwrap());
+        let passphrase = home.path("passphrase");
+        std::fs::write(&passphrase, "correct horse\n").unwrap();
+        std::fs::set_permissions(&passphrase, std::fs::Permissions::from_mode(0o600)).unwrap();
+        home
+    }
+
+    /// A place for a test's files.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// `hallpass`, with nothing in its environment but what a person has. It does not outlive the test.
+    pub(super) fn hallpass<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hallpass"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", self.0.path())
+            .env("HALLPASS_RUNG", "passphrase")
+            .env("HALLPASS_PASSPHRASE_FILE", self.path("passphrase"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Runs it to its end.
+    pub(super) async fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Said {
+        Said(in_time(self.hallpass(arguments).output()).await.unwrap())
+    }
+
+    /// A login at an issuer, for the one API, that shows a code, by a command that is changed before; and the code.
+    pub(super) async fn start_login_at(
+        &self,
+        issuer: &str,
+        more: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> (Child, String) {
         let mut arguments = vec!["login", issuer, "--flow", "device", "--json", "--resource", NOTES];
         arguments.extend(["--scope", "notes:read notes:write", "--purpose", "a test"]);
         arguments.extend(more);
@@ -123,32 +154,54 @@ impl Machine {
     }
 
     /// Starts a command that writes its token into a file and then waits to be let go, and returns the token.
-    pub(super) async fn start_run(&self, group: bool) -> (Child, String) {
-        let script = format!(
-            "printf %s \"$HALLPASS_TOKEN\" > {0}.new && mv {0}.new {0}; while [ ! -e {1} ]; do sleep 0.05; done",
-            self.path("token").display(),
-            self.path("go").display()
-        );
-        let arguments = ["exec", "--purpose", "a test", "--", "sh", "-c", &script];
+    pub(super) async fn start_run(&self) -> (Child, String) {
+        self.start_run_with(&[], |_| ()).await
+    }
+
+    /// The same with arguments of its own, and whatever else the test does to it.
+    pub(super) async fn start_run_with(
+        &self,
+        more: &[&str],
+        prepare: impl FnOnce(&mut Command),
+    ) -> (Child, String) {
+        let mut arguments = vec!["exec", "--purpose", "a test"];
+        arguments.extend(more);
+        let script = self.script();
+        arguments.extend(["--", "sh", "-c", &script]);
         let mut command = self.hallpass(&arguments);
-        if group {
-            command.process_group(0);
-        }
+        prepare(&mut command);
         let child = command.spawn().unwrap();
+        (child, self.token_of_run().await)
+    }
+
+    /// A script for the shell that writes its token into a file and then waits to be let go.
+    pub(super) fn script(&self) -> String {
+        let (token, go) = (self.path("token"), self.path("go"));
+        let (token, go) = (token.display(), go.display());
+        let waits = self.while_it_lasts(&format!("[ ! -e {go} ]"));
+        format!("printf %s \"$HALLPASS_TOKEN\" > {token}.new && mv {token}.new {token}; {waits}")
+    }
+
+    /// A loop of the shell that waits while this is so, and no longer than there is somebody to wait for: until the test
+    /// is over and its home is gone, and not for ever where nobody was left to clear that away.
+    pub(super) fn while_it_lasts(&self, condition: &str) -> String {
+        let (home, at_most) = (self.path(""), AT_MOST.as_secs() * 20 * 2);
+        format!(
+            "n=0; while {condition} && [ -d {} ] && [ $n -lt {at_most} ]; do n=$((n + 1)); sleep 0.05; done",
+            home.display()
+        )
+    }
+
+    /// What that script wrote.
+    pub(super) async fn token_of_run(&self) -> String {
         let path = self.path("token");
         until("the command runs", async || path.exists()).await;
-        let token = std::fs::read_to_string(&path).unwrap();
-        (child, token)
+        std::fs::read_to_string(&path).unwrap()
     }
 
     /// Lets such a command end.
     pub(super) fn let_go(&self) {
         std::fs::write(self.path("go"), "").unwrap();
-    }
-
-    /// Waits until the API's server would refuse this token.
-    pub(super) async fn until_dead(&self, token: &str) {
-        until("the pass is dead", async || !self.world.accepts(token).await).await;
     }
 }
 

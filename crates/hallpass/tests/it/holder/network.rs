@@ -175,7 +175,7 @@ async fn a_run_s_watcher_trusts_what_was_named_from_another_folder() {
     };
     let said = login(&machine, here(login_to(&machine, &issuer, &[]))).await;
     assert_eq!(said.code(), 0, "{}", said.err());
-    let wait = format!("while [ ! -e {} ]; do sleep 0.05; done", machine.path("go").display());
+    let wait = machine.while_it_lasts(&format!("[ ! -e {} ]", machine.path("go").display()));
     let exec = machine.hallpass(&["exec", "--purpose", "x", "--", "sh", "-c", &wait]);
     let child = here(exec).spawn().unwrap();
     until("the watcher is connected", async || {

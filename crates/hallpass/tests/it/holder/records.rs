@@ -139,7 +139,7 @@ async fn what_cannot_work_is_refused_before_a_person_is_asked() {
     open_to_others(&secret);
     let too_long = format!("{}m", ACCESS_TOKEN_MAX.as_seconds() / 60 + 1);
     let run = ["--one-run", "--flow", "device"];
-    let table: [(Vec<&str>, i32, &str); 6] = [
+    let table: [(Vec<&str>, i32, &str); 7] = [
         ([&run[..], &["--", "true"]].concat(), 2, "--resource"),
         (
             [&run[..], &["--resource", NOTES, "--resource", "https://b/", "--", "true"]].concat(),
@@ -147,6 +147,7 @@ async fn what_cannot_work_is_refused_before_a_person_is_asked() {
             "--resource",
         ),
         ([&run[..], &["--resource", NOTES, "--ttl", &too_long, "--", "true"]].concat(), 5, "15m"),
+        ([&run[..], &["--resource", NOTES, "--", "ture", "x"]].concat(), 127, "`ture`"),
         (vec!["--flow", "device", "--client-secret-file", secret.to_str().unwrap()], 2, "0600"),
         (vec![], 4, "--flow device"),
         (vec!["--no-input"], 4, "--flow device"),

@@ -19,7 +19,7 @@ pub(super) const MARK: &str = "PROMISE_RUN";
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A server that runs, or did.
-pub(super) struct Server {
+pub(crate) struct Server {
     /// Its data folder.
     pub(super) data: PathBuf,
     /// What it and its commands say goes here.
@@ -33,7 +33,7 @@ pub(super) struct Server {
 
 impl Server {
     /// A server that was never started, with its data in `folder`. `public` is the port its clients use.
-    pub(super) fn new(folder: &Path, port: u16, public: u16) -> Self {
+    pub(crate) fn new(folder: &Path, port: u16, public: u16) -> Self {
         Self { data: folder.join("data"), folder: folder.to_owned(), port, public, child: None }
     }
 
@@ -43,7 +43,7 @@ impl Server {
     }
 
     /// The issuer of the org `acme`.
-    pub(super) fn issuer(&self) -> String {
+    pub(crate) fn issuer(&self) -> String {
         format!("{}/acme", self.base_url())
     }
 
@@ -70,7 +70,7 @@ impl Server {
     }
 
     /// Starts it and waits until it listens.
-    pub(super) async fn start(&mut self) {
+    pub(crate) async fn start(&mut self) {
         self.spawn();
         let child = self.child.as_mut().expect("it was just started");
         let mut said = BufReader::new(child.stdout.take().expect("its output is a pipe")).lines();
@@ -85,7 +85,7 @@ impl Server {
     }
 
     /// Ends it by this signal and waits until it is gone.
-    pub(super) async fn end(&mut self, signal: Signal) -> ExitStatus {
+    pub(crate) async fn end(&mut self, signal: Signal) -> ExitStatus {
         let pid = Pid::from_raw(i32::try_from(self.pid()).expect("a process id")).expect("not zero");
         rustix::process::kill_process(pid, signal).expect("it is ours to signal");
         let mut child = self.child.take().expect("it runs");
@@ -93,7 +93,7 @@ impl Server {
     }
 
     /// Runs `hallpass admin` or `hallpass ledger` on its folder; it must succeed.
-    pub(super) async fn command(&self, arguments: &[&str]) -> Output {
+    pub(crate) async fn command(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(PROGRAM);
         command.args(arguments).arg("--data").arg(&self.data).env(MARK, "operator");
         let output = finished(&mut command).await;
@@ -120,7 +120,7 @@ pub(super) fn append(path: &Path) -> File {
 
 /// A port nobody listens on, below those the system takes for the near end of connections: so that no connection of
 /// the test's own holds it when the server comes back.
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);
     let first = (std::process::id() % 10_000) as u16;
     loop {
