@@ -9,6 +9,7 @@ use hallpass_model::time::Timestamp;
 use hallpass_store::Answer;
 use hallpass_testkit::World;
 use hallpass_testkit::world::NOTES;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -36,6 +37,23 @@ impl std::ops::Deref for Machine {
     type Target = Home;
     fn deref(&self) -> &Home {
         &self.home
+    }
+}
+
+/// Nothing that was started here outlives the test: no command whose `hallpass` was killed, no watcher that goes on trying
+/// to reach an issuer that ended with the test. (That one shows its environment to root alone; it gives up by itself.)
+impl Drop for Home {
+    fn drop(&mut self) {
+        let ours = self.0.path().as_os_str().as_encoded_bytes();
+        for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+            if environment.windows(ours.len()).any(|text| text == ours)
+                && let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok())
+                && let Some(pid) = Pid::from_raw(pid)
+            {
+                let _ = kill_process(pid, Signal::KILL); // it may be gone already
+            }
+        }
     }
 }
 

@@ -74,6 +74,15 @@ async fn a_run_s_own_processes_cannot_be_dumped_and_its_command_can() {
     assert_eq!(owner_of(watcher), 0, "the watcher, with the pass in hand, can be looked into");
     assert_eq!(owner(&hallpass), 0, "hallpass, with the session in hand, can be looked into");
     hallpass.kill().await.expect("it is our child");
+    // Not before the watcher has ended the sign-in: without a server it would try for long.
+    timeout(DEADLINE, gone(watcher)).await.expect("the watcher goes");
+}
+
+async fn gone(process: u32) {
+    let status = format!("/proc/{process}/status");
+    while std::fs::read_to_string(&status).is_ok_and(|status| !status.contains("State:\tZ")) {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
 }
 
 /// The command of a run, and its watcher.
