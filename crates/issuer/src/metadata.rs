@@ -86,6 +86,7 @@ pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>) -> Bytes {
         code_challenge_methods_supported: words(&["S256"]),
         dpop_signing_alg_values_supported: texts(&SIGNED_BY_CLIENTS),
         authorization_response_iss_parameter_supported: true,
+        request_uri_parameter_supported: Some(false),
         subject_types_supported: words(&["public"]),
         id_token_signing_alg_values_supported: texts(&SIGNED_BY_US),
         acr_values_supported: words(&["phr"]),
