@@ -231,7 +231,7 @@ async fn open_session(store: &Store, world: World) -> Result<String, String> {
         code,
         org: world.org,
         client: world.cli,
-        redirect_uri: CALLBACK.to_owned(),
+        redirect_uri: Some(CALLBACK.to_owned()),
         code_verifier: verifier(),
         proof: None,
         refresh: RefreshTokens::Always,

@@ -226,8 +226,8 @@ pub struct RedeemCode {
     pub org: OrgId,
     /// The client that presented it.
     pub client: ClientId,
-    /// Where it says the code was sent.
-    pub redirect_uri: String,
+    /// Where it says the code was sent, if it says so: RFC 6749 asks for that (section 4.1.3), OAuth 2.1 does not.
+    pub redirect_uri: Option<String>,
     /// What answers the challenge.
     pub code_verifier: Secret<CodeVerifier>,
     /// The DPoP proof that came with it, if one did and it was valid.
@@ -377,7 +377,7 @@ impl RedeemCode {
         if tx.now >= code.expires {
             return Ok(Some(CodeRefusal::Unknown));
         }
-        if code.redirect_uri != self.redirect_uri {
+        if self.redirect_uri.as_ref().is_some_and(|uri| *uri != code.redirect_uri) {
             return Ok(Some(CodeRefusal::RedirectUri));
         }
         if code.jkt.is_some_and(|key| self.proof.is_none_or(|proof| proof.key != key)) {
