@@ -6,7 +6,7 @@ use hallpass_model::device::DeviceClaim;
 use hallpass_model::lifetimes;
 use hallpass_model::principal::OrgLimits;
 use hallpass_model::purpose::Purpose;
-use hallpass_model::wire::oauth::Scopes;
+use hallpass_model::wire::oauth::{GrantType, Scopes};
 use http::StatusCode;
 use url::Url;
 
@@ -14,7 +14,7 @@ use crate::authorize::{self, AuthorizeRequest, Consent};
 use crate::login::Target;
 use crate::pages::Here;
 use crate::pages::answer::page_leading_to;
-use crate::pages::asking::{Asked, ConsentPage, ResourceLine};
+use crate::pages::asking::{Asked, ConsentPage, ResourceLine, ReturnsTo};
 use crate::pages::when::length;
 use crate::pages::words::ScopeLine;
 use crate::trouble::Trouble;
@@ -38,7 +38,7 @@ pub(crate) async fn show(person: Person) -> Result<Response, Trouble> {
         csrf: person.csrf.clone(),
         asked,
         handle,
-        returns_to: returns_to.origin().ascii_serialization(),
+        returns_to: ReturnsTo::of(&returns_to),
     };
     Ok(page_leading_to(&shown, &returns_to))
 }
@@ -130,15 +130,16 @@ pub(crate) async fn asked(person: &Person, client: &Client, wanted: &Wanted<'_>)
         person: person.person.name.clone(),
         scopes: wanted.scopes.iter().map(ScopeLine::new).collect(),
         resources,
-        lifetime: lifetime(client.kind, wanted.scopes, &person.org.org.limits),
+        lifetime: lifetime(client, wanted.scopes, &person.org.org.limits),
         machine: wanted.device.map(|device| device.name.clone()),
         purpose: wanted.purpose.map(ToString::to_string),
     })
 }
 
 /// For how long, in words.
-fn lifetime(kind: ClientKind, scopes: &Scopes, limits: &OrgLimits) -> String {
-    if kind != ClientKind::Cli && !scopes.has("offline_access") {
+fn lifetime(client: &Client, scopes: &Scopes, limits: &OrgLimits) -> String {
+    let stays = client.kind == ClientKind::Cli || scopes.has("offline_access");
+    if !(stays && client.may_use(&GrantType::RefreshToken)) {
         return format!("{}, once", length(limits.access_token(None).min(lifetimes::ACCESS_TOKEN)));
     }
     let (most, idle) = (limits.session_absolute(), limits.session_idle());
