@@ -146,7 +146,7 @@ impl TokenCaller {
         let token = asked
             .issuer
             .own_token(&asked.org, text, asked.now)
-            .await
+            .await?
             .map_err(|error| refused("the access token is not valid here").because(error))?;
         let proven = match scheme {
             Scheme::Bearer => None,

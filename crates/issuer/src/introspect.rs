@@ -24,7 +24,7 @@ async fn introspected(asked: &Asked) -> Result<IntrospectionResponse, OAuthError
     let caller = verifier(asked).await?;
     let text = asked.form.required("token")?;
     let inactive = Ok(IntrospectionResponse::inactive());
-    let Ok(token) = asked.issuer.own_token(&asked.org, text, asked.now).await else { return inactive };
+    let Ok(token) = asked.issuer.own_token(&asked.org, text, asked.now).await? else { return inactive };
     let Some(audience) = token.claims.aud.single() else { return inactive };
     // SECURITY: meant for the caller, or not told of at all.
     let resource = asked.issuer.store.find_resource_by_url(asked.org.id(), audience).await?;

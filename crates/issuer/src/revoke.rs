@@ -43,7 +43,7 @@ async fn refresh_token(asked: &Asked, caller: &ClientCaller, text: &str) -> Resu
 }
 
 async fn access_token(asked: &Asked, caller: &ClientCaller, text: &str) -> Result<(), OAuthError> {
-    let Ok(token) = asked.issuer.own_token(&asked.org, text, asked.now).await else { return Ok(()) };
+    let Ok(token) = asked.issuer.own_token(&asked.org, text, asked.now).await? else { return Ok(()) };
     if token.place.client == caller.client.id {
         let revoke = RevokeAccessToken { place: token.place.clone() };
         asked.issuer.store.change(Actor::Nobody, asked.now, revoke).await?;

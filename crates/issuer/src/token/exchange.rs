@@ -149,7 +149,7 @@ async fn subject(
     {
         return Err(OAuthError::invalid_request("the subject must be an access token of this issuer"));
     }
-    let token = asked.issuer.own_token(&asked.org, text, asked.now).await;
+    let token = asked.issuer.own_token(&asked.org, text, asked.now).await?;
     let token = token.map_err(|error| bad_subject().because(error))?;
     // SECURITY: a token that was sent to an API must not come back for more (confused deputy).
     if !token.claims.aud.has(&asked.org.issuer) {

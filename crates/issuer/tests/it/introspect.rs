@@ -200,7 +200,11 @@ async fn userinfo_is_posted_to_with_or_without_a_body() {
         assert_eq!((reply.status.as_u16(), &reply.json()["sub"]), (200, &json!(world.ada.to_string())));
     }
     assert_eq!(world.send(post().body("x=1")).await.status, 415, "a body without a type is still no form");
-    assert_eq!(world.send(world.http.post(world.at("token"))).await.status, 400, "and elsewhere an empty one lacks all");
+    assert_eq!(
+        world.send(world.http.post(world.at("token"))).await.status,
+        400,
+        "and elsewhere an empty one lacks all"
+    );
 }
 
 /// RFC 6750, sections 2 and 3; RFC 9449, section 7.

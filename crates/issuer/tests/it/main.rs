@@ -9,6 +9,7 @@ mod consent;
 mod cuts;
 mod device;
 mod device_page;
+mod disk;
 mod exchange;
 mod introspect;
 mod lease;

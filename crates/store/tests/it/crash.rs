@@ -6,9 +6,9 @@ use hallpass_model::id::OrgId;
 use hallpass_model::ledger::{Actor, Event};
 use hallpass_model::random::{Entropy, Seeded};
 use hallpass_store::{AddPerson, Engine, Store, StoreError, StorePlace};
+use hallpass_testkit::disk::{self, VFS};
 use tempfile::TempDir;
 
-use crate::disk::{self, VFS};
 use crate::world::{START, World, add_org, key, next, open, token};
 
 /// Power cuts. Each comes within the writes of one to a few commits, so that every instant of one is met.
@@ -152,16 +152,10 @@ async fn without_syncing_the_same_test_finds_what_is_lost() {
     panic!("nothing was synced, and the test did not notice");
 }
 
-fn on_forgetful_disk(folder: &Path) -> StorePlace {
-    disk::register();
-    let engine = Engine { vfs: Some(VFS.to_owned()), ..Engine::default() };
-    StorePlace { data: folder.canonicalize().unwrap().join("data"), engine }
-}
-
 #[tokio::test]
 async fn a_full_disk_is_said_to_be_full_loses_nothing_and_works_again_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
-    let place = on_forgetful_disk(folder.path());
+    let place = disk::place(folder.path());
     let data = place.data.clone();
     let world = World::at(place, folder).await;
     let first = token(&world.log_in(Some(key(1))).await);

@@ -17,5 +17,4 @@ mod tidy; // sweeping, and refusals once a minute
 mod backup; // copies, and putting them back
 mod plans; // every statement's query plan
 mod holders; // holders that crash and race
-mod disk; // a disk that forgets what was not synced, or is full
-mod crash; // what survives on such a disk
+mod crash; // what survives on a disk that forgets what was not synced, or is full
