@@ -1,6 +1,6 @@
 //! What survives on a disk that loses all that was not synced, at any instant; and on a full one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use hallpass_model::id::OrgId;
 use hallpass_model::ledger::{Actor, Event};
