@@ -185,6 +185,7 @@ async fn add_world(store: &Store, api_key: &SigningKey) -> Result<World, Failure
         scopes: Scopes::none(),
         any_scope: false,
         device_flow_barred: Scopes::none(),
+        older_assertions_until: None,
     };
     let api =
         store.change(Actor::Operator, process::now(), api).await?.map_err(|_| "the client is not added")?;

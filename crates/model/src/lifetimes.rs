@@ -44,6 +44,9 @@ pub const DPOP_WINDOW: Lifetime = Lifetime::seconds(60);
 pub const DPOP_NONCE: Lifetime = Lifetime::minutes(10);
 /// A client assertion at most (RFC 7523, section 3): made for one request.
 pub const CLIENT_ASSERTION_MAX: Lifetime = Lifetime::minutes(5);
+/// How far ahead a client may be let off the newer form of assertions (RFC 10070) at most: by then its library has caught
+/// up, or somebody looks again.
+pub const OLDER_ASSERTIONS: Lifetime = Lifetime::days(365);
 /// Clocks of honest machines differ by so much.
 pub const CLOCK_SKEW: Lifetime = Lifetime::seconds(30);
 /// A signing key stays published this long after its last use: everything it signed is dead by then.
@@ -77,6 +80,7 @@ pub const TABLE: &[(&str, Lifetime, &str)] = &[
     ("DPoP proof, either way", DPOP_WINDOW, "clocks differ; replay memory stays small"),
     ("DPoP nonce", DPOP_NONCE, "bounds how early a proof can be made"),
     ("client assertion, at most", CLIENT_ASSERTION_MAX, "made for one request"),
+    ("older client assertions, at most", OLDER_ASSERTIONS, "a library catches up, or somebody looks again"),
     ("clock skew", CLOCK_SKEW, "honest clocks differ so much"),
     ("retired signing key", SIGNING_KEY_OVERLAP, "everything it signed is dead by then"),
     ("introspection answer", INTROSPECTION_CACHE, "bounds what a cache can miss"),

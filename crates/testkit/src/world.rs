@@ -171,6 +171,7 @@ impl World {
             scopes: Scopes::none(),
             any_scope: false,
             device_flow_barred: Scopes::none(),
+            older_assertions_until: None,
         }
     }
 

@@ -69,6 +69,8 @@ questions! {
         redirect_uris: Vec<String>,
         scopes: Vec<String>,
         device_flow_barred: Vec<String>,
+        /// A date, or a moment (RFC 3339).
+        older_assertions_until: Option<String>,
         /// A JWK set of public keys.
         jwks: Option<serde_json::Value>,
     }
@@ -139,7 +141,10 @@ answers! {
         grant_types: Vec<String>, redirect_uris: Vec<String>, scopes: Vec<String>,
         /// Whether it may ask for every scope of the org's resources.
         any_scope: bool,
-        device_flow_barred: Vec<String>, created: String,
+        device_flow_barred: Vec<String>,
+        /// Where it is let off the newer form of client assertions.
+        older_assertions_until: Option<String>,
+        created: String,
     }
     /// A resource.
     ResourceShown {

@@ -103,6 +103,32 @@ fn a_kind_of_client_fixes_its_grant_types_and_a_service_has_a_key() {
 }
 
 #[test]
+fn a_client_is_let_off_the_newer_assertions_until_a_date_and_no_longer_than_a_year() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    let key = root.path().join("api.pem");
+    let service = ["client", "add", "api", "--kind", "service", "--owner", "person:ada", "--new-key"];
+    let service = [&service[..], &[key.to_str().unwrap(), "--older-assertions-until"]].concat();
+    let until = |date: &str| server.admin(&[&service[..], &[date]].concat());
+    until("soon").failed(2, &["`soon` is no date", "hint: "]);
+    until("2020-01-01").failed(2, &["is over already"]);
+    until("9999-01-01").failed(5, &["more than 365d away", "hint: "]);
+    let next_year = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 360);
+    let day = next_year.to_string()[..10].to_owned();
+    let added = until(&day).json();
+    assert_eq!(added["older_assertions_until"], format!("{day}T00:00:00Z"));
+    let cli =
+        ["client", "add", "c", "--kind", "cli", "--owner", "person:ada", "--older-assertions-until", &day];
+    server.admin(&cli).failed(2, &["without a key"]);
+    assert_eq!(
+        server.admin(&["client", "show", "hallpass-cli"]).json()["older_assertions_until"],
+        serde_json::Value::Null
+    );
+    let listed = server.ledger(&["list", "--event", "excepted"]);
+    assert_eq!(listed.out.lines().count(), 1, "{}", listed.out);
+}
+
+#[test]
 fn lifetimes_may_be_shortened_and_never_lengthened() {
     let root = tempfile::tempdir().unwrap();
     let server = Server::start(root.path(), &[]).with_org();

@@ -1,7 +1,8 @@
 //! Orgs, people, teams, clients, resources.
 
 use hallpass_model::client::{ClientAuthentication, ClientKind};
-use hallpass_model::ledger::{Event, Field};
+use hallpass_model::ledger::{Event, Field, Key};
+use hallpass_model::lifetimes::OLDER_ASSERTIONS;
 use hallpass_model::principal::{OrgLimits, Owner};
 use hallpass_model::time::Lifetime;
 use hallpass_model::wire::oauth::{GrantType, Scopes};
@@ -30,6 +31,7 @@ fn service(world: &World, owner: Owner) -> AddClient {
         scopes: Scopes::none(),
         any_scope: false,
         device_flow_barred: Scopes::none(),
+        older_assertions_until: None,
     }
 }
 
@@ -115,6 +117,24 @@ async fn a_kind_of_client_gets_no_other_kind_s_grant_types_and_a_server_is_of_th
     assert_eq!(world.change(in_no_org).await, Err(NotAdded::NoOrg));
     world.change(SetOrgStanding { org: world.org, active: false }).await;
     assert_eq!(world.change(grace(&world)).await, Err(NotAdded::OrgDisabled));
+}
+
+#[tokio::test]
+async fn an_older_form_of_assertions_is_an_exception_with_an_end_and_is_recorded() {
+    let world = World::new().await;
+    let owner = Owner::Person(world.ada);
+    let until = |until| AddClient { older_assertions_until: Some(until), ..service(&world, owner) };
+    let late = world.now + OLDER_ASSERTIONS + Lifetime::millis(1);
+    assert_eq!(world.change(until(late)).await, Err(NotAdded::ExceptionTooLong));
+    let most = world.now + OLDER_ASSERTIONS;
+    let client = world.change(until(most)).await.unwrap();
+    let kept = world.store.find_client(client).await.unwrap().unwrap();
+    assert!(kept.takes_older_assertions(most - Lifetime::millis(1)) && !kept.takes_older_assertions(most));
+    let excepted = world.ledger().await.pop().unwrap();
+    assert_eq!((excepted.event, excepted.client), (Event::Excepted, Some(client)));
+    assert_eq!(excepted.detail.find(&Key::EXPIRES).unwrap().to_string(), most.millis().to_string());
+    let strict = world.store.find_client(world.cli).await.unwrap().unwrap();
+    assert!(!strict.takes_older_assertions(world.now), "nobody who was not let off is");
 }
 
 #[tokio::test]
