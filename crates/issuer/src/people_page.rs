@@ -46,6 +46,9 @@ fn notice(done: &str) -> Option<&'static str> {
         }
         "ended" => Some("Everything they held is ended, and they are logged out everywhere."),
         "disabled" => Some("Disabled. Everything they held is ended."),
+        "handed-over" => Some(
+            "Disabled. Everything they held is ended, and what they answered for is handed over to the administrators' team.",
+        ),
         "enabled" => Some("Enabled."),
         "last" => {
             Some("They are the last active administrator. Add another to the administrators' team first.")
@@ -213,14 +216,11 @@ async fn stand(
     active: bool,
 ) -> Result<&'static str, Trouble> {
     let stand = SetPersonStanding { org: administrator.org.id(), person: person.id, active };
-    match administrator
-        .visit
-        .issuer
-        .store
-        .change(administrator.actor(), administrator.visit.now, stand)
-        .await?
-    {
+    let store = &administrator.visit.issuer.store;
+    let set = store.change(administrator.actor(), administrator.visit.now, stand).await?;
+    match set.standing {
         StandingSet::Done(standing) | StandingSet::Already(standing) if standing.is_active() => Ok("enabled"),
+        StandingSet::Done(_) if !set.handed_over.is_empty() => Ok("handed-over"),
         StandingSet::Done(_) | StandingSet::Already(_) => Ok("disabled"),
         StandingSet::LastAdministrator => Ok("last"),
         StandingSet::NotThere => Err(Trouble::not_found()),

@@ -85,6 +85,14 @@ questions! {
         /// The handle of the client that may introspect.
         server: Option<String>,
     }
+    /// Another owner for a thing.
+    OwnerTransfer {
+        org: Option<String>,
+        /// `client:HANDLE` or `resource:URL`.
+        thing: String,
+        /// `person:HANDLE` or `team:HANDLE`.
+        to: String,
+    }
     /// One resource.
     OneResource { org: Option<String>, url: String, }
     /// A person's sessions.
@@ -126,13 +134,27 @@ answers! {
     PersonShown {
         id: String, org: String, handle: String, name: String, owner: String, state: String, teams: Vec<String>,
         created: String,
+        /// What the administrators answer for from now on, as this person has just left.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        handed_over: Vec<String>,
     }
     /// A person with their enrolment link.
     PersonAdded { person: PersonShown, link: LinkShown, }
     /// A passkey.
     PasskeyShown { id: String, name: String, created: String, used: Option<String>, }
     /// A team.
-    TeamShown { id: String, org: String, handle: String, state: String, members: Vec<String>, created: String, }
+    TeamShown {
+        id: String, org: String, handle: String, state: String, members: Vec<String>, created: String,
+        /// What the administrators answer for from now on, as nobody in this team can any more.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        handed_over: Vec<String>,
+    }
+    /// A thing that was given another owner.
+    OwnerShown {
+        thing: String, owner: String,
+        /// False where they answered for it already.
+        anew: bool,
+    }
     /// A client.
     ClientShown {
         id: String, org: String, handle: String, name: String, kind: String, owner: String, state: String,

@@ -19,6 +19,7 @@ mod devices;
 mod ledger;
 mod links;
 mod orgs;
+mod owners;
 mod people;
 mod resources;
 mod sessions;
@@ -79,6 +80,7 @@ verbs! {
     "resource.show" RunDirectory resources::show;
     "resource.disable" RunDirectory resources::disable;
     "resource.enable" RunDirectory resources::enable;
+    "owner.transfer" RunDirectory owners::transfer;
     "device.list" RunDirectory devices::list;
     "device.approve" ApproveLocally devices::approve;
     "session.list" EndAnySession sessions::list;

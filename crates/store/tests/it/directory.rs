@@ -143,18 +143,24 @@ async fn the_last_active_administrator_stays() {
     let org = world.store.find_org(world.org).await.unwrap().unwrap();
     let disable = |person| SetPersonStanding { org: world.org, person, active: false };
     let members = |members| SetTeamMembers { org: world.org, team: org.administrators, members };
-    assert_eq!(world.change(disable(world.ada)).await, StandingSet::LastAdministrator);
+    assert_eq!(world.change(disable(world.ada)).await.standing, StandingSet::LastAdministrator);
     assert_eq!(world.change(members(vec![])).await, MembersSet::LastAdministrator);
     let away = SetTeamStanding { org: world.org, team: org.administrators, active: false };
-    assert_eq!(world.change(away).await, StandingSet::LastAdministrator);
+    assert_eq!(world.change(away).await.standing, StandingSet::LastAdministrator);
 
     let grace = world.change(grace(&world)).await.unwrap();
-    assert_eq!(world.change(members(vec![world.ada, grace])).await, MembersSet::Done { joined: 1, left: 0 });
-    assert!(matches!(world.change(disable(world.ada)).await, StandingSet::Done(_)));
+    assert_eq!(
+        world.change(members(vec![world.ada, grace])).await,
+        MembersSet::Done { joined: 1, left: 0, handed_over: vec![] }
+    );
+    assert!(matches!(world.change(disable(world.ada)).await.standing, StandingSet::Done(_)));
     // Ada is in the team still, but she could not answer.
-    assert_eq!(world.change(disable(grace)).await, StandingSet::LastAdministrator);
+    assert_eq!(world.change(disable(grace)).await.standing, StandingSet::LastAdministrator);
     assert_eq!(world.change(members(vec![world.ada])).await, MembersSet::LastAdministrator);
-    assert_eq!(world.change(members(vec![grace])).await, MembersSet::Done { joined: 0, left: 1 });
+    assert_eq!(
+        world.change(members(vec![grace])).await,
+        MembersSet::Done { joined: 0, left: 1, handed_over: vec![] }
+    );
     let stranger = hallpass_model::id::PrincipalId::from_bytes([3; 16]);
     assert_eq!(world.change(members(vec![grace, stranger])).await, MembersSet::NoMember);
 }
@@ -215,7 +221,7 @@ async fn standings_are_set_once_and_recorded_and_what_is_remembered_is_not_stale
     assert_eq!(world.change(SetClientStanding { org: other.org, ..off }).await, StandingSet::NotThere);
     assert_eq!(world.change(SetResourceStanding { org: other.org, ..notes }).await, StandingSet::NotThere);
     let person = SetPersonStanding { org: other.org, person: world.ada, active: false };
-    assert_eq!(world.change(person).await, StandingSet::NotThere);
+    assert_eq!(world.change(person).await.standing, StandingSet::NotThere);
 }
 
 #[tokio::test]

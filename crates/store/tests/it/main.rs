@@ -11,6 +11,7 @@ mod login; // codes
 mod device; // the device flow
 mod refresh; // every row of the rotation's table
 mod cuts; // every axis, every path, every clock
+mod owners; // what becomes of things whose owner leaves
 mod exchange; // narrower tokens, leases, clients' own tokens
 mod ledger; // rows and record agree; proofs; erasing
 mod tidy; // sweeping, and refusals once a minute

@@ -78,7 +78,11 @@ async fn stand(office: &Office, form: OneOf, active: bool) -> Result<ClientShown
     find(office, &org, &form.handle).await
 }
 
-async fn load(office: &Office, org: &Org, handle: &str) -> Result<std::sync::Arc<Client>, Refused> {
+pub(super) async fn load(
+    office: &Office,
+    org: &Org,
+    handle: &str,
+) -> Result<std::sync::Arc<Client>, Refused> {
     let client = office.store().find_client_by_handle(org.id, handle).await?;
     client.ok_or_else(|| Refused::not_there(format_args!("there is no client `{handle}` in `{}`", org.name)))
 }
