@@ -24,6 +24,8 @@ install: build ## put it under PREFIX (/usr/local)
 
 test: ## every test, with the browser and the other implementations it needs
 	@scripts/setup test
+	cargo build --workspace --all-targets --locked
+	scripts/quickstart --built
 	cargo test --workspace --locked
 
 check: ## format, lints, docs, dependency policy, generated files

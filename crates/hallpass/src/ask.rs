@@ -6,10 +6,10 @@ use crate::env;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Asks, and fails unless the answer is yes. Where nobody can be asked it fails at once: silence is no yes.
-pub(crate) fn confirm(out: &mut Output, question: &str) -> Result<(), Failure> {
+/// Asks, and fails unless the answer is yes. Where nobody can or may be asked it fails at once: silence is no yes.
+pub(crate) fn confirm(out: &mut Output, no_input: bool, question: &str) -> Result<(), Failure> {
     let input = std::io::stdin();
-    if !input.is_terminal() || env::HALLPASS_NO_INPUT.is_set() {
+    if no_input || !input.is_terminal() || env::HALLPASS_NO_INPUT.is_set() {
         return Err(Failure::usage("this needs a yes, and nobody is here to give it").hint("give `--yes`"));
     }
     out.prompt(format_args!("{question} [y/N] "));

@@ -1,8 +1,9 @@
 //! The clock: the one place that asks what time it is.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use hallpass_model::time::{Clock, Timestamp};
+use hallpass_model::time::{Clock, Lifetime, Timestamp};
 
 /// The system's clock.
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +13,14 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         now()
     }
+
+    fn ticked(&self) -> Lifetime {
+        Lifetime::from_std(FIRST_ASKED.elapsed())
+    }
 }
+
+/// Ticks are counted from here; only how many lie between two moments matters.
+static FIRST_ASKED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The system's time, now. A machine whose clock stands before 1970 is in 1970.
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]

@@ -73,8 +73,10 @@ variables! {
     HALLPASS_LOG_FORMAT;
 
     // Other people's.
-    /// A file of certificates to trust besides the system's, as OpenSSL has it.
+    /// A file of certificates to trust in place of the system's, as OpenSSL has it.
     SSL_CERT_FILE;
+    /// A folder of certificates to trust in place of the system's, as OpenSSL has it.
+    SSL_CERT_DIR;
     /// The program that opens addresses.
     BROWSER;
     /// The person's home folder.

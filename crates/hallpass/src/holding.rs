@@ -8,8 +8,7 @@ use hallpass_holder::{Holder, Identity, Settings};
 use hallpass_model::purpose::Purpose;
 
 use crate::failure::Failure;
-use crate::surroundings::somebody_is_there;
-use crate::{clock, env, passphrase};
+use crate::{clock, env, passphrase, surroundings};
 
 /// How the holder is set up.
 #[derive(Debug, Args)]
@@ -41,19 +40,35 @@ pub(crate) struct WhichArgs {
 impl HolderArgs {
     /// The holder of this user's credentials.
     pub(crate) fn open(&self) -> Result<Holder, Failure> {
-        let file = env::HALLPASS_PASSPHRASE_FILE.path();
-        let ask = self.may_ask();
-        Ok(Holder::new(Settings {
-            state: state_folder()?,
-            ca_file: self.ca_file.clone().or_else(|| env::HALLPASS_CA_FILE.path()),
-            clock: Arc::new(clock::now),
-            ask_passphrase: Arc::new(move |asking| passphrase::find(asking, file.as_deref(), ask)),
-        }))
+        Ok(self.holder(Some(state_folder()?)))
     }
 
-    /// Whether somebody may be asked something.
+    /// The holder of a sign-in that is kept in memory alone: a machine without a home folder will do.
+    pub(crate) fn open_for_one_run(&self) -> Holder {
+        self.holder(state_folder().ok())
+    }
+
+    fn holder(&self, state: Option<PathBuf>) -> Holder {
+        let file = env::HALLPASS_PASSPHRASE_FILE.path();
+        // It is typed at the terminal itself, wherever our input and output go.
+        let ask = self.may_ask() && surroundings::a_terminal_is_there();
+        Holder::new(Settings {
+            state,
+            ca_file: self.ca_file(),
+            clock: Arc::new(clock::now),
+            ask_passphrase: Arc::new(move |asking| passphrase::find(asking, file.as_deref(), ask)),
+        })
+    }
+
+    /// Absolute: a run's watcher reads it again, from another folder.
+    fn ca_file(&self) -> Option<PathBuf> {
+        let named = self.ca_file.clone().or_else(|| env::HALLPASS_CA_FILE.path())?;
+        Some(std::path::absolute(&named).unwrap_or(named))
+    }
+
+    /// Whether anybody may be asked anything.
     pub(crate) fn may_ask(&self) -> bool {
-        !self.no_input && !env::HALLPASS_NO_INPUT.is_set() && somebody_is_there()
+        !self.no_input && !env::HALLPASS_NO_INPUT.is_set()
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) struct Output {
     form: Form,
     quiet: bool,
     colour: bool,
+    redraws: bool,
     answers: Box<dyn Write + Send>,
     people: Box<dyn Write + Send>,
 }
@@ -41,8 +42,15 @@ struct Versioned<'a, T: Serialize> {
 impl Output {
     /// The process's own standard output and standard error.
     pub(crate) fn standard(form: Form, quiet: bool) -> Self {
-        let colour = colour_wanted(io::stderr().is_terminal());
-        Self { form, quiet, colour, answers: Box::new(io::stdout()), people: Box::new(io::stderr()) }
+        let able = io::stderr().is_terminal() && !is_dumb();
+        Self {
+            form,
+            quiet,
+            colour: able && !env::NO_COLOR.is_set(),
+            redraws: able,
+            answers: Box::new(io::stdout()),
+            people: Box::new(io::stderr()),
+        }
     }
 
     /// How the answer is wanted.
@@ -88,7 +96,12 @@ impl Output {
         self.tell(format_args!("{label} {line}"));
     }
 
-    /// Writes over the current line, on a terminal. `redraw("")` clears it.
+    /// Whether a line can be written over: on a terminal that is more than a typewriter.
+    pub(crate) fn redraws(&self) -> bool {
+        self.redraws
+    }
+
+    /// Writes over the current line, where [`Self::redraws`] says so. `redraw("")` clears it.
     pub(crate) fn redraw(&mut self, line: impl Display) {
         let _ = write!(self.people, "\r\x1b[2K{line}");
         let _ = self.people.flush();
@@ -117,10 +130,20 @@ impl Output {
     }
 }
 
-/// Colour only for a terminal that has some, and never against `NO_COLOR` (no-color.org).
-fn colour_wanted(terminal: bool) -> bool {
-    let plain = env::NO_COLOR.is_set() || env::TERM.text().is_some_and(|term| term == "dumb");
-    terminal && !plain
+/// What a command leaves with whose exit code is part of its answer: that nobody read the answer, or that it could not be
+/// written, changes nothing about what is so.
+pub(crate) fn leave(written: Result<(), Failure>, exit: Exit) -> Result<Exit, Failure> {
+    match written {
+        Ok(()) => Ok(exit),
+        Err(failure) if failure.exit() == Exit::DONE => Ok(exit),
+        Err(failure) if exit == Exit::DONE => Err(failure),
+        Err(failure) => Err(failure.leaving_with(exit)),
+    }
+}
+
+/// A terminal that prints, and does nothing else. Colour is never shown against `NO_COLOR` either (no-color.org).
+fn is_dumb() -> bool {
+    env::TERM.text().is_some_and(|term| term == "dumb")
 }
 
 /// A reader that went away (`| head`) is no failure worth words: the command just stops.
@@ -162,6 +185,7 @@ mod tests {
             form: Form::Text,
             quiet,
             colour: false,
+            redraws: false,
             answers: Box::new(answers.clone()),
             people: Box::new(people.clone()),
         };
@@ -213,5 +237,14 @@ mod tests {
         let failure = output.answer("x").unwrap_err();
         output.failure(&failure);
         assert_eq!((failure.exit(), people.text().as_str()), (Exit::DONE, ""));
+    }
+    #[test]
+    fn an_exit_code_that_is_an_answer_is_kept_whoever_reads() {
+        let gone = || Err(Failure::no("").leaving_with(Exit::DONE));
+        assert_eq!(leave(gone(), Exit::NO).unwrap(), Exit::NO);
+        assert_eq!(leave(Ok(()), Exit::NO).unwrap(), Exit::NO);
+        let full = || Err(Failure::could_not_run("the answer could not be written: no space"));
+        assert_eq!(leave(full(), Exit::NO).unwrap_err().exit(), Exit::NO);
+        assert_eq!(leave(full(), Exit::DONE).unwrap_err().exit(), Exit::COULD_NOT_RUN);
     }
 }

@@ -1,31 +1,39 @@
 //! Where a passphrase comes from: a private file that is named, or the person at the terminal.
 
+mod typed; // a line that is never shown
+
 use std::fs::File;
 use std::io::{Error, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use hallpass_holder::Asking;
-use hallpass_model::secret::{Passphrase, Secret};
+use hallpass_model::secret::{Kind, Passphrase, Secret};
 use zeroize::Zeroizing;
 
-/// A passphrase at most, in bytes: a page of it helps nobody, and a wrong path may lead to a large file.
+use typed::typed;
+
+/// A secret in a file, or typed, at most, in bytes: a page of it helps nobody, and a wrong path may lead to a large file.
 const LEN_MAX: u64 = 4 * 1024;
 
-/// Finds the passphrase. `None` if there is no file and nobody to ask.
+/// Finds the passphrase. `None` if there is no file and nobody to ask, or there is no point in asking again.
 pub(crate) fn find(
     asking: Asking,
     file: Option<&Path>,
     somebody_is_there: bool,
 ) -> Result<Option<Secret<Passphrase>>, Error> {
-    if let Some(path) = file {
-        return from_file(path).map(Some);
-    }
-    if !somebody_is_there {
-        return Ok(None);
+    match (asking, file) {
+        (Asking::Again, Some(_)) => return Ok(None), // a file says the same again
+        (_, Some(path)) => return secret_file(path).map(Some),
+        (_, None) if !somebody_is_there => return Ok(None),
+        (_, None) => {}
     }
     match asking {
         Asking::Open => typed("passphrase of your sign-ins: ").map(Some),
+        Asking::Again => {
+            let again = typed("that one does not open it; try again, or Enter to give up: ")?;
+            Ok(Some(again).filter(|typed| !typed.expose().is_empty()))
+        }
         Asking::New => {
             let first = typed("choose a passphrase for your sign-in (8 characters or more): ")?;
             let again = typed("the same again: ")?;
@@ -37,12 +45,8 @@ pub(crate) fn find(
     }
 }
 
-fn typed(prompt: &str) -> Result<Secret<Passphrase>, Error> {
-    // From the terminal itself, so that it works while standard input is a pipe.
-    rpassword::prompt_password(prompt).map(Secret::from_text)
-}
-
-fn from_file(path: &Path) -> Result<Secret<Passphrase>, Error> {
+/// Reads a secret from a private file, less the end of its last line.
+pub(crate) fn secret_file<K: Kind>(path: &Path) -> Result<Secret<K>, Error> {
     let named = |why: &str| Error::other(format!("`{}` {why}", path.display()));
     let file = File::open(path).map_err(|error| named(&format!("cannot be opened: {error}")))?;
     let found = file.metadata()?;
@@ -51,9 +55,11 @@ fn from_file(path: &Path) -> Result<Secret<Passphrase>, Error> {
         return Err(named("can be read by others: make it 0600"));
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(LEN_MAX as usize + 1));
-    file.take(LEN_MAX + 1).read_to_end(&mut bytes)?;
+    file.take(LEN_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| named(&format!("cannot be read: {error}")))?;
     if bytes.len() as u64 > LEN_MAX {
-        return Err(named("is too long for a passphrase"));
+        return Err(named("is too long for a secret"));
     }
     let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
     if end == 0 {
@@ -82,5 +88,6 @@ mod tests {
         let why = find(Asking::Open, Some(&path), false).unwrap_err().to_string();
         assert!(why.contains("0600"), "{why}");
         assert!(find(Asking::Open, None, false).unwrap().is_none());
+        assert!(find(Asking::Again, Some(&path), false).unwrap().is_none());
     }
 }

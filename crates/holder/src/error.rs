@@ -61,10 +61,10 @@ pub enum HolderError {
     /// Nobody answered in time.
     #[error("nobody approved the request in time")]
     TimedOut,
-    /// Give the job an identity of its own: a person must sign in, and none is there.
+    /// Say how to ask, or give the job an identity of its own: a person must sign in, and none is there.
     #[error(
-        "this is a CI job and nobody is there to sign in: use `--flow device` if somebody reads this log, or give \
-         the job an identity of its own"
+        "nobody is there to sign in: use `--flow device` if somebody reads what is said here, or give the job an \
+         identity of its own"
     )]
     NobodyThere,
     /// Stopped by the person who started it.

@@ -13,6 +13,7 @@ mod pass; // a token for one API
 mod logout; // revoked there, wiped here
 mod status; // what is known here
 pub mod exec; // a command with a pass of its own
+mod which; // which sign-in is meant
 mod shelf; // where records stand
 mod record; // one sign-in, encrypted
 mod vault; // where the keys of records rest
@@ -37,7 +38,7 @@ pub use login::{
 };
 pub use logout::Receipt;
 pub use pass::{Pass, PassRequest};
-pub use shelf::Identity;
+pub use shelf::{Identity, Unreadable};
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Rung, keyring_idle_life};
 
@@ -50,8 +51,9 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What a holder needs to know.
 pub struct Settings {
-    /// The program's own state folder; made, and made private, when first written to.
-    pub state: PathBuf,
+    /// The program's own state folder; made, and made private, when first written to. Without one nothing is ever
+    /// written, and [`Rung::Memory`] is the only one there is.
+    pub state: Option<PathBuf>,
     /// A file of PEM certificates to trust besides the system's.
     pub ca_file: Option<PathBuf>,
     /// What time it is.
@@ -66,7 +68,6 @@ pub struct Holder {
     provider: Arc<Provider>,
     clock: Clock,
     locks: Vec<PathBuf>,
-    state: PathBuf,
     ca_file: Option<PathBuf>,
 }
 
@@ -74,53 +75,20 @@ impl Holder {
     /// Opens nothing and writes nothing yet.
     pub fn new(settings: Settings) -> Self {
         let vault = Vault::new(settings.ask_passphrase);
-        let shelf = Shelf::open(&settings.state, &machine::name(), vault);
+        let shelf = Shelf::open(settings.state.as_deref(), &machine::name(), vault);
         let trust = Trust { ca_file: settings.ca_file.clone() };
         Self {
             locks: lock::folders(shelf.folder()),
             provider: Provider::new(trust, settings.clock.clone()),
             clock: settings.clock,
-            state: settings.state,
             ca_file: settings.ca_file,
             shelf,
-        }
-    }
-
-    /// The sign-ins that are here, whether or not they still stand.
-    pub fn list(&self) -> Result<Vec<Identity>, HolderError> {
-        Ok(self.shelf.list()?.iter().map(record::Header::identity).collect())
-    }
-
-    /// The sign-in that is meant: the only one of this issuer and client, or the only one there is.
-    ///
-    /// # Errors
-    /// `NotSignedIn` if there is none, `Ambiguous` if there are several: it is never guessed.
-    pub fn find(&self, issuer: Option<&str>, client_id: Option<&str>) -> Result<Identity, HolderError> {
-        let issuer = issuer
-            .map(|named| presets::Preset::named(named).and_then(|preset| preset.issuer).unwrap_or(named));
-        let mut fitting = self.list()?;
-        fitting.retain(|identity| {
-            issuer.is_none_or(|issuer| identity.issuer == issuer)
-                && client_id.is_none_or(|client| identity.client_id == client)
-        });
-        match fitting.len() {
-            0 => Err(HolderError::NotSignedIn { issuer: issuer.map(str::to_owned) }),
-            1 => Ok(fitting.remove(0)),
-            _ => {
-                let named = |identity: &Identity| match issuer {
-                    Some(_) => format!("{} as {}", identity.issuer, identity.client_id),
-                    None => identity.issuer.clone(),
-                };
-                let mut choices: Vec<String> = fitting.iter().map(named).collect();
-                choices.dedup();
-                Err(HolderError::Ambiguous { choices })
-            }
         }
     }
 }
 
 impl std::fmt::Debug for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Holder").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Holder").field("folder", &self.shelf.folder()).finish_non_exhaustive()
     }
 }

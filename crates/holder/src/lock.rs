@@ -2,13 +2,19 @@
 //!
 //! The lock is a file of its own, never removed, keyed by uid and identity. It stands in a folder that does not depend
 //! on HOME, TMPDIR or XDG variables: two processes of one user that disagree about those must still agree here.
+//!
+//! Where nothing can be written at all there is no record that another process could renew: then the lock is this
+//! process's own, for what it has in memory.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use crate::error::HolderError;
@@ -24,24 +30,37 @@ const TRY_EVERY_AT_MOST: Duration = Duration::from_millis(200);
 /// Held while a sign-in is renewed. Never held while a person is at a browser. Dropping it gives it back; so does the
 /// kernel, if the process dies.
 pub(crate) struct Renewing {
-    _file: File,
+    _held: Held,
 }
+
+#[expect(dead_code, reason = "what is in it is held, and given back when it is dropped")]
+enum Held {
+    File(File),
+    Here(OwnedMutexGuard<()>),
+}
+
+/// The locks of this process alone, by identity.
+static HERE: LazyLock<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>> = LazyLock::new(Mutex::default);
 
 /// Waits for the lock, at most a minute.
 pub(crate) async fn renewing(identity: &Identity, folders: &[PathBuf]) -> Result<Renewing, HolderError> {
-    let path = usable_folder(folders)?.join(format!("{}.lock", identity.name()));
-    // Opened once: each open file is a lock of its own, in this process too.
-    let file = private::lock_file(&path)?;
+    let locked = || HolderError::Locked { waited_seconds: WAIT_MAX.as_secs() };
+    let Some((path, file)) = lock_file(identity, folders) else {
+        let here =
+            HERE.lock().expect("no thread panics holding this").entry(identity.name()).or_default().clone();
+        let held = tokio::time::timeout(WAIT_MAX, here.lock_owned()).await.map_err(|_| locked())?;
+        return Ok(Renewing { _held: Held::Here(held) });
+    };
     let give_up = Instant::now() + WAIT_MAX;
     let mut pause = TRY_EVERY;
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Renewing { _file: file }),
+            Ok(()) => return Ok(Renewing { _held: Held::File(file) }),
             Err(Errno::WOULDBLOCK | Errno::INTR) => {}
             Err(error) => return Err(HolderError::disk("cannot lock", &path)(error.into())),
         }
         if Instant::now() >= give_up {
-            return Err(HolderError::Locked { waited_seconds: WAIT_MAX.as_secs() });
+            return Err(locked());
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(TRY_EVERY_AT_MOST);
@@ -51,26 +70,24 @@ pub(crate) async fn renewing(identity: &Identity, folders: &[PathBuf]) -> Result
 /// The folders to try, in an order that is the same for every process of this user: `/var/tmp` is always there, while
 /// `/run/user` comes and goes with login sessions, and a job that outlives one must not hold another lock. The folder
 /// of the records is the last resort.
-pub(crate) fn folders(records: &Path) -> Vec<PathBuf> {
+pub(crate) fn folders(records: Option<&Path>) -> Vec<PathBuf> {
     let uid = private::own_uid();
-    vec![
+    let everywhere = [
         PathBuf::from(format!("/var/tmp/hallpass-{uid}")),
         PathBuf::from(format!("/run/user/{uid}/hallpass")),
-        records.to_owned(),
-    ]
+    ];
+    everywhere.into_iter().chain(records.map(Path::to_owned)).collect()
 }
 
-/// The first folder that is ours and private. One that somebody else made under our name is passed over: they can
-/// make every process of ours use the next, but the same next.
-fn usable_folder(folders: &[PathBuf]) -> Result<&Path, HolderError> {
-    let mut last = None;
-    for folder in folders {
-        match private::folder(folder) {
-            Ok(()) => return Ok(folder),
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(last.expect("there is at least one folder to try"))
+/// The file in the first folder that is ours, private and can be written. One that somebody else made under our name is
+/// passed over: they can make every process of ours use the next, but the same next. Opened once, as each open file is a
+/// lock of its own, in this process too.
+fn lock_file(identity: &Identity, folders: &[PathBuf]) -> Option<(PathBuf, File)> {
+    folders.iter().find_map(|folder| {
+        let path = folder.join(format!("{}.lock", identity.name()));
+        let file = private::folder(folder).and_then(|()| private::lock_file(&path)).ok()?;
+        Some((path, file))
+    })
 }
 
 #[cfg(test)]
@@ -109,6 +126,17 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (squatted, ours) = (root.path().join("squatted"), root.path().join("ours"));
         std::os::unix::fs::symlink(root.path(), &squatted).unwrap();
-        assert_eq!(usable_folder(&[squatted, ours.clone()]).unwrap(), ours);
+        let (path, _) = lock_file(&identity(), &[squatted, ours.clone()]).unwrap();
+        assert_eq!(path.parent().unwrap(), ours);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nothing_can_be_written_one_process_still_renews_one_at_a_time() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let folders = [file.path().join("under-a-file")];
+        let first = renewing(&identity(), &folders).await.unwrap();
+        assert!(matches!(renewing(&identity(), &folders).await, Err(HolderError::Locked { .. })));
+        drop(first);
+        renewing(&identity(), &folders).await.unwrap();
     }
 }

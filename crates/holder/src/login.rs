@@ -1,8 +1,9 @@
 //! Signing a person in.
 //!
 //! 1. Find the issuer's endpoints, and who we are there.
-//! 2. Prove that there is somewhere to keep what will come, before anybody is sent anywhere.
-//! 3. Choose how to ask the person, and say why.
+//! 2. Choose how to ask the person, and say why.
+//! 3. Prove that there is somewhere to keep what will come, before anybody is sent anywhere, and that what it replaces
+//!    can be opened, or say that it cannot.
 //! 4. Ask: a browser on this machine (`browser`), or a code typed on another (`device`).
 //! 5. Judge what came, and write down whom it is for: later answers are compared with that.
 //! 6. Save it durably. What cannot be saved is revoked again.
@@ -11,6 +12,7 @@
 mod browser;
 mod choose;
 mod device;
+mod settle; // what came of it
 
 use std::fmt;
 use std::pin::Pin;
@@ -20,9 +22,8 @@ use hallpass_model::device::{DeviceClaim, DeviceClass};
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{KeyMaterial, Secret};
 use hallpass_model::time::{Lifetime, Timestamp};
-use hallpass_model::wire::id_token::{self, ExpectedLogin, IdClaims};
 use hallpass_model::wire::metadata::IssuerMetadata;
-use hallpass_model::wire::oauth::{Scopes, TokenResponse, TokenType};
+use hallpass_model::wire::oauth::{Scopes, TokenResponse};
 use serde::{Deserialize, Serialize};
 
 pub use browser::Opener;
@@ -32,11 +33,9 @@ use crate::Holder;
 use crate::client::OurClient;
 use crate::dpop::SessionKey;
 use crate::error::HolderError;
-use crate::pins::Pins;
 use crate::presets::{self, Preset};
 use crate::provider::{Fields, Provider, With};
-use crate::record::{AccessHeld, Record, Standing};
-use crate::shelf::{Identity, Loaded};
+use crate::shelf::Identity;
 use crate::vault::Rung;
 
 /// How the person is asked.
@@ -96,6 +95,9 @@ pub struct LoginRequest {
     pub device_class: DeviceClass,
     /// Where the key is to rest, if the person chose. `Memory` for a login that dies with one command.
     pub rung: Option<Rung>,
+    /// It is for one command, which will have a pass without anybody naming its API again: with our issuer just one must
+    /// then be named here, and nobody is asked before that is so.
+    pub for_one_command: bool,
 }
 
 /// What happens on the way, for the person to see.
@@ -168,6 +170,10 @@ struct Login<'a> {
     metadata: &'a IssuerMetadata,
     preset: &'static Preset,
     client: &'a OurClient,
+    identity: &'a Identity,
+    rung: Rung,
+    /// There is an earlier sign-in that can be opened, and so revoked when this one stands.
+    replaces: bool,
     request: &'a LoginRequest,
     scopes: Scopes,
     /// There where the issuer is ours.
@@ -191,7 +197,8 @@ struct Granted {
 }
 
 impl Holder {
-    /// Signs a person in. Nothing is kept if it fails or is cancelled.
+    /// Signs a person in. Nothing is kept if it fails or is cancelled, neither here nor, as far as it can be reached, at
+    /// the provider.
     pub async fn login(
         &self,
         request: LoginRequest,
@@ -203,15 +210,21 @@ impl Holder {
             () = cancelled.as_mut() => return Err(HolderError::Cancelled),
         };
         let client = who_we_are(preset, &metadata, &request)?;
-        let rung = self.shelf.vault().choose(request.rung)?;
-        on_event(LoginEvent::Rung(rung));
+        let ours = is_ours(&metadata);
+        if ours && request.for_one_command && request.resources.len() != 1 {
+            let what = "a sign-in for one command is for one API: name it with `--resource URL`, once";
+            return Err(HolderError::Usage { what: what.into() });
+        }
         let choice = choose(request.flow, offers(&metadata), &request.surroundings)?;
+        let rung = self.shelf.choose(request.rung)?;
+        on_event(LoginEvent::Rung(rung));
+        let identity = Identity { issuer: metadata.issuer.clone(), client_id: client.id().to_owned() };
+        let replaces = self.may_replace(&identity, rung, on_event)?;
         on_event(LoginEvent::Chose(&choice));
 
-        let ours = is_ours(&metadata);
         let key = ours.then(SessionKey::generate);
         let bound = match &key {
-            Some(key) => Some(Bound { key, device: self.device_claim(&request)? }),
+            Some(key) => Some(Bound { key, device: self.device_claim(&request, rung)? }),
             None => None,
         };
         let login = Login {
@@ -219,17 +232,20 @@ impl Holder {
             metadata: &metadata,
             preset,
             client: &client,
+            identity: &identity,
+            rung,
+            replaces,
             scopes: wanted(preset, &metadata, &request.scopes),
             request: &request,
             bound,
             holder: self,
         };
         let mut granted = match choice.flow {
-            Flow::Browser => login.by_browser(on_event, cancelled).await?,
-            Flow::Device => login.by_device(on_event, cancelled).await?,
+            Flow::Browser => login.by_browser(on_event, cancelled.as_mut()).await?,
+            Flow::Device => login.by_device(on_event, cancelled.as_mut()).await?,
         };
         let page = granted.page.take();
-        let outcome = self.settle(&login, granted, choice.flow, rung, on_event).await;
+        let outcome = login.settle(granted, choice.flow, on_event, cancelled).await;
         if let Some(page) = page {
             page.answer(outcome.is_ok()).await;
         }
@@ -259,44 +275,6 @@ impl Holder {
         let metadata = self.provider.discover(issuer).await?;
         let otherwise = if is_ours(&metadata) { &presets::HALLPASS } else { &presets::GENERIC };
         Ok((known.unwrap_or(otherwise), metadata))
-    }
-
-    /// Steps 5 to 7.
-    async fn settle(
-        &self,
-        login: &Login<'_>,
-        granted: Granted,
-        flow: Flow,
-        rung: Rung,
-        on_event: OnEvent<'_>,
-    ) -> Result<SignedIn, HolderError> {
-        let identity =
-            Identity { issuer: login.metadata.issuer.clone(), client_id: login.client.id().to_owned() };
-        let claims = match login.judge(&granted, on_event).await {
-            Ok(claims) => claims,
-            Err(error) => {
-                self.give_back(login.metadata, login.client, &granted.tokens).await;
-                return Err(error);
-            }
-        };
-        let person = login.person(&granted.tokens, claims.as_ref()).await;
-        let record = login.record(granted.tokens, claims.as_ref(), person, flow, (self.clock)());
-        for note in notes(&record) {
-            on_event(LoginEvent::Note(note));
-        }
-        let earlier = self.shelf.find(&identity).ok().flatten();
-        let saved = match self.shelf.replace(&identity, rung, record, (self.clock)()) {
-            Ok(saved) => saved,
-            Err((error, record)) => {
-                self.give_back_record(&record, login.client).await;
-                return Err(error);
-            }
-        };
-        if let Some(earlier) = earlier {
-            // The old session would otherwise live on where nobody can see or end it.
-            self.give_back_record(&earlier.record, login.client).await;
-        }
-        Ok(signed_in(&saved))
     }
 }
 
@@ -328,96 +306,6 @@ impl Login<'_> {
 
     fn with(&self) -> With<'_> {
         With { key: self.bound.as_ref().map(|bound| bound.key), ..self.client.with(self.metadata) }
-    }
-
-    /// Step 5: whether what came may be believed.
-    async fn judge(&self, granted: &Granted, on_event: OnEvent<'_>) -> Result<Option<IdClaims>, HolderError> {
-        let not_believed = |why: String| HolderError::NotBelieved { why };
-        let tokens = &granted.tokens;
-        let expected_type = if self.bound.is_some() { TokenType::Dpop } else { TokenType::Bearer };
-        if tokens.token_type != expected_type {
-            return Err(not_believed(format!(
-                "its token is of type `{}`, not `{}`",
-                hallpass_model::purpose::plain(tokens.token_type.text(), 40),
-                expected_type.text()
-            )));
-        }
-        let Some(id_token) = &tokens.id_token else {
-            if self.scopes.has("openid") {
-                on_event(LoginEvent::Note("the provider gave no ID token, so it does not say who signed in"));
-            }
-            return Ok(None);
-        };
-        if !self.scopes.has("openid") {
-            return Ok(None); // nobody asked for it, and nothing here was made to believe it
-        }
-        let keys = self.provider.keys(self.metadata).await?;
-        let expected = ExpectedLogin {
-            issuer: &self.metadata.issuer,
-            client_id: self.client.id(),
-            nonce: granted.nonce.as_deref(),
-            max_age: None,
-            access_token: Some(tokens.access_token.expose_text()),
-        };
-        let at = self.metadata.token_endpoint.as_ref();
-        let now = at.map_or_else(|| (self.holder.clock)(), |url| self.provider.server_time(url));
-        id_token::judge(id_token.expose_text(), &keys, &expected, now)
-            .map(Some)
-            .map_err(|why| not_believed(format!("its ID token: {why}")))
-    }
-
-    /// A name for people. Best effort.
-    async fn person(&self, tokens: &TokenResponse, claims: Option<&IdClaims>) -> Option<String> {
-        let with = With {
-            token: Some(&tokens.access_token),
-            key: self.bound.as_ref().map(|bound| bound.key),
-            ..With::default()
-        };
-        let said = self.provider.userinfo(self.metadata, with).await;
-        // SECURITY: an answer about somebody else is not used (OIDC Core, section 5.3.2).
-        let said = said
-            .filter(|said| claims.is_none_or(|c| said.get("sub").and_then(|s| s.as_str()) == Some(&c.sub)));
-        let name = ["email", "preferred_username", "login", "name"]
-            .into_iter()
-            .find_map(|member| said.as_ref()?.get(member)?.as_str().map(str::to_owned))
-            .or_else(|| claims.map(|claims| claims.sub.clone()))?;
-        Some(hallpass_model::purpose::plain(&name, 100))
-    }
-
-    fn record(
-        &self,
-        tokens: TokenResponse,
-        claims: Option<&IdClaims>,
-        person: Option<String>,
-        flow: Flow,
-        now: Timestamp,
-    ) -> Record {
-        let granted = tokens.scope.clone();
-        Record {
-            metadata: self.metadata.clone(),
-            ours: self.bound.is_some(),
-            client_secret: self.client.secret().map(|secret| Secret::new(secret.expose().to_vec())),
-            pins: Pins::of(claims, &tokens.access_token),
-            person,
-            key: self.bound.as_ref().map(|bound| bound.key.render()),
-            access: Some(AccessHeld {
-                token: tokens.access_token,
-                token_type: tokens.token_type,
-                expires: tokens.expires_in.map(|lasts| now + lasts),
-                scope: tokens.scope,
-            }),
-            refresh: tokens.refresh_token,
-            passes: Vec::new(),
-            scope: granted.unwrap_or_else(|| self.scopes.clone()),
-            resources: self.request.resources.clone(),
-            purpose: self.request.purpose.as_ref().map(ToString::to_string),
-            flow,
-            signed_in: now,
-            renewed: now,
-            renewing: None,
-            standing: Standing::Good,
-            nonce: self.metadata.token_endpoint.as_ref().and_then(|url| self.provider.nonce(url)),
-        }
     }
 }
 
@@ -455,37 +343,6 @@ fn wanted(preset: &Preset, metadata: &IssuerMetadata, asked: &Scopes) -> Scopes 
     Scopes::collect(preset.chain(asked.iter())).unwrap_or_else(|_| asked.clone())
 }
 
-/// What this provider does not have, and what that means.
-fn notes(record: &Record) -> Vec<&'static str> {
-    let mut notes = Vec::new();
-    let expires = record.access.as_ref().and_then(|access| access.expires);
-    if record.refresh.is_none() && expires.is_some() {
-        notes.push("the provider gave no refresh token: when the access token is over, sign in again");
-    }
-    if expires.is_none() {
-        notes.push("the provider does not say how long its token lives: it may be for ever");
-    }
-    if !record.ours && record.metadata.revocation_endpoint.is_none() {
-        notes.push("the provider has no revocation endpoint: `hallpass logout` can only wipe what is here");
-    }
-    notes
-}
-
-pub(crate) fn signed_in(loaded: &Loaded) -> SignedIn {
-    let record = &loaded.record;
-    SignedIn {
-        identity: loaded.header.identity(),
-        person: record.person.clone(),
-        scope: record.scope.clone(),
-        resources: record.resources.clone(),
-        rung: loaded.header.key.rung(),
-        flow: record.flow,
-        renewable: record.refresh.is_some(),
-        bound: record.key.is_some(),
-        expires: record.access.as_ref().and_then(|access| access.expires),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -498,15 +355,5 @@ mod tests {
         assert_eq!(all, "openid offline_access notes:read");
         metadata.scopes_supported = vec!["openid".into()];
         assert_eq!(wanted(&presets::GENERIC, &metadata, &asked).to_string(), "openid notes:read");
-    }
-
-    #[test]
-    fn what_a_provider_does_not_have_is_said() {
-        let mut record = Record::for_tests("r");
-        assert_eq!(notes(&record).len(), 1);
-        record.refresh = None;
-        record.access.as_mut().unwrap().expires = None;
-        let notes = notes(&record);
-        assert!(notes.len() == 2 && notes[0].contains("for ever"), "{notes:?}");
     }
 }

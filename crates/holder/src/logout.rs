@@ -14,7 +14,7 @@ use crate::error::HolderError;
 use crate::lock;
 use crate::provider::{Fields, NoAnswer};
 use crate::record::Record;
-use crate::shelf::{Identity, Loaded};
+use crate::shelf::{Identity, Loaded, Unreadable, Wiped};
 use crate::vault::Rung;
 
 /// How long a renewal under way is waited for: so that what it brings is revoked too. A renewal that takes longer gives
@@ -24,10 +24,10 @@ const RENEWAL_WAIT: Duration = Duration::from_secs(5);
 const GIVE_BACK_TIME_OUT: Duration = Duration::from_secs(5);
 
 /// What a logout did.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Receipt {
-    /// Of which sign-in.
-    pub identity: Identity,
+    /// Of which sign-in. `None` where its record does not even say that.
+    pub identity: Option<Identity>,
     /// What was revoked at the issuer.
     pub revoked: Vec<&'static str>,
     /// What was not, and why.
@@ -47,40 +47,50 @@ impl Receipt {
     pub fn may_be_alive(&self) -> bool {
         !self.not_revoked.is_empty() || self.not_wiped.is_some()
     }
+
+    fn wiped(&mut self, wiped: Result<Wiped, HolderError>) {
+        match wiped {
+            Ok(wiped) => (self.wiped_file, self.wiped_key) = (wiped.file, wiped.key),
+            Err(error) => self.not_wiped = Some(error.to_string()),
+        }
+    }
 }
 
 impl Holder {
     /// Revokes a sign-in at its issuer and wipes it here.
     ///
     /// # Errors
-    /// `NotSignedIn` if there is nothing to give up. Everything else stands in the receipt.
+    /// `NotSignedIn` if there is nothing to give up, `Cancelled` if the person stopped it at the prompt for a passphrase;
+    /// then nothing was done. Everything else stands in the receipt.
     pub async fn logout(&self, identity: &Identity) -> Result<Receipt, HolderError> {
         if self.shelf.header(identity).is_ok_and(|header| header.is_none()) {
             return Err(crate::refresh::gone(identity));
         }
-        let renewing = tokio::time::timeout(RENEWAL_WAIT, lock::renewing(identity, &self.locks)).await;
-        let mut receipt = Receipt {
-            identity: identity.clone(),
-            revoked: Vec::new(),
-            not_revoked: Vec::new(),
-            wiped_file: None,
-            wiped_key: None,
-            not_wiped: None,
-            lives_until: None,
-        };
-        let found = self.shelf.find(identity);
-        match self.shelf.wipe(identity) {
-            Ok(wiped) => (receipt.wiped_file, receipt.wiped_key) = (wiped.file, wiped.key),
-            Err(error) => receipt.not_wiped = Some(error.to_string()),
+        // Opened once before the lock is held, which nobody keeps while a person is asked for a passphrase.
+        let opened = self.shelf.find(identity).map(|_| ());
+        if let Err(HolderError::Cancelled) = opened {
+            return Err(HolderError::Cancelled);
         }
+        let renewing = tokio::time::timeout(RENEWAL_WAIT, lock::renewing(identity, &self.locks)).await;
+        let mut receipt = Receipt { identity: Some(identity.clone()), ..Receipt::default() };
+        let found = opened.and_then(|()| self.shelf.find(identity));
+        receipt.wiped(self.shelf.wipe(identity));
         // The record is in memory now; nobody waits for the lock for anything that is still there.
         drop(renewing);
         match found {
             Ok(Some(loaded)) => self.revoke_all(&loaded, &mut receipt).await,
             Ok(None) => {}
-            Err(error) => receipt.not_revoked.push(("the session", error.to_string())),
+            Err(error) => receipt.not_revoked.push((SESSION, error.to_string())),
         }
         Ok(receipt)
+    }
+
+    /// Wipes a record that cannot be read. What it held cannot be revoked from here.
+    pub fn wipe_unreadable(&self, unreadable: Unreadable) -> Receipt {
+        let mut receipt = Receipt::default();
+        receipt.wiped(self.shelf.wipe_unreadable(&unreadable));
+        receipt.not_revoked.push((SESSION, unreadable.why.to_string()));
+        receipt
     }
 
     async fn revoke_all(&self, loaded: &Loaded, receipt: &mut Receipt) {
@@ -139,21 +149,29 @@ impl Holder {
         let _ = tokio::time::timeout(GIVE_BACK_TIME_OUT, all).await;
     }
 
-    /// The same for a whole record.
-    pub(crate) async fn give_back_record(&self, record: &Record, client: &OurClient) {
+    /// The same for a whole record. An error says in a few words what may still be alive.
+    pub(crate) async fn give_back_record(&self, record: &Record, client: &OurClient) -> Result<(), String> {
         let all = async {
+            let mut outcome = Ok(());
             if let Some(refresh) = &record.refresh {
-                let _ = self.revoke(&record.metadata, client, refresh, "refresh_token").await;
+                outcome = self.revoke(&record.metadata, client, refresh, "refresh_token").await;
             }
             if let Some(access) = record.access.as_ref().filter(|_| !record.ours || record.refresh.is_none())
             {
-                let _ = self.revoke(&record.metadata, client, &access.token, "access_token").await;
+                let revoked = self.revoke(&record.metadata, client, &access.token, "access_token").await;
+                outcome = outcome.and(revoked);
             }
+            outcome
         };
-        let _ = tokio::time::timeout(GIVE_BACK_TIME_OUT, all).await;
+        match tokio::time::timeout(GIVE_BACK_TIME_OUT, all).await {
+            Ok(given_back) => given_back.map_err(words),
+            Err(_) => Err("the issuer did not answer in time".into()),
+        }
     }
 }
 
+/// What is not revoked where the record cannot be opened.
+const SESSION: &str = "the session";
 const NONE: hallpass_model::time::Lifetime = hallpass_model::time::Lifetime::millis(0);
 
 /// In a few words, after a colon.
@@ -162,5 +180,6 @@ pub(crate) fn words(none: NoAnswer) -> String {
         NoAnswer::Refused { body, .. } => format!("the issuer refused: {}", body.error),
         NoAnswer::Unreachable { why, .. } => why,
         NoAnswer::Unexpected { what } => format!("the issuer has {what}"),
+        NoAnswer::NotSent { why } => why,
     }
 }

@@ -7,6 +7,7 @@ use hallpass_model::random::{Entropy, SystemEntropy};
 
 use crate::error::HolderError;
 use crate::login::LoginRequest;
+use crate::vault::Rung;
 use crate::{Holder, private};
 
 /// A name for this machine's folder of records: two hosts on one exported home must not share one. The machine id is
@@ -22,12 +23,13 @@ pub(crate) fn name() -> String {
 }
 
 impl Holder {
-    /// How this machine describes itself to our issuer. The install id is random, made once, and no secret.
-    pub(crate) fn device_claim(&self, request: &LoginRequest) -> Result<DeviceClaim, HolderError> {
-        let path = self.shelf.folder().join("install");
-        private::folder(&self.state)?;
-        private::folder(self.shelf.folder())?;
-        let kept = private::read(&path)?.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
+    /// How this machine describes itself to our issuer. The install id is random, made once, and no secret. A login that
+    /// is kept in memory alone uses the one that is there, or one that nobody keeps.
+    pub(crate) fn device_claim(
+        &self,
+        request: &LoginRequest,
+        rung: Rung,
+    ) -> Result<DeviceClaim, HolderError> {
         let claim = |install: &str| {
             DeviceClaim::parse(
                 Some(install.trim()),
@@ -35,13 +37,23 @@ impl Holder {
                 Some(&request.device_class.to_string()),
             )
         };
+        let path = self.shelf.folder().map(|folder| folder.join("install"));
+        let kept = match &path {
+            Some(path) if rung == Rung::Memory => private::read(path).ok().flatten(),
+            Some(path) => private::read(path)?,
+            None => None,
+        };
+        let kept = kept.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
         if let Some(claim) = kept.as_deref().and_then(claim) {
             return Ok(claim);
         }
         let mut id = [0u8; 16];
         SystemEntropy.fill(&mut id);
         let install = base64url::render(id);
-        private::write(&path, install.as_bytes())?;
+        // The folder was made, and proven, when the rung was chosen.
+        if let Some(path) = path.filter(|_| rung != Rung::Memory) {
+            private::write(&path, install.as_bytes())?;
+        }
         Ok(claim(&install).expect("22 characters of base64url are an install id"))
     }
 }

@@ -75,6 +75,8 @@ pub(crate) enum NoAnswer {
     Unreachable { why: String },
     /// It answered something else. Nothing is known about what it did.
     Unexpected { what: String },
+    /// It was not asked: something the person named for it cannot be used.
+    NotSent { why: String },
 }
 
 impl Provider {
@@ -252,6 +254,7 @@ impl NoAnswer {
             NoAnswer::Refused { body, .. } => refused(issuer, body),
             NoAnswer::Unreachable { why, .. } => HolderError::Unreachable { place: authority(place), why },
             NoAnswer::Unexpected { what } => HolderError::Unexpected { place: shown(place.as_str()), what },
+            NoAnswer::NotSent { why } => HolderError::Usage { what: why },
         }
     }
 }

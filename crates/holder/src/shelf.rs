@@ -3,22 +3,30 @@
 //! Whoever writes names the version they read. Comparing and renaming happen under a short lock beside the records,
 //! never held over the network, so that a late writer can neither overwrite a newer record nor bring back one that
 //! was logged out in between.
+//!
+//! A record in memory stands beside the one on disk and, while it is there, before it. Neither touches the other, and
+//! the one in memory needs no folder, no lock and no disk.
+
+mod disk; // the files
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use aws_lc_rs::digest;
 use hallpass_model::time::Timestamp;
-use rustix::fs::FlockOperation;
 use zeroize::Zeroizing;
 
 use crate::error::HolderError;
 use crate::private;
 use crate::record::{Header, Record, SealedRecord, Version, seal};
 use crate::vault::{RecordKey, Rung, Vault};
+use disk::Disk;
 
-const EXTENSION: &str = "record";
+pub use disk::Unreadable;
+
+/// How often a person may try to open one record with a passphrase: a slip of the finger or two.
+const PASSPHRASES_TRIED: usize = 3;
 
 /// Which sign-in: an issuer and the client we are there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -42,7 +50,7 @@ impl Identity {
 
 /// The records of this user on this machine.
 pub(crate) struct Shelf {
-    folder: PathBuf,
+    disk: Disk,
     vault: Vault,
     memory: Mutex<HashMap<String, Vec<u8>>>,
 }
@@ -52,6 +60,15 @@ pub(crate) struct Loaded {
     pub(crate) header: Header,
     pub(crate) record: Record,
     key: RecordKey,
+}
+
+/// The records that are here.
+#[derive(Default)]
+pub(crate) struct Listed {
+    /// Each sign-in once, in the order of their names.
+    pub(crate) headers: Vec<Header>,
+    /// Files that should be records and do not even say whose.
+    pub(crate) unreadable: Vec<Unreadable>,
 }
 
 /// What became of a write.
@@ -74,89 +91,127 @@ pub(crate) struct Wiped {
 
 impl Shelf {
     /// `state` is the program's own state folder; made private if need be. Records of different machines stand in
-    /// different folders, so that two hosts on one exported home never overwrite each other's.
-    pub(crate) fn open(state: &Path, machine: &str, vault: Vault) -> Self {
-        Self { folder: state.join(machine), vault, memory: Mutex::default() }
+    /// different folders, so that two hosts on one exported home never overwrite each other's. Without it there is
+    /// memory alone.
+    pub(crate) fn open(state: Option<&Path>, machine: &str, vault: Vault) -> Self {
+        Self { disk: Disk::new(state.map(|state| state.join(machine))), vault, memory: Mutex::default() }
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.disk.folder()
     }
 
-    pub(crate) fn vault(&self) -> &Vault {
-        &self.vault
-    }
-
-    /// The headers of all records here. Those that cannot be read are left out: each has its own error when used.
-    pub(crate) fn list(&self) -> Result<Vec<Header>, HolderError> {
-        let mut headers: Vec<Header> = Vec::new();
-        for bytes in self.memory.lock().expect("no thread panics holding this").values() {
-            headers.extend(SealedRecord::parse(bytes, Path::new("memory")).map(|sealed| sealed.header));
+    /// The rung to use, with a disk under it that takes a record: proven before anybody is sent anywhere.
+    pub(crate) fn choose(&self, wanted: Option<Rung>) -> Result<Rung, HolderError> {
+        if wanted != Some(Rung::Memory) {
+            self.disk.prove()?;
         }
-        let entries = match std::fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(headers),
-            Err(source) => return Err(HolderError::disk("cannot read", &self.folder)(source)),
-        };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            if path.extension().is_some_and(|extension| extension == EXTENSION)
-                && let Ok(Some(bytes)) = private::read(&path)
-                && let Ok(sealed) = SealedRecord::parse(&bytes, &path)
-            {
-                headers.push(sealed.header);
-            }
+        self.vault.choose(wanted)
+    }
+
+    /// What is here, readable or not.
+    pub(crate) fn list(&self) -> Result<Listed, HolderError> {
+        let mut listed = Listed::default();
+        for bytes in self.memory().values() {
+            listed
+                .headers
+                .extend(SealedRecord::parse(bytes, Path::new("memory")).map(|sealed| sealed.header));
         }
-        headers.sort_by(|a, b| (&a.issuer, &a.client_id).cmp(&(&b.issuer, &b.client_id)));
-        Ok(headers)
+        self.disk.list(&mut listed)?;
+        listed.headers.sort_by(|a, b| (&a.issuer, &a.client_id).cmp(&(&b.issuer, &b.client_id)));
+        listed.headers.dedup_by(|a, b| a.identity() == b.identity());
+        Ok(listed)
     }
 
     /// The header alone, for what must not need the key. `None` if there is no record.
     pub(crate) fn header(&self, identity: &Identity) -> Result<Option<Header>, HolderError> {
-        let path = self.file(identity);
-        match self.bytes(identity)? {
-            Some(bytes) => SealedRecord::parse(&bytes, &path).map(|sealed| Some(sealed.header)),
-            None => Ok(None),
+        match self.header_in_memory(identity) {
+            Some(header) => Ok(Some(header)),
+            None => self.disk.header(&identity.name()),
         }
     }
 
     /// Reads and opens a record. `None` if there is none.
     pub(crate) fn find(&self, identity: &Identity) -> Result<Option<Loaded>, HolderError> {
+        match self.in_memory(identity) {
+            Some(bytes) => self.unseal(&bytes, identity).map(Some),
+            None => self.find_on_disk(identity),
+        }
+    }
+
+    /// The same, of the record that a login on this rung would replace.
+    pub(crate) fn find_replaced(
+        &self,
+        identity: &Identity,
+        rung: Rung,
+    ) -> Result<Option<Loaded>, HolderError> {
+        match rung {
+            Rung::Memory => self.in_memory(identity).map(|bytes| self.unseal(&bytes, identity)).transpose(),
+            Rung::Keyring | Rung::Passphrase => self.find_on_disk(identity),
+        }
+    }
+
+    fn find_on_disk(&self, identity: &Identity) -> Result<Option<Loaded>, HolderError> {
+        match self.disk.read(&identity.name())? {
+            Some(bytes) => self.unseal(&bytes, identity).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Opens a record. Where it is a passphrase that does not, the person may try again.
+    fn unseal(&self, bytes: &[u8], identity: &Identity) -> Result<Loaded, HolderError> {
         let path = self.file(identity);
-        let Some(bytes) = self.bytes(identity)? else {
-            return Ok(None);
-        };
-        let sealed = SealedRecord::parse(&bytes, &path)?;
-        if sealed.header.issuer != identity.issuer || sealed.header.client_id != identity.client_id {
-            return Err(HolderError::Damaged { path, why: "it is the record of another sign-in" });
+        let sealed = SealedRecord::parse(bytes, &path)?;
+        if sealed.header.identity() != *identity {
+            return Err(HolderError::Damaged { path, why: disk::ANOTHERS });
         }
         let place = &sealed.header.key;
-        let key = self
-            .vault
-            .find_key(place)?
-            .ok_or_else(|| HolderError::KeyGone { issuer: identity.issuer.clone(), rung: place.rung() })?;
-        let record = sealed.open(&key, &path).inspect_err(|_| {
-            if place.rung() == Rung::Passphrase {
-                self.vault.wipe_key(place); // so that the next try asks again
+        let gone = || HolderError::KeyGone { issuer: identity.issuer.clone(), rung: place.rung() };
+        let mut key = self.vault.find_key(place)?.ok_or_else(gone)?;
+        let mut tried = 1;
+        let record = loop {
+            match sealed.open(&key, &path) {
+                Err(HolderError::WrongPassphrase) => {
+                    self.vault.wipe_key(place); // so that whoever tries next is asked
+                    if tried == PASSPHRASES_TRIED {
+                        return Err(HolderError::WrongPassphrase);
+                    }
+                    key = self.vault.find_key_again(place, tried)?.ok_or(HolderError::WrongPassphrase)?;
+                    tried += 1;
+                }
+                opened => break opened?,
             }
-        })?;
-        Ok(Some(Loaded { header: sealed.header, record, key }))
+        };
+        Ok(Loaded { header: sealed.header, record, key })
     }
 
     /// Writes a record that was read here, if nobody else has since. `loaded` then has the new version.
     pub(crate) fn save(&self, loaded: &mut Loaded, now: Timestamp) -> Result<Saved, HolderError> {
         let identity = loaded.header.identity();
-        let _writing = self.writing()?;
-        match self.header(&identity)? {
-            None => return Ok(Saved::Gone),
-            Some(header) if header.version.login != loaded.header.version.login => return Ok(Saved::Gone),
-            Some(header) if header.version != loaded.header.version => return Ok(Saved::Overtaken),
-            Some(_) => {}
-        }
         let header = Header { version: loaded.header.version.next(), written: now, ..loaded.header.clone() };
-        self.put(&identity, &header, &seal(&header, &loaded.record, &loaded.key))?;
-        loaded.header = header;
-        Ok(Saved::Yes)
+        let sealed = seal(&header, &loaded.record, &loaded.key);
+        let saved = match header.key.rung() {
+            Rung::Memory => {
+                let mut memory = self.memory();
+                let saved = may_follow(of_memory(&memory, &identity), loaded);
+                if saved == Saved::Yes {
+                    memory.insert(identity.name(), sealed);
+                }
+                saved
+            }
+            Rung::Keyring | Rung::Passphrase => {
+                let _writing = self.disk.writing()?;
+                let saved = may_follow(self.disk.header(&identity.name())?, loaded);
+                if saved == Saved::Yes {
+                    self.disk.write(&identity.name(), &sealed)?;
+                }
+                saved
+            }
+        };
+        if saved == Saved::Yes {
+            loaded.header = header;
+        }
+        Ok(saved)
     }
 
     /// Writes the record of a new login over whatever was there, and wipes the key of what was. A record that cannot
@@ -181,10 +236,11 @@ impl Shelf {
         record: &Record,
         now: Timestamp,
     ) -> Result<(Header, RecordKey), HolderError> {
-        private::folder(self.folder.parent().expect("the folder was joined to another"))?;
-        private::folder(&self.folder)?;
-        let version = Version::first();
-        let (place, key) = self.vault.new_key(rung, &format!("{}:{}", identity.name(), version.login))?;
+        if rung != Rung::Memory {
+            self.disk.make()?;
+        }
+        let (name, version) = (identity.name(), Version::first());
+        let (place, key) = self.vault.new_key(rung, &name, &version.login)?;
         let header = Header {
             issuer: identity.issuer.clone(),
             client_id: identity.client_id.clone(),
@@ -192,66 +248,102 @@ impl Shelf {
             version,
             written: now,
         };
-        let _writing = self.writing()?;
-        let earlier = self.header(identity).ok().flatten();
-        if let Err(error) = self.put(identity, &header, &seal(&header, record, &key)) {
-            self.vault.wipe_key(&header.key);
-            return Err(error);
+        let sealed = seal(&header, record, &key);
+        if rung == Rung::Memory {
+            let mut memory = self.memory();
+            let earlier = of_memory(&memory, identity);
+            memory.insert(name, sealed);
+            if let Some(earlier) = earlier {
+                self.vault.wipe_key(&earlier.key);
+            }
+            return Ok((header, key));
         }
-        if let Some(earlier) = earlier {
-            self.vault.wipe_key(&earlier.key);
+        let written = self.disk.writing().and_then(|writing| {
+            let earlier = self.disk.header(&name);
+            self.disk.write(&name, &sealed)?;
+            drop(writing);
+            Ok(earlier)
+        });
+        match written {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(earlier))) => _ = self.vault.wipe_key(&earlier.key),
+            Ok(Err(_)) => _ = self.vault.wipe_keys_of(&name, Some(&header.key)),
+            Err(error) => {
+                self.vault.wipe_key(&header.key);
+                return Err(error);
+            }
         }
         Ok((header, key))
     }
 
     /// Wipes a record and its key. Always possible, even where the record cannot be opened.
     pub(crate) fn wipe(&self, identity: &Identity) -> Result<Wiped, HolderError> {
-        let path = self.file(identity);
-        let mut wiped = Wiped::default();
-        let _writing = if self.folder.exists() { Some(self.writing()?) } else { None };
-        // The key first: without it the file is noise, wherever copies of it are.
-        if let Ok(Some(header)) = self.header(identity)
-            && self.vault.wipe_key(&header.key)
-        {
-            wiped.key = Some(header.key.rung());
+        let in_memory = self.memory().remove(&identity.name());
+        match in_memory {
+            Some(bytes) => {
+                if let Ok(sealed) = SealedRecord::parse(&bytes, Path::new("memory")) {
+                    self.vault.wipe_key(&sealed.header.key);
+                }
+                Ok(Wiped { file: None, key: Some(Rung::Memory) })
+            }
+            None => self.wipe_on_disk(&identity.name(), &self.file(identity)),
         }
-        self.memory.lock().expect("no thread panics holding this").remove(&identity.name());
-        if private::remove(&path)? {
-            wiped.file = Some(path);
+    }
+
+    /// Wipes a record that does not say whose it is, and every key that can be its.
+    pub(crate) fn wipe_unreadable(&self, unreadable: &Unreadable) -> Result<Wiped, HolderError> {
+        self.wipe_on_disk(&unreadable.name(), &unreadable.file)
+    }
+
+    fn wipe_on_disk(&self, name: &str, file: &Path) -> Result<Wiped, HolderError> {
+        if !self.disk.exists() {
+            return Ok(Wiped::default());
         }
-        Ok(wiped)
+        let writing = self.disk.writing();
+        // The key first: without it the file is noise, wherever copies of it are, and whatever the disk says now.
+        let key = match self.disk.header(name) {
+            Ok(None) => None,
+            Ok(Some(header)) if header.identity().name() == name => {
+                self.vault.wipe_key(&header.key).then(|| header.key.rung())
+            }
+            // A copy under another's name: the key it speaks of is that other's.
+            Ok(Some(_)) | Err(_) => self.vault.wipe_keys_of(name, None),
+        };
+        let _writing = writing?;
+        Ok(Wiped { file: private::remove(file)?.then(|| file.to_owned()), key })
     }
 
     /// The file of a record, whether it is there or not.
     pub(crate) fn file(&self, identity: &Identity) -> PathBuf {
-        self.folder.join(format!("{}.{EXTENSION}", identity.name()))
+        self.disk.file(&identity.name())
     }
 
-    fn bytes(&self, identity: &Identity) -> Result<Option<Zeroizing<Vec<u8>>>, HolderError> {
-        if let Some(bytes) = self.memory.lock().expect("no thread panics holding this").get(&identity.name())
-        {
-            return Ok(Some(Zeroizing::new(bytes.clone())));
-        }
-        private::read(&self.file(identity))
+    fn header_in_memory(&self, identity: &Identity) -> Option<Header> {
+        of_memory(&self.memory(), identity)
     }
 
-    fn put(&self, identity: &Identity, header: &Header, bytes: &[u8]) -> Result<(), HolderError> {
-        if header.key.rung() == Rung::Memory {
-            let mut memory = self.memory.lock().expect("no thread panics holding this");
-            memory.insert(identity.name(), bytes.to_vec());
-            return Ok(());
-        }
-        private::write(&self.file(identity), bytes)
+    fn in_memory(&self, identity: &Identity) -> Option<Zeroizing<Vec<u8>>> {
+        self.memory().get(&identity.name()).map(|bytes| Zeroizing::new(bytes.clone()))
     }
 
-    /// The short lock around comparing and writing.
-    fn writing(&self) -> Result<std::fs::File, HolderError> {
-        let path = self.folder.join(".writing");
-        let file = private::lock_file(&path)?;
-        // Held for one small file's write and sync, so waiting for it is bounded by the disk.
-        rustix::fs::flock(&file, FlockOperation::LockExclusive)
-            .map_err(|error| HolderError::disk("cannot lock", &path)(error.into()))?;
-        Ok(file)
+    fn memory(&self) -> MutexGuard<'_, HashMap<String, Vec<u8>>> {
+        self.memory.lock().expect("no thread panics holding this")
+    }
+}
+
+/// The header of a record in memory.
+fn of_memory(memory: &HashMap<String, Vec<u8>>, identity: &Identity) -> Option<Header> {
+    let sealed = SealedRecord::parse(memory.get(&identity.name())?, Path::new("memory"));
+    Some(sealed.expect("what is in memory was sealed here").header)
+}
+
+/// Whether a record that was read may be written over what is there now.
+fn may_follow(there: Option<Header>, read: &Loaded) -> Saved {
+    match there.map(|there| there.version) {
+        None => Saved::Gone,
+        Some(there) if there.login != read.header.version.login => Saved::Gone,
+        Some(there) if there != read.header.version => Saved::Overtaken,
+        Some(_) => Saved::Yes,
     }
 }
 
@@ -262,109 +354,4 @@ impl Header {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use hallpass_model::secret::Secret;
-
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
-
-    fn shelf(state: &Path) -> Shelf {
-        let typed = Arc::new(|_| Ok(Some(Secret::from_text("correct horse".into()))));
-        Shelf::open(&state.join("hallpass"), "here", Vault::new(typed))
-    }
-
-    fn identity() -> Identity {
-        Identity { issuer: "https://id.example/acme".into(), client_id: "hallpass-cli".into() }
-    }
-
-    fn with_login(state: &Path) -> Shelf {
-        let shelf = shelf(state);
-        shelf.vault.choose(Some(Rung::Passphrase)).unwrap();
-        shelf.replace(&identity(), Rung::Passphrase, Record::for_tests("refresh-1"), NOW).unwrap();
-        shelf
-    }
-
-    fn refresh_in(loaded: &Loaded) -> &str {
-        loaded.record.refresh.as_ref().unwrap().expose_text()
-    }
-
-    #[test]
-    fn a_saved_record_is_found_and_listed() {
-        let state = tempfile::tempdir().unwrap();
-        let shelf = with_login(state.path());
-        let mut loaded = shelf.find(&identity()).unwrap().unwrap();
-        loaded.record.refresh = Some(Secret::from_text("refresh-2".into()));
-        assert_eq!(shelf.save(&mut loaded, NOW).unwrap(), Saved::Yes);
-        assert_eq!(refresh_in(&shelf.find(&identity()).unwrap().unwrap()), "refresh-2");
-        assert_eq!(shelf.list().unwrap().len(), 1);
-    }
-
-    #[test]
-    fn a_late_writer_neither_overwrites_a_newer_record_nor_brings_back_a_logged_out_one() {
-        let state = tempfile::tempdir().unwrap();
-        let shelf = with_login(state.path());
-        let mut late = shelf.find(&identity()).unwrap().unwrap();
-        let mut quick = shelf.find(&identity()).unwrap().unwrap();
-        assert_eq!(shelf.save(&mut quick, NOW).unwrap(), Saved::Yes);
-        assert_eq!(shelf.save(&mut late, NOW).unwrap(), Saved::Overtaken);
-        assert!(shelf.wipe(&identity()).unwrap().file.is_some());
-        assert_eq!(shelf.save(&mut quick, NOW).unwrap(), Saved::Gone);
-        assert!(shelf.find(&identity()).unwrap().is_none());
-        // A new login is not the old one, whatever its generation.
-        let shelf = with_login(state.path());
-        assert_eq!(shelf.save(&mut quick, NOW).unwrap(), Saved::Gone);
-    }
-
-    #[test]
-    fn a_record_moved_under_another_identity_s_name_is_refused() {
-        let state = tempfile::tempdir().unwrap();
-        let shelf = with_login(state.path());
-        let other = Identity { issuer: "https://id.example/rival".into(), ..identity() };
-        std::fs::rename(shelf.file(&identity()), shelf.file(&other)).unwrap();
-        assert!(matches!(shelf.find(&other), Err(HolderError::Damaged { .. })));
-    }
-
-    #[test]
-    fn a_wrong_passphrase_opens_nothing_and_a_wipe_needs_none() {
-        let state = tempfile::tempdir().unwrap();
-        with_login(state.path());
-        let wrong = Vault::new(Arc::new(|_| Ok(Some(Secret::from_text("wrong horse".into())))));
-        let shelf = Shelf::open(&state.path().join("hallpass"), "here", wrong);
-        assert!(matches!(shelf.find(&identity()), Err(HolderError::WrongPassphrase)));
-        assert!(shelf.wipe(&identity()).unwrap().file.is_some());
-        assert!(shelf.find(&identity()).unwrap().is_none());
-    }
-
-    #[test]
-    fn a_login_in_memory_leaves_no_file() {
-        let state = tempfile::tempdir().unwrap();
-        let shelf = shelf(state.path());
-        shelf.replace(&identity(), Rung::Memory, Record::for_tests("refresh-1"), NOW).unwrap();
-        let mut loaded = shelf.find(&identity()).unwrap().unwrap();
-        assert_eq!(shelf.save(&mut loaded, NOW).unwrap(), Saved::Yes);
-        let files = std::fs::read_dir(&shelf.folder).unwrap().flatten().map(|entry| entry.file_name());
-        assert_eq!(files.collect::<Vec<_>>(), [".writing"]);
-        shelf.wipe(&identity()).unwrap();
-        assert!(shelf.find(&identity()).unwrap().is_none());
-    }
-
-    #[test]
-    fn where_the_keyring_is_allowed_the_key_is_there_and_goes_with_the_record() {
-        let state = tempfile::tempdir().unwrap();
-        let shelf = shelf(state.path());
-        if shelf.vault.choose(Some(Rung::Keyring)).is_err() {
-            return; // a container that forbids it
-        }
-        shelf.replace(&identity(), Rung::Keyring, Record::for_tests("refresh-1"), NOW).unwrap();
-        let header = shelf.find(&identity()).unwrap().unwrap().header;
-        let copy = std::fs::read(shelf.file(&identity())).unwrap();
-        assert_eq!(shelf.wipe(&identity()).unwrap().key, Some(Rung::Keyring));
-        // A copy of the file opens nothing any more.
-        private::write(&shelf.file(&identity()), &copy).unwrap();
-        assert!(matches!(shelf.find(&identity()), Err(HolderError::KeyGone { .. })));
-        assert!(!shelf.vault.wipe_key(&header.key));
-    }
-}
+mod tests;

@@ -54,12 +54,16 @@ pub struct Opened {
 
 impl Holder {
     /// What is known here about a sign-in, without asking anybody but, where the key rests in a passphrase, the person.
+    ///
+    /// # Errors
+    /// If there is nothing, or the person stopped it at the prompt for a passphrase. That it cannot be opened is an answer.
     pub fn status(&self, identity: &Identity) -> Result<Status, HolderError> {
         let header = self.shelf.header(identity)?.ok_or_else(|| crate::refresh::gone(identity))?;
         let rung = header.key.rung();
         let opened = match self.shelf.find(identity) {
             Ok(Some(loaded)) => Ok(loaded.record),
             Ok(None) => return Err(crate::refresh::gone(identity)),
+            Err(HolderError::Cancelled) => return Err(HolderError::Cancelled),
             Err(error) => Err(error),
         };
         let opened = opened.map(|record| {

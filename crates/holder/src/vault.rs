@@ -79,6 +79,8 @@ pub enum Asking {
     New,
     /// To open one.
     Open,
+    /// To open one that the last one did not. `None` where asking again brings nothing else.
+    Again,
 }
 
 /// Asks for a passphrase: a terminal, a file. `None` if nobody is there to give one.
@@ -147,11 +149,16 @@ impl Vault {
         }
     }
 
-    /// Makes the key of a new record and puts it where its rung keeps it.
-    pub(crate) fn new_key(&self, rung: Rung, name: &str) -> Result<(KeyPlace, RecordKey), HolderError> {
+    /// Makes the key of a new record and puts it where its rung keeps it. `name` is the identity's.
+    pub(crate) fn new_key(
+        &self,
+        rung: Rung,
+        name: &str,
+        login: &str,
+    ) -> Result<(KeyPlace, RecordKey), HolderError> {
         match rung {
             Rung::Keyring => {
-                let name = format!("hallpass:{name}");
+                let name = in_keyring(name, login);
                 let key = random_key();
                 keyring::save(&name, &key)
                     .map_err(|why| HolderError::NoRung { why: format!("the kernel keyring {why}") })?;
@@ -179,14 +186,44 @@ impl Vault {
         }
     }
 
-    /// Wipes the key of a record. Whether there was one to wipe.
+    /// Finds a key once more, after so many that did not open the record. `None` if there is no other to be had.
+    pub(crate) fn find_key_again(
+        &self,
+        place: &KeyPlace,
+        tried: usize,
+    ) -> Result<Option<RecordKey>, HolderError> {
+        match place {
+            KeyPlace::Passphrase(cost) => self.passphrases.key_again(cost, tried),
+            KeyPlace::Keyring { .. } | KeyPlace::Memory { .. } => Ok(None),
+        }
+    }
+
+    /// Wipes every key that can be of this identity's records, but for one: for records that cannot be read, and so do
+    /// not say where their key is. Which rung there was one in.
+    pub(crate) fn wipe_keys_of(&self, name: &str, but: Option<&KeyPlace>) -> Option<Rung> {
+        let but = match but {
+            Some(KeyPlace::Keyring { name }) => Some(name.as_str()),
+            _ => None,
+        };
+        keyring::wipe_all(&in_keyring(name, ""), but).then_some(Rung::Keyring)
+    }
+
+    /// Wipes the key of a record. Whether there was one at rest.
     pub(crate) fn wipe_key(&self, place: &KeyPlace) -> bool {
         match place {
             KeyPlace::Keyring { name } => keyring::wipe(name),
-            KeyPlace::Passphrase(cost) => self.passphrases.forget(cost),
+            KeyPlace::Passphrase(cost) => {
+                self.passphrases.forget(cost);
+                false // it rests nowhere
+            }
             KeyPlace::Memory { name } => self.memory.wipe(name),
         }
     }
+}
+
+/// What a key is called in the keyring: which identity's it is, and of which login.
+fn in_keyring(name: &str, login: &str) -> String {
+    format!("hallpass:{name}:{login}")
 }
 
 fn random_key() -> RecordKey {

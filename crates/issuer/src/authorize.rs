@@ -23,7 +23,7 @@ use hallpass_model::wire::errors::ErrorCode;
 use hallpass_model::wire::oauth::{Form, GrantType, Prompts, Scopes};
 use hallpass_model::wire::pkce::CodeChallenge;
 use hallpass_model::wire::redirect::RedirectUri;
-use hallpass_store::{CodeIssued, IssueCode, SaveRequest, TakeRequest};
+use hallpass_store::{CodeIssued, InBrowser, IssueCode, SaveRequest, TakeRequest, WebLogin};
 use http::StatusCode;
 use http::header::{ACCEPT, CACHE_CONTROL, LOCATION};
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,8 @@ pub(crate) struct AuthorizeRequest {
 pub(crate) struct Consent {
     /// Who.
     pub(crate) person: PrincipalId,
+    /// The login they said it with.
+    pub(crate) login: WebLogin,
     /// How they proved it.
     pub(crate) authentication: Authentication,
     /// Their browser's address, for the erasable side of the record.
@@ -178,11 +180,16 @@ pub(crate) async fn finish(
         device: request.device.clone(),
         address: consent.address,
     };
+    let issue = InBrowser { login: consent.login, change: issue };
     Ok(match issuer.store.change(actor, now, issue).await? {
-        CodeIssued::Issued { code, .. } => reply.code(code.expose_text()),
-        CodeIssued::Refused(refusal) => {
+        Ok(CodeIssued::Issued { code, .. }) => reply.code(code.expose_text()),
+        Ok(CodeIssued::Refused(refusal)) => {
             let told = "the person, client or org is disabled";
             reply.error(OAuthError::new(ErrorCode::AccessDenied, told).because(refusal))
+        }
+        Err(over) => {
+            let told = "the person's login ended before the answer counted; start again";
+            reply.error(OAuthError::new(ErrorCode::LoginRequired, told).because(over))
         }
     })
 }

@@ -56,6 +56,7 @@ pub(crate) async fn answer(person: Person) -> Result<Response, Trouble> {
     }
     let consent = Consent {
         person: person.person.id,
+        login: person.web.login,
         authentication: person.web.authentication.clone(),
         yes,
         address: person.visit.address.map(|address| address.to_string()).unwrap_or_default(),

@@ -9,9 +9,9 @@
 use std::net::IpAddr;
 
 use axum::response::Response;
-use hallpass_model::cut::Place;
 use hallpass_model::grant::Approval;
-use hallpass_model::id::GrantId;
+use hallpass_model::id::{ClientId, GrantId};
+use hallpass_model::session::Session;
 use hallpass_model::spelling::user_code;
 use hallpass_store::{
     Answer, AnswerDevice, Approver, DeviceAnswered, DeviceGrant, DeviceState, EndAfterApproval,
@@ -69,7 +69,7 @@ pub(crate) async fn answer(person: Person) -> Result<Response, Trouble> {
         typed: code.clone(),
     };
     let now = person.visit.now;
-    let grant = match person.visit.issuer.store.change(person.actor(), now, guess).await? {
+    let grant = match person.change(guess).await? {
         Guessed::Found(grant) => grant,
         Guessed::Wrong => {
             return wrong(
@@ -151,7 +151,7 @@ async fn decide(person: &Person, grant: &DeviceGrant, answer: Answer) -> Result<
         answer,
         address: person.visit.address.map(|address| address.to_string()).unwrap_or_default(),
     };
-    match person.visit.issuer.store.change(person.actor(), person.visit.now, change).await? {
+    match person.change(change).await? {
         DeviceAnswered::Approved | DeviceAnswered::Denied => Ok(to_answer(person, grant.id)),
         DeviceAnswered::Already(_) => already(person, grant),
         DeviceAnswered::Expired | DeviceAnswered::NotThere => Err(over(person)),
@@ -203,13 +203,9 @@ fn over(person: &Person) -> Trouble {
 
 /// `GET /{org}/device/answer`: what became of a request this person answered.
 pub(crate) async fn answered(person: Person) -> Result<Response, Trouble> {
-    let grant = own_grant(&person).await?;
-    let answer = match grant.state {
-        DeviceState::Spent { session, .. } if is_over(&person, session).await? => Answered::Ended,
-        DeviceState::Approved { .. } | DeviceState::Spent { .. } => Answered::Approved,
-        DeviceState::Denied { .. } | DeviceState::Waiting => Answered::Denied,
-    };
-    let client = consent::client(&person, grant.client).await?;
+    let request = request(&person)?;
+    let (client, answer) = find_answer(&person, request).await?.ok_or_else(|| nothing(&person))?;
+    let client = consent::client(&person, client).await?;
     let title = match answer {
         Answered::Approved => "Approved",
         Answered::Denied => "Denied",
@@ -221,47 +217,71 @@ pub(crate) async fn answered(person: Person) -> Result<Response, Trouble> {
         csrf: person.csrf.clone(),
         answer,
         client: client.name.clone(),
-        request: grant.id.to_string(),
+        request: request.to_string(),
     };
     Ok(page(StatusCode::OK, &shown))
 }
 
 /// `POST /{org}/device/end`: this was not me.
 pub(crate) async fn end(person: Person) -> Result<Response, Trouble> {
-    let grant = own_grant(&person).await?;
-    let end = EndAfterApproval { org: person.org.id(), grant: grant.id, by: person.person.id };
-    match person.visit.issuer.store.change(person.actor(), person.visit.now, end).await? {
-        EndedAfterApproval::NotThere => Err(Trouble::not_found().at(person.head())),
+    let request = request(&person)?;
+    let end = EndAfterApproval { org: person.org.id(), grant: request, by: person.person.id };
+    match person.change(end).await? {
+        EndedAfterApproval::NotThere => Err(nothing(&person)),
         EndedAfterApproval::Denied | EndedAfterApproval::SessionCut(_) | EndedAfterApproval::Already => {
-            Ok(to_answer(&person, grant.id))
+            Ok(to_answer(&person, request))
         }
     }
 }
 
-/// The request that the form names, if this person answered it. Its id alone is public, and shows nothing.
-async fn own_grant(person: &Person) -> Result<DeviceGrant, Trouble> {
-    let missing = || Trouble::not_found().at(person.head());
-    let id: GrantId = person.visit.form.required("request")?.parse().map_err(|_| missing())?;
-    let grant = person.visit.issuer.store.find_device_grant(id).await?;
-    grant
-        .filter(|grant| grant.org == person.org.id() && answered_by(grant) == Some(person.person.id))
-        .ok_or_else(missing)
+fn request(person: &Person) -> Result<GrantId, Trouble> {
+    person.visit.form.required("request")?.parse().map_err(|_| nothing(person))
 }
 
-/// Whether the session that a request became is over.
-async fn is_over(person: &Person, session: hallpass_model::id::SessionId) -> Result<bool, Trouble> {
+/// The same for a request that never was, that is somebody else's, and that is over with nothing left of it: its id is
+/// public, and shows nothing.
+fn nothing(person: &Person) -> Trouble {
+    Trouble::new(
+        StatusCode::NOT_FOUND,
+        "There is nothing to end here",
+        "No program waits for this answer of yours, and none acts for you because of it.",
+        "What can act for you stands among your sessions, with a button that ends it.",
+    )
+    .at(person.head())
+    .link(person.path("sessions"), "Your sessions")
+}
+
+/// Which client asked, and what became of this person's answer. The request is forgotten minutes after its code is over;
+/// a session that came of it is not.
+async fn find_answer(person: &Person, request: GrantId) -> Result<Option<(ClientId, Answered)>, Trouble> {
     let store = &person.visit.issuer.store;
-    let Some(session) = store.find_session(session).await? else { return Ok(true) };
-    let place = Place {
-        org: session.org,
-        principal: Some(session.principal),
-        client: session.client,
-        device: session.device,
-        session: Some(session.id),
-        credentials: vec![session.origin],
-        stamp: session.stamp,
+    let (org, own) = (person.org.id(), person.person.id);
+    let Some(grant) = store.find_device_grant(request).await? else {
+        let session = store.find_session_of(request).await?;
+        let session = session.filter(|session| session.org == org && session.principal == own);
+        return Ok(match session {
+            Some(session) => Some((session.client, of_session(person, Some(session)).await?)),
+            None => None,
+        });
     };
-    Ok(session.alive(person.visit.now).is_err() || store.is_dead(&place).await?.is_some())
+    if grant.org != org || answered_by(&grant) != Some(own) {
+        return Ok(None);
+    }
+    let answer = match grant.state {
+        DeviceState::Spent { session, .. } => of_session(person, store.find_session(session).await?).await?,
+        DeviceState::Approved { .. } => Answered::Approved,
+        DeviceState::Denied { .. } | DeviceState::Waiting => Answered::Denied,
+    };
+    Ok(Some((grant.client, answer)))
+}
+
+/// Whether the session that an approval became goes on.
+async fn of_session(person: &Person, session: Option<Session>) -> Result<Answered, Trouble> {
+    let goes_on = match session.filter(|session| session.alive(person.visit.now).is_ok()) {
+        Some(session) => person.visit.issuer.store.is_session_dead(&session).await?.is_none(),
+        None => false,
+    };
+    Ok(if goes_on { Answered::Approved } else { Answered::Ended })
 }
 
 #[cfg(test)]

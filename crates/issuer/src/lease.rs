@@ -175,7 +175,7 @@ impl Drop for Connection {
         // Outside a runtime the process is ending, and every lease waits anew when it starts again.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
-            let dropped = LeaseDropped { lease, connection: Some(connection) };
+            let dropped = LeaseDropped { lease, connection };
             if let Err(error) = issuer.store.change(Actor::System, issuer.clock.now(), dropped).await {
                 tracing::warn!(%error, lease.id = %lease, "a dropped run could not be noted");
             }

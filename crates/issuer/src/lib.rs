@@ -54,6 +54,7 @@ use tokio::sync::watch;
 pub use base_url::{BadBaseUrl, BaseUrl};
 pub use listen::{BadNetwork, Listen, ListenError, Listener, Network, TlsFiles};
 pub use routes::{Access, Endpoint, endpoints};
+pub use tidy::Sweeper;
 pub use tls::BadTlsFiles;
 
 /// What an operator decides about the issuer. What stands in the store is not here.
@@ -146,6 +147,7 @@ pub fn router(issuer: Issuer) -> Router {
 /// Serves until [`Issuer::stop`] is called, then lets what is under way finish, for a while.
 pub async fn serve(issuer: Issuer, listener: Listener) {
     let stop = issuer.stop.subscribe();
+    issuer.await_runs().await;
     let tidying = tokio::spawn(tidy::now_and_then(issuer.clone()));
     listener.serve(router(issuer), stop).await;
     // It ends by itself when the issuer is told to stop, which it was.

@@ -104,7 +104,7 @@ async fn add(person: &Person) -> Result<Response, Trouble> {
     let state = state.ok_or_else(Trouble::ceremony_over)?;
     let passkey = made(&person.visit.issuer, &state, credential, form.find("name"))?;
     let add = AddPasskey { person: person.person.id, passkey };
-    match person.visit.issuer.store.change(person.actor(), person.visit.now, add).await? {
+    match person.change(add).await? {
         Ok(_) => Ok(see_other(&format!("{}?done=added", person.path("passkeys")))),
         Err(refusal) => Err(refused(refusal).link(person.path("passkeys"), "Your passkeys")),
     }
@@ -137,7 +137,7 @@ async fn remove(person: &Person) -> Result<Response, Trouble> {
     let passkey = person.visit.form.required("passkey")?.parse().map_err(|_| Trouble::not_found())?;
     let by = RemovedBy::Themselves(person.person.id);
     let remove = RemovePasskey { org: person.org.id(), passkey, by };
-    let done = match person.visit.issuer.store.change(person.actor(), person.visit.now, remove).await? {
+    let done = match person.change(remove).await? {
         PasskeyRemoved::Removed => "removed",
         PasskeyRemoved::LastOne => "last",
         PasskeyRemoved::NotThere => return Err(Trouble::not_found()),

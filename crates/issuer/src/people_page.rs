@@ -161,8 +161,7 @@ async fn add(administrator: &Administrator) -> Result<Response, Trouble> {
         return Err(bad("The name is missing.".into()));
     }
     let add = AddPerson { org: administrator.org.id(), handle, name };
-    let added =
-        administrator.visit.issuer.store.change(administrator.actor(), administrator.visit.now, add).await?;
+    let added = administrator.change(add).await?;
     let person = added.map_err(|why| bad(format!("Nothing was changed: {why}.")))?;
     let person = load(administrator, &person.to_string()).await?;
     invite(administrator, person).await
@@ -172,7 +171,7 @@ async fn add(administrator: &Administrator) -> Result<Response, Trouble> {
 async fn invite(administrator: &Administrator, person: Principal) -> Result<Response, Trouble> {
     let make = MakeLink { purpose: LinkPurpose::Enrol { person: person.id } };
     let issuer = &administrator.visit.issuer;
-    let made = issuer.store.change(administrator.actor(), administrator.visit.now, make).await?;
+    let made = administrator.change(make).await?;
     let Some(made) = made else { return Err(Trouble::not_found()) };
     let link = issuer.enrolment_address(&administrator.org.org.name, &made.link);
     one(administrator, person, Some(link), None).await
@@ -185,13 +184,7 @@ async fn remove_passkey(administrator: &Administrator, person: &Principal) -> Re
         return Err(Trouble::not_found());
     }
     let remove = RemovePasskey { org: administrator.org.id(), passkey, by: RemovedBy::Administrator };
-    match administrator
-        .visit
-        .issuer
-        .store
-        .change(administrator.actor(), administrator.visit.now, remove)
-        .await?
-    {
+    match administrator.change(remove).await? {
         PasskeyRemoved::Removed => Ok("removed"),
         PasskeyRemoved::NotThere | PasskeyRemoved::LastOne => Err(Trouble::not_found()),
     }
@@ -203,8 +196,7 @@ async fn end(administrator: &Administrator, person: &Principal) -> Result<&'stat
         target: CutTarget::Principal(person.id),
         why: Why::EndedByAdministrator,
     };
-    match administrator.visit.issuer.store.change(administrator.actor(), administrator.visit.now, cut).await?
-    {
+    match administrator.change(cut).await? {
         CutMade::Cut(_) | CutMade::Already(_) => Ok("ended"),
         CutMade::NotThere => Err(Trouble::not_found()),
     }
@@ -216,8 +208,7 @@ async fn stand(
     active: bool,
 ) -> Result<&'static str, Trouble> {
     let stand = SetPersonStanding { org: administrator.org.id(), person: person.id, active };
-    let store = &administrator.visit.issuer.store;
-    let set = store.change(administrator.actor(), administrator.visit.now, stand).await?;
+    let set = administrator.change(stand).await?;
     match set.standing {
         StandingSet::Done(standing) | StandingSet::Already(standing) if standing.is_active() => Ok("enabled"),
         StandingSet::Done(_) if !set.handed_over.is_empty() => Ok("handed-over"),

@@ -3,40 +3,70 @@
 use axum::response::Response;
 use hallpass_model::cut::Why;
 use hallpass_model::grant::Approval;
-use hallpass_store::{EndOthers, EndSession, SessionEnded, SessionSummary};
+use hallpass_model::id::SessionId;
+use hallpass_model::time::Timestamp;
+use hallpass_store::{EndOthers, EndSession, SessionEnded, SessionSummary, Sessions, StolenSession};
 use http::StatusCode;
 
 use crate::authorize::see_other;
 use crate::pages::Here;
-use crate::pages::account::{SessionLine, SessionsPage};
+use crate::pages::account::{SessionLine, SessionsPage, StolenLine};
 use crate::pages::answer::page;
 use crate::pages::when::Moment;
 use crate::trouble::Trouble;
 use crate::web::Person;
 
-/// Sessions on one page: more than a person has, few enough to read.
+/// Sessions on one page: more than most people have, few enough to read.
 const SHOWN: u32 = 100;
 
-/// `GET /{org}/sessions`
+/// `GET /{org}/sessions`: the newest logins, or those before one.
 pub(crate) async fn show(person: Person) -> Result<Response, Trouble> {
     let now = person.visit.now;
-    let listed = person.visit.issuer.store.list_sessions_of(person.person.id, None, SHOWN, now).await?;
+    let before = person.visit.form.find("before").and_then(|before| before.parse::<SessionId>().ok());
+    let listed = list(&person, before).await?;
     let mut summaries = listed.items;
     summaries.sort_by_key(|summary| std::cmp::Reverse(summary.used));
     let mut sessions = Vec::with_capacity(summaries.len());
     for summary in &summaries {
         sessions.push(line(&person, summary).await?);
     }
+    let stolen = match before {
+        None => person.visit.issuer.store.list_stolen_of(person.person.id).await?,
+        Some(_) => Vec::new(),
+    };
     let shown = SessionsPage {
         frame: person.frame(Here::Sessions, "Your sessions"),
         org: person.head(),
         csrf: person.csrf.clone(),
         sessions,
-        more: listed.more,
+        newest: before.is_none(),
+        next: listed.next.map(|next| next.to_string()),
+        stolen: stolen.into_iter().map(|stolen| stolen_line(stolen, now)).collect(),
         browser: Moment::new(person.web.created, now),
         notice: person.visit.form.find("done").and_then(notice),
     };
     Ok(page(StatusCode::OK, &shown))
+}
+
+/// The next live sessions, however many that are over lie between: a page must not look empty while one goes on.
+async fn list(person: &Person, mut before: Option<SessionId>) -> Result<Sessions, Trouble> {
+    let store = &person.visit.issuer.store;
+    loop {
+        let listed = store.list_sessions_of(person.person.id, before, SHOWN, person.visit.now).await?;
+        if !listed.items.is_empty() || listed.next.is_none() {
+            return Ok(listed);
+        }
+        before = listed.next;
+        tokio::task::yield_now().await;
+    }
+}
+
+fn stolen_line(stolen: StolenSession, now: Timestamp) -> StolenLine {
+    StolenLine {
+        client: stolen.summary.client_name,
+        device: stolen.summary.device.map(|device| device.name),
+        ended: Moment::new(stolen.cut, now),
+    }
 }
 
 fn notice(done: &str) -> Option<&'static str> {
@@ -75,14 +105,13 @@ async fn line(person: &Person, summary: &SessionSummary) -> Result<SessionLine, 
 
 /// `POST /{org}/sessions`: ends one, or all others.
 pub(crate) async fn end(person: Person) -> Result<Response, Trouble> {
-    let store = &person.visit.issuer.store;
     let done = match person.visit.form.find("act") {
         Some("end") => {
             let missing = |_| Trouble::not_found().at(person.head());
             let session = person.visit.form.required("session")?.parse().map_err(missing)?;
             let of = Some(person.person.id);
             let end = EndSession { org: person.org.id(), session, of, why: Why::EndedByPerson };
-            match store.change(person.actor(), person.visit.now, end).await? {
+            match person.change(end).await? {
                 SessionEnded::Ended => "ended",
                 SessionEnded::Already | SessionEnded::NotThere => "gone",
             }
@@ -90,7 +119,7 @@ pub(crate) async fn end(person: Person) -> Result<Response, Trouble> {
         Some("end-all") => {
             let keep = hallpass_model::secret::Secret::new(person.cookie.expose().to_vec());
             let end = EndOthers { org: person.org.id(), person: person.person.id, keep };
-            store.change(person.actor(), person.visit.now, end).await?;
+            person.change(end).await?;
             "all"
         }
         _ => return Err(Trouble::no_answer().at(person.head())),

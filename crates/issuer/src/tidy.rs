@@ -5,7 +5,8 @@ use std::time::Duration;
 use hallpass_model::cut::Why;
 use hallpass_model::id::SessionId;
 use hallpass_model::ledger::Actor;
-use hallpass_store::{EndLease, LeaseDropped, LeaseState, StoreError, Sweep};
+use hallpass_model::time::{Lifetime, Steady};
+use hallpass_store::{AwaitAllRuns, EndLease, StoreError, Sweep};
 
 use crate::Issuer;
 
@@ -13,15 +14,15 @@ use crate::Issuer;
 const LOOK_AT_RUNS: Duration = Duration::from_secs(1);
 /// After how many of those the store is swept: nothing waits for it.
 const SWEEP_EVERY: u32 = 60;
+/// How long one sweep may go on. It takes its turn among the refreshes piece by piece, and is a small part of the minute;
+/// in this time it looks at some hundred thousand sessions.
+const SWEEP_MAX: Lifetime = Lifetime::seconds(5);
 
 /// Runs until the issuer is told to stop.
 pub(crate) async fn now_and_then(issuer: Issuer) {
-    if let Err(error) = issuer.await_runs().await {
-        tracing::error!(%error, "the runs from before the start could not be read");
-    }
     let mut tick = tokio::time::interval(LOOK_AT_RUNS);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut ticks, mut after) = (0u32, None);
+    let (mut ticks, mut sweeper) = (0u32, Sweeper::new(&issuer));
     loop {
         tokio::select! {
             _ = tick.tick() => {}
@@ -31,47 +32,61 @@ pub(crate) async fn now_and_then(issuer: Issuer) {
             tracing::warn!(%error, "lost runs could not be cut; trying again");
         }
         ticks = ticks.wrapping_add(1);
-        if ticks.is_multiple_of(SWEEP_EVERY) {
-            match issuer.sweep(after).await {
-                Ok(next) => after = next,
-                Err(error) => tracing::warn!(%error, "what is over could not be tidied away; trying again"),
-            }
+        if ticks.is_multiple_of(SWEEP_EVERY)
+            && let Err(error) = issuer.sweep(&mut sweeper).await
+        {
+            tracing::warn!(%error, "what is over could not be tidied away; trying again");
         }
     }
 }
 
+/// What one sweep leaves to the next: how far it came, and what it has seen of the clock.
+#[derive(Debug)]
+pub struct Sweeper {
+    after: Option<SessionId>,
+    steady: Steady,
+}
+
+impl Sweeper {
+    /// One that has seen nothing but the time.
+    pub fn new(issuer: &Issuer) -> Self {
+        let mut steady = Steady::default();
+        steady.look(issuer.clock.now(), issuer.clock.ticked());
+        Self { after: None, steady }
+    }
+}
+
 impl Issuer {
-    /// When the issuer starts: every run from before has the same time to come back as one whose connection dropped.
-    async fn await_runs(&self) -> Result<(), StoreError> {
-        for lease in self.store.open_leases().await? {
-            let dropped = LeaseDropped { lease: lease.id, connection: None };
-            self.store.change(Actor::System, self.clock.now(), dropped).await?;
+    /// Before anybody can connect: every run from before the start has as long to come back as one that just dropped.
+    ///
+    /// Where that cannot be noted, as on a full disk, those that do not come back live on to the end of their passes,
+    /// which is minutes away.
+    pub(crate) async fn await_runs(&self) {
+        if let Err(error) = self.store.change(Actor::System, self.clock.now(), AwaitAllRuns).await {
+            tracing::error!(%error, "the runs from before the start are not awaited");
         }
-        Ok(())
     }
 
     /// Cuts the pass of every run that did not come (back) in time.
     pub async fn cut_lost_runs(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
-        for lease in self.store.open_leases().await? {
-            let lost = matches!(lease.state, LeaseState::Awaited { until } if now >= until);
-            if lost {
-                self.store
-                    .change(Actor::System, now, EndLease { lease: lease.id, why: Why::RunLost })
-                    .await?;
-            }
+        for lease in self.store.lost_runs(now).await? {
+            self.store.change(Actor::System, now, EndLease { lease, why: Why::RunLost }).await?;
         }
         Ok(())
     }
 
-    /// Tidies away what is over, from where the last pass ended; says where the next one goes on.
-    pub async fn sweep(&self, after: Option<SessionId>) -> Result<Option<SessionId>, StoreError> {
-        let mut sweep = Sweep { after };
+    /// Tidies away what is over, on from where the last sweep ended, until nothing is left to or the time is up.
+    pub async fn sweep(&self, sweeper: &mut Sweeper) -> Result<(), StoreError> {
+        let began = self.clock.ticked();
         loop {
-            let swept = self.store.change(Actor::System, self.clock.now(), sweep).await?;
-            sweep.after = swept.after;
-            if !swept.more || self.is_stopping() {
-                return Ok(swept.after);
+            let (now, ticked) = (self.clock.now(), self.clock.ticked());
+            let steady = sweeper.steady.look(now, ticked);
+            let sweep = Sweep { after: sweeper.after, steady };
+            let swept = self.store.change(Actor::System, now, sweep).await?;
+            sweeper.after = swept.after;
+            if !swept.more || ticked >= began + SWEEP_MAX || self.is_stopping() {
+                return Ok(());
             }
         }
     }

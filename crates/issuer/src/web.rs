@@ -20,7 +20,7 @@ use hallpass_model::role::{self, Act, Role};
 use hallpass_model::secret::{Secret, WebCookie};
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::oauth::Form;
-use hallpass_store::{TouchWeb, WebSession};
+use hallpass_store::{Change, InBrowser, TouchWeb, WebSession};
 use http::header::{ACCEPT, SET_COOKIE};
 use http::{HeaderMap, Method};
 
@@ -264,6 +264,13 @@ impl Person {
             store.change(Actor::Principal(person.id), visit.now, touch).await?;
         }
         Ok(Some((person, web, cookie, administrator)))
+    }
+
+    /// Changes something in their name, unless their login has ended since they asked.
+    pub(crate) async fn change<C: Change>(&self, change: C) -> Result<C::Outcome, Trouble> {
+        let change = InBrowser { login: self.web.login, change };
+        let changed = self.visit.issuer.store.change(self.actor(), self.visit.now, change).await?;
+        changed.map_err(|_| Trouble::logged_out().at(self.head()))
     }
 
     /// As the ledger names them.

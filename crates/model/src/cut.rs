@@ -144,6 +144,8 @@ pub enum Why {
     Disabled,
     /// The store was restored from a backup older than it.
     Restored,
+    /// It is long over, and how it ended is forgotten; or nothing is known of the session it names.
+    Forgotten,
 }
 
 impl Why {
@@ -160,6 +162,7 @@ impl Why {
             Self::RunLost => "run_lost",
             Self::Disabled => "disabled",
             Self::Restored => "restored",
+            Self::Forgotten => "forgotten",
         }
     }
 }
@@ -178,6 +181,7 @@ impl std::str::FromStr for Why {
             Self::RunLost,
             Self::Disabled,
             Self::Restored,
+            Self::Forgotten,
         ]
         .into_iter()
         .find(|why| why.text() == text)

@@ -22,6 +22,8 @@ pub const SESSION_IDLE: Lifetime = Lifetime::days(30);
 pub const SESSION_ABSOLUTE: Lifetime = Lifetime::days(90);
 /// A bearer-only session's retry: the time in which an honest client that lost an answer asks again.
 pub const BEARER_RETRY: Lifetime = Lifetime::seconds(30);
+/// A session that was cut is remembered so long: its holder is told why it ended, and its person sees a theft.
+pub const CUT_SESSION_KEPT: Lifetime = Lifetime::days(7);
 /// A web login nobody uses: a person's working session at one desk.
 pub const WEB_IDLE: Lifetime = Lifetime::minutes(30);
 /// A web login, however busy: one working day.
@@ -49,6 +51,9 @@ pub const CLIENT_ASSERTION_MAX: Lifetime = Lifetime::minutes(5);
 pub const OLDER_ASSERTIONS: Lifetime = Lifetime::days(365);
 /// Clocks of honest machines differ by so much.
 pub const CLOCK_SKEW: Lifetime = Lifetime::seconds(30);
+/// How long a clock must have gone evenly before anything is thrown away for being old by it: long enough that whoever
+/// set it wrong has noticed, or been asked why nobody can log in.
+pub const STEADY_CLOCK: Lifetime = Lifetime::hours(1);
 /// A signing key stays published this long after its last use: everything it signed is dead by then.
 pub const SIGNING_KEY_OVERLAP: Lifetime = Lifetime::hours(1);
 /// An introspection answer may be kept this long by its caller.
@@ -69,6 +74,11 @@ pub const TABLE: &[(&str, Lifetime, &str)] = &[
     ("session, idle", SESSION_IDLE, "a month of holiday"),
     ("session, absolute", SESSION_ABSOLUTE, "four logins a year"),
     ("bearer-only session's retry", BEARER_RETRY, "an honest client that lost an answer asks again at once"),
+    (
+        "session that was cut, remembered",
+        CUT_SESSION_KEPT,
+        "its holder and its person are told why, after a holiday",
+    ),
     ("web login, idle", WEB_IDLE, "one sitting"),
     ("web login, absolute", WEB_ABSOLUTE, "one working day"),
     ("login recent enough to change passkeys", RECENT_LOGIN, "the person is still at that browser"),
@@ -82,6 +92,11 @@ pub const TABLE: &[(&str, Lifetime, &str)] = &[
     ("client assertion, at most", CLIENT_ASSERTION_MAX, "made for one request"),
     ("older client assertions, at most", OLDER_ASSERTIONS, "a library catches up, or somebody looks again"),
     ("clock skew", CLOCK_SKEW, "honest clocks differ so much"),
+    (
+        "clock, gone evenly before old things are thrown away",
+        STEADY_CLOCK,
+        "a clock set wrong is noticed by then",
+    ),
     ("retired signing key", SIGNING_KEY_OVERLAP, "everything it signed is dead by then"),
     ("introspection answer", INTROSPECTION_CACHE, "bounds what a cache can miss"),
     ("held device poll", DEVICE_POLL_HOLD, "under every proxy's idle limit"),

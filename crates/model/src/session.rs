@@ -11,7 +11,7 @@ use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::cut::Stamp;
+use crate::cut::{Stamp, Why};
 use crate::grant::Grant;
 use crate::id::{ClientId, CredentialId, DeviceId, OrgId, PrincipalId, SessionId};
 use crate::jose::Thumbprint;
@@ -181,8 +181,8 @@ pub enum Refusal {
     #[error("the session has reached its end")]
     Expired,
     /// It, or something above it, was cut.
-    #[error("the session was revoked")]
-    Cut,
+    #[error("the session was revoked: {}", .0.text())]
+    Cut(Why),
     /// Its org, principal or client is disabled.
     #[error("its org, person or client is disabled")]
     Disabled,
@@ -245,7 +245,10 @@ impl Session {
     }
 
     fn retry(&self, asked: &Redemption, now: Timestamp) -> Verdict {
-        if self.binding == Binding::Bearer && now.since(self.rotation.since) > lifetimes::BEARER_RETRY {
+        // SECURITY: a clock that was set back must not hold the window open until it has caught up. How late the retry
+        // is cannot be known then, so it counts as too late, as it does from as far ahead.
+        let apart = now.since(self.rotation.since).max(self.rotation.since.since(now));
+        if self.binding == Binding::Bearer && apart > lifetimes::BEARER_RETRY {
             return Verdict::RetryTooLate;
         }
         let mut rotation = self.rotation;
@@ -280,7 +283,6 @@ impl Rotation {
     }
 
     fn advance(self, presented: u64, from: Option<u32>, now: Timestamp) -> Self {
-        // A clock that jumped back must not make a bearer retry's window begin in the future.
         Self { newest: presented + 1, since: now, retries: 0, from, alternations: 0 }
     }
 }

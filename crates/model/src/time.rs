@@ -5,10 +5,41 @@ use std::ops::{Add, Sub};
 
 use serde::{Deserialize, Serialize};
 
+use crate::lifetimes;
+
 /// What time it is: the machine's clock in use, one that a test moves in tests. Read once an operation.
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
+
+    /// How long it has been ticking. This goes on evenly, whatever the time is set to, and begins anew with the process.
+    fn ticked(&self) -> Lifetime;
+}
+
+/// Whether a clock may be believed about what is over for good: it has gone evenly for [`STEADY_CLOCK`].
+///
+/// A clock that was set forward looks like one that was put right. Refusing what is over by it can be undone when it is
+/// set back; throwing away cannot. So whatever throws away waits until the clock has gone on, for a while, no faster and
+/// no slower than it ticked; a process that just started has yet to see that.
+///
+/// [`STEADY_CLOCK`]: lifetimes::STEADY_CLOCK
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Steady {
+    /// What the clock said, and how long it had ticked, when it began to go evenly.
+    since: Option<(Timestamp, Lifetime)>,
+}
+
+impl Steady {
+    /// Looks at the clock, and says whether it may be believed now.
+    pub fn look(&mut self, now: Timestamp, ticked: Lifetime) -> bool {
+        let (began, then) = *self.since.get_or_insert((now, ticked));
+        let (by_clock, by_ticks) = (now.0.saturating_sub(began.0), ticked.0.saturating_sub(then.0));
+        if by_ticks < 0 || by_clock.abs_diff(by_ticks) > lifetimes::CLOCK_SKEW.0.unsigned_abs() {
+            self.since = Some((now, ticked));
+            return false;
+        }
+        by_ticks >= lifetimes::STEADY_CLOCK.0
+    }
 }
 
 /// A moment, in milliseconds since 1970 UTC.
@@ -122,6 +153,11 @@ impl Lifetime {
         self.0 / 1_000
     }
 
+    /// As it was measured. What no number holds is as long as a number can say.
+    pub fn from_std(duration: std::time::Duration) -> Self {
+        Self(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
+    }
+
     /// For timers.
     pub const fn to_std(self) -> std::time::Duration {
         std::time::Duration::from_millis(self.0 as u64)
@@ -200,5 +236,38 @@ mod tests {
     fn time_saturates_and_never_wraps() {
         assert_eq!(Timestamp::from_millis(i64::MAX) + Lifetime::days(1), Timestamp::from_millis(i64::MAX));
         assert_eq!(Timestamp::from_millis(5).since(Timestamp::from_millis(9)), Lifetime::millis(0));
+    }
+
+    #[test]
+    fn a_clock_is_believed_once_it_has_gone_evenly_for_a_while() {
+        let (mut steady, hour) = (Steady::default(), lifetimes::STEADY_CLOCK);
+        let at = |hours: i64, off: i64| Timestamp::from_millis(hours * hour.0 + off);
+        let ticked = |hours: i64, off: i64| Lifetime(hours * hour.0 + off);
+        assert!(!steady.look(at(0, 0), ticked(0, 0)), "it has not been seen to go at all");
+        assert!(!steady.look(at(1, -1), ticked(1, -1)));
+        assert!(steady.look(at(1, 0), ticked(1, 0)));
+        assert!(
+            steady.look(at(2, lifetimes::CLOCK_SKEW.0), ticked(2, 0)),
+            "clocks are put right by a little"
+        );
+        for jump in [31 * 24, 200 * 24, -1] {
+            let mut steady = steady;
+            assert!(!steady.look(at(2 + jump, 0), ticked(2, 0)), "{jump}");
+            assert!(!steady.look(at(2, 0), ticked(2, 0)), "{jump}, and back");
+            assert!(!steady.look(at(3, -1), ticked(3, -1)), "{jump}: the hour begins anew");
+            assert!(steady.look(at(3, 0), ticked(3, 0)), "{jump}");
+        }
+        assert!(!steady.look(at(9, 0), ticked(0, 0)), "another process's ticks are not these");
+    }
+
+    #[test]
+    fn small_steps_add_up_to_a_jump() {
+        let mut steady = Steady::default();
+        let believed = (0..600).filter(|minute| {
+            // Each minute the clock is set on by another twenty seconds.
+            let now = Timestamp::from_millis(minute * 80_000);
+            steady.look(now, Lifetime(minute * 60_000))
+        });
+        assert_eq!(believed.count(), 0);
     }
 }

@@ -20,7 +20,7 @@ use crate::error::StoreError;
 use crate::open::Store;
 use crate::reach::{OutOfGrant, Wanted, reach};
 use crate::refusals::{RefusedSubject, refuse};
-use crate::sessions::{Opened, Opening, RefreshTokens, may_issue, open_session};
+use crate::sessions::{Opened, Opening, RefreshTokens, known_device, may_issue, open_session};
 use crate::sql::{Columns, Sql, json};
 
 /// Keeps an authorization request while its person logs in. Not recorded, as nothing happened yet.
@@ -387,7 +387,7 @@ impl RedeemCode {
             org: code.org,
             principal: Some(code.principal),
             client: code.client,
-            device: None,
+            device: known_device(tx.db(), code.principal, code.device.as_ref())?,
             session: None,
             credentials: vec![code.credential],
             stamp: code.stamp,

@@ -1,9 +1,17 @@
 //! Cuts: the only way anything is revoked, and the one question every path asks.
+//!
+//! A cut is kept for as long as anything it could kill lives. When it is forgotten, what it could have killed stays dead
+//! without it, whatever the clock does next:
+//!
+//! 1. A session's cut goes together with the session's row, and a token of a session that has no row is dead.
+//! 2. A credential's kills what lives no longer than an access token: as it goes, all of that which was issued at or
+//!    before it is dead for good. A cut of what became a session is made as that session's.
+//! 3. Any other kills what lives no longer than a session: as it goes, everything issued at or before it is.
 
 use hallpass_model::cut::{Axis, Cut, Place, Stamp, Target, Why};
 use hallpass_model::id::{CredentialId, OrgId, PrincipalId, SessionId};
 use hallpass_model::ledger::{Detail, Entry, Event, Key};
-use hallpass_model::lifetimes::{ACCESS_TOKEN_MAX, CLOCK_SKEW, SESSION_ABSOLUTE};
+use hallpass_model::lifetimes::{ACCESS_TOKEN_MAX, CLOCK_SKEW, CUT_SESSION_KEPT, SESSION_ABSOLUTE};
 use hallpass_model::time::Timestamp;
 use rusqlite::Connection;
 
@@ -97,6 +105,11 @@ pub(crate) fn cut(
     target: Target,
     why: Why,
 ) -> Result<CutMade, StoreError> {
+    // What became of a code outlives it, and is what a cut of the code is about.
+    let target = match target {
+        Target::Credential(origin) => session_of(tx.db(), origin)?.map_or(target, Target::Session),
+        other => other,
+    };
     let Some(about) = about(tx, target)? else { return Ok(CutMade::NotThere) };
     if org.is_some_and(|org| about.org.is_some_and(|its| its != org)) {
         return Ok(CutMade::NotThere);
@@ -136,27 +149,89 @@ pub(crate) fn cut_recording(
     Ok(CutMade::Cut(Cut { target, upto, why }))
 }
 
-/// Until when a cut may be needed: nothing it could kill lives longer.
+/// Until when a cut is kept: nothing it could kill lives longer, by the clock it was made by.
 fn keep_until(axis: Axis, now: Timestamp, upto: Stamp) -> Timestamp {
     // What was issued under a clock that has since jumped back lives by that clock.
     let latest = now.max(Timestamp::from_millis(upto.0));
     latest
         + match axis {
             Axis::Credential => ACCESS_TOKEN_MAX + CLOCK_SKEW,
+            // The session's row goes with it.
+            Axis::Session => CUT_SESSION_KEPT,
             _ => SESSION_ABSOLUTE + ACCESS_TOKEN_MAX + CLOCK_SKEW,
         }
 }
 
-/// Whether anything above or at this place was cut, and why: one query over its targets.
-pub(crate) fn is_dead(db: &Connection, place: &Place) -> Result<Option<Why>, StoreError> {
-    any_of(db, place.targets(), place.stamp)
+/// Forgets cuts that nothing can need any more, at most so many; says how many.
+pub(crate) fn forget_old(tx: &Tx<'_>, over: Timestamp, limit: u32) -> Result<usize, StoreError> {
+    let old: Vec<([u8; 17], Stamp)> = tx.db().all(
+        "SELECT target, upto FROM cuts WHERE keep_until < ?1 LIMIT ?2",
+        (over.millis(), limit),
+        |row| Ok((row.get(0)?, row.stamp(1)?)),
+    )?;
+    for (target, upto) in &old {
+        match Axis::from_code(target[0]) {
+            // INVARIANT: both in one change. A session whose cut went first would live again.
+            Some(Axis::Session) => {
+                tx.db().run("DELETE FROM sessions WHERE id = ?1", [&target[1..]])?;
+            }
+            Some(Axis::Credential) => raise(tx.db(), BRIEF, *upto, Why::Forgotten, tx.now)?,
+            _ => raise(tx.db(), EVERYTHING, *upto, Why::Forgotten, tx.now)?,
+        }
+        tx.db().run("DELETE FROM cuts WHERE target = ?1", [&target[..]])?;
+    }
+    Ok(old.len())
 }
 
-/// Whether a cut on any of these targets kills what was issued at `stamp`.
+/// Stands for everything.
+const EVERYTHING: &[u8] = &[0xFF];
+/// Stands for all that lives no longer than an access token: those tokens, codes and device codes.
+const BRIEF: &[u8] = &[0xFE];
+
+/// From now on all of this that was issued at or before `upto` is dead. Never taken back, and never forgotten.
+fn raise(db: &Connection, floor: &[u8], upto: Stamp, why: Why, now: Timestamp) -> Result<(), StoreError> {
+    db.run(
+        "INSERT INTO cuts (target, upto, why, made, keep_until) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (target) DO UPDATE SET upto = excluded.upto, why = excluded.why, made = excluded.made \
+         WHERE excluded.upto > upto",
+        (floor, upto.0, why.text(), now.millis(), i64::MAX),
+    )?;
+    Ok(())
+}
+
+/// Why and when this very thing was cut, if it was.
+pub(crate) fn find_cut(db: &Connection, target: Target) -> Result<Option<(Why, Timestamp)>, StoreError> {
+    db.one("SELECT why, made FROM cuts WHERE target = ?1", [&target_bytes(target)[..]], |row| {
+        Ok((row.word::<Known>(0)?.0, row.time(1)?))
+    })
+}
+
+/// Whether what lives no longer than an access token is dead, and why: itself, or anything above it, was cut; or the
+/// session it names is unknown, as it is once that is over and forgotten.
+pub(crate) fn is_dead(db: &Connection, place: &Place) -> Result<Option<Why>, StoreError> {
+    if let Some(why) = any_in(db, place.targets(), place.stamp, Some(BRIEF))? {
+        return Ok(Some(why));
+    }
+    let Some(session) = place.session else { return Ok(None) };
+    let known = db.one("SELECT 1 FROM sessions WHERE id = ?1", [session.bytes()], |_| Ok(()))?;
+    Ok(known.is_none().then_some(Why::Forgotten))
+}
+
+/// Whether a cut on any of these targets kills what was issued at `stamp` and may live as long as a session.
 pub(crate) fn any_of(
     db: &Connection,
     targets: impl IntoIterator<Item = Target>,
     stamp: Stamp,
+) -> Result<Option<Why>, StoreError> {
+    any_in(db, targets, stamp, None)
+}
+
+/// One query over its targets, more only for a long lineage.
+fn any_in(
+    db: &Connection,
+    targets: impl IntoIterator<Item = Target>,
+    stamp: Stamp,
+    floor: Option<&[u8]>,
 ) -> Result<Option<Why>, StoreError> {
     let mut targets = targets.into_iter();
     loop {
@@ -166,7 +241,7 @@ pub(crate) fn any_of(
             *slot = targets.next().map(target_bytes);
             used += usize::from(slot.is_some());
         }
-        if let Some(why) = any_cut(db, &keys, stamp)? {
+        if let Some(why) = any_cut(db, &keys, stamp, floor)? {
             return Ok(Some(why));
         }
         if used < SLOTS {
@@ -182,14 +257,15 @@ fn any_cut(
     db: &Connection,
     keys: &[Option<[u8; 17]>; SLOTS],
     stamp: Stamp,
+    floor: Option<&[u8]>,
 ) -> Result<Option<Why>, StoreError> {
     let key = |i: usize| keys[i].as_ref().map(|key| &key[..]);
-    // An empty slot is NULL, which equals nothing. `x'FF'` stands for everything, after a restore. The session and
-    // credential axes are numbers 4 and 5: there dead is dead.
+    // An empty slot is NULL, which equals nothing. `x'FF'` stands for everything. The session and credential axes are
+    // numbers 4 and 5: there dead is dead.
     db.one(
-        "SELECT why FROM cuts WHERE target IN (x'FF', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+        "SELECT why FROM cuts WHERE target IN (x'FF', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?10) \
          AND (upto >= ?9 OR target BETWEEN x'04' AND x'06') LIMIT 1",
-        (key(0), key(1), key(2), key(3), key(4), key(5), key(6), key(7), stamp.0),
+        (key(0), key(1), key(2), key(3), key(4), key(5), key(6), key(7), stamp.0, floor),
         |row| Ok(row.word::<Known>(0)?.0),
     )
 }
@@ -203,12 +279,7 @@ fn target_bytes(target: Target) -> [u8; 17] {
 
 /// Cuts everything issued at or before this stamp: what a restore does.
 pub(crate) fn cut_everything(db: &Connection, upto: Stamp, now: Timestamp) -> Result<(), StoreError> {
-    db.run(
-        "INSERT INTO cuts (target, upto, why, made, keep_until) VALUES (x'FF', ?1, ?2, ?3, ?4) \
-         ON CONFLICT (target) DO UPDATE SET upto = excluded.upto, made = excluded.made, keep_until = excluded.keep_until",
-        (upto.0, Why::Restored.text(), now.millis(), keep_until(Axis::Org, now, upto).millis()),
-    )?;
-    Ok(())
+    raise(db, EVERYTHING, upto, Why::Restored, now)
 }
 
 /// The word of a reason, as a column has it.
@@ -257,25 +328,14 @@ fn about(tx: &Tx<'_>, target: Target) -> Result<Option<Entry>, StoreError> {
     })
 }
 
+/// The session that a code or a device login became.
+pub(crate) fn session_of(db: &Connection, origin: CredentialId) -> Result<Option<SessionId>, StoreError> {
+    db.one("SELECT id FROM sessions WHERE origin = ?1", [origin.bytes()], |row| row.id(0))
+}
+
 impl Store {
-    /// Why this is dead, if it or anything above it was cut.
+    /// Why an access token that stands here is dead, if it or anything above it was cut, or its session is forgotten.
     pub async fn is_dead(&self, place: &Place) -> Result<Option<Why>, StoreError> {
-        self.read(|db| {
-            // A session's own origin stands in no claim of its tokens.
-            let origin: Option<CredentialId> = match place.session {
-                Some(session) => {
-                    db.one("SELECT origin FROM sessions WHERE id = ?1", [session.bytes()], |row| row.id(0))?
-                }
-                None => None,
-            };
-            match origin.filter(|origin| !place.credentials.contains(origin)) {
-                Some(origin) => {
-                    let mut place = place.clone();
-                    place.credentials.push(origin);
-                    is_dead(db, &place)
-                }
-                None => is_dead(db, place),
-            }
-        })
+        self.read(|db| is_dead(db, place))
     }
 }

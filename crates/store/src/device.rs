@@ -17,11 +17,11 @@ use rusqlite::{Connection, Row};
 
 use crate::authorize::{approved, record_approval};
 use crate::change::{Change, News, Tx};
-use crate::cuts::cut;
+use crate::cuts::{CutMade, cut, session_of};
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::seal::Keys;
-use crate::sessions::may_issue;
+use crate::sessions::{load, may_issue, origin_of};
 use crate::sql::{Columns, Sql, json};
 
 /// Begins a device login. Not recorded: nobody has proved who they are, and strangers may not buy disk.
@@ -282,7 +282,7 @@ fn deny(tx: &mut Tx<'_>, found: &DeviceGrant, by: PrincipalId) -> Result<DeviceA
     Ok(DeviceAnswered::Denied)
 }
 
-/// "This was not me": takes an approval back, or ends what it became.
+/// "This was not me": takes an approval back, or ends what it became, however long ago.
 #[derive(Debug, Clone, Copy)]
 pub struct EndAfterApproval {
     /// Where.
@@ -311,21 +311,37 @@ impl Change for EndAfterApproval {
 
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
         let found = find(tx.db(), self.grant)?.filter(|found| found.org == self.org);
-        let Some(found) = found else { return Ok(EndedAfterApproval::NotThere) };
+        let Some(found) = found else { return self.end_later(tx) };
         match found.state {
             DeviceState::Approved { by } if by == self.by => {
                 tx.announce(News::Answered(self.grant));
                 deny(tx, &found, by)?;
                 Ok(EndedAfterApproval::Denied)
             }
-            DeviceState::Spent { by, session } if by == self.by => {
-                match cut(tx, Some(self.org), Target::Session(session), Why::EndedByPerson)? {
-                    crate::cuts::CutMade::Cut(_) => Ok(EndedAfterApproval::SessionCut(session)),
-                    _ => Ok(EndedAfterApproval::Already),
-                }
-            }
+            DeviceState::Spent { by, session } if by == self.by => self.end_session(tx, session),
             DeviceState::Denied { by } if by == self.by => Ok(EndedAfterApproval::Already),
             _ => Ok(EndedAfterApproval::NotThere),
+        }
+    }
+}
+
+impl EndAfterApproval {
+    /// The request is swept away minutes after its code is over. The session it became remembers where it came from.
+    fn end_later(&self, tx: &mut Tx<'_>) -> Result<EndedAfterApproval, StoreError> {
+        let Some(id) = session_of(tx.db(), origin_of(self.grant))? else {
+            return Ok(EndedAfterApproval::NotThere);
+        };
+        let session = load(tx.db(), id)?.map(|loaded| loaded.session);
+        match session.filter(|session| session.org == self.org && session.principal == self.by) {
+            Some(_) => self.end_session(tx, id),
+            None => Ok(EndedAfterApproval::NotThere),
+        }
+    }
+
+    fn end_session(&self, tx: &mut Tx<'_>, session: SessionId) -> Result<EndedAfterApproval, StoreError> {
+        match cut(tx, Some(self.org), Target::Session(session), Why::EndedByPerson)? {
+            CutMade::Cut(_) => Ok(EndedAfterApproval::SessionCut(session)),
+            _ => Ok(EndedAfterApproval::Already),
         }
     }
 }

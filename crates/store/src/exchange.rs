@@ -14,7 +14,7 @@ use crate::error::StoreError;
 use crate::leases::open_lease;
 use crate::reach::{OutOfGrant, Reached, Wanted, reach};
 use crate::refusals::refuse;
-use crate::sessions::{about, load, place_of};
+use crate::sessions::{about, is_session_dead, load};
 use crate::sql::Sql;
 
 /// Makes a narrower token from another.
@@ -187,11 +187,13 @@ impl Exchange {
         if !in_use {
             return refused(Refusal::Disabled);
         }
-        // The session's own place too: its origin may have been cut, which no claim of the token names.
-        for place in [place, &place_of(session)] {
-            if let Some(why) = is_dead(tx.db(), place)? {
-                return Ok(Some((ExchangeRefusal::Cut(why), "cut")));
-            }
+        // The session's own place too: what the token says of it was so when it was issued.
+        let cut = match is_session_dead(tx.db(), session)? {
+            Some(why) => Some(why),
+            None => is_dead(tx.db(), place)?,
+        };
+        if let Some(why) = cut {
+            return Ok(Some((ExchangeRefusal::Cut(why), "cut")));
         }
         Ok((place.credentials.len() > LINEAGE_MAX).then_some((ExchangeRefusal::TooDeep, "too_deep")))
     }

@@ -119,9 +119,8 @@ impl Change for LeaseConnected {
 pub struct LeaseDropped {
     /// Which.
     pub lease: LeaseId,
-    /// Which connection; `None` for whichever there was, when the issuer starts. An older one than the newest
-    /// has been replaced already, and its end means nothing.
-    pub connection: Option<u32>,
+    /// Which connection. An older one than the newest has been replaced already, and its end means nothing.
+    pub connection: u32,
 }
 
 impl Change for LeaseDropped {
@@ -131,10 +130,26 @@ impl Change for LeaseDropped {
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
         let until = tx.now + RUN_RESUME;
         let changed = tx.db().run(
-            "UPDATE leases SET deadline = ?2 WHERE id = ?1 AND (?3 IS NULL OR connection = ?3)",
+            "UPDATE leases SET deadline = ?2 WHERE id = ?1 AND connection = ?3",
             (self.lease.bytes(), until.millis(), self.connection),
         )?;
         Ok((changed == 1).then_some(until))
+    }
+}
+
+/// When the issuer starts, and before anybody can connect: every run from before has the same time to come back as one
+/// whose connection dropped. All of them in one change, so that none that came back is awaited again. Not recorded.
+#[derive(Debug, Clone, Copy)]
+pub struct AwaitAllRuns;
+
+impl Change for AwaitAllRuns {
+    type Outcome = ();
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        let until = (tx.now + RUN_RESUME).millis();
+        tx.db().run("UPDATE leases SET deadline = ?1 WHERE deadline IS NULL", [until])?;
+        tx.db().run("UPDATE leases SET deadline = ?1 WHERE deadline < ?1", [until])?;
+        Ok(())
     }
 }
 
@@ -210,16 +225,18 @@ impl Store {
         self.read(|db| find(db, lease))
     }
 
-    /// Every open lease: when the issuer starts, each must connect again in time or be cut.
-    pub async fn open_leases(&self) -> Result<Vec<Lease>, StoreError> {
-        self.read(|db| {
-            db.all(
-                "SELECT id, org, client, session, credential, connection, deadline, expires FROM leases WHERE expires > ?1",
-                [i64::MIN],
-                read_lease,
-            )
-        })
+    /// Leases whose run did not come (back) in time, some of them if they are many.
+    pub async fn lost_runs(&self, now: Timestamp) -> Result<Vec<LeaseId>, StoreError> {
+        self.read(|db| lost(db, now, LOST_AT_ONCE))
     }
+}
+
+/// Lost runs on one list: each is ended by a change of its own.
+const LOST_AT_ONCE: u32 = 200;
+
+/// The same, inside a change.
+pub(crate) fn lost(db: &Connection, now: Timestamp, limit: u32) -> Result<Vec<LeaseId>, StoreError> {
+    db.all("SELECT id FROM leases WHERE deadline <= ?1 LIMIT ?2", (now.millis(), limit), |row| row.id(0))
 }
 
 fn find(db: &Connection, lease: LeaseId) -> Result<Option<Lease>, StoreError> {

@@ -42,6 +42,7 @@ mod poll; // its polls, and collecting what was approved
 mod guess; // guesses at user codes, counted
 mod reach; // what of a grant a token is wanted for
 mod sessions; // logins on devices: how they are opened, and read
+mod session_list; // a person's, listed
 mod redeem; // refresh: the hot path
 mod revoke; // tokens given back
 mod exchange; // narrower tokens from wider ones
@@ -71,7 +72,7 @@ pub use exchange::{Exchange, ExchangeRefusal, Exchanged, Narrowed, Subject};
 pub use folder::DATABASE;
 pub use guess::{GUESSES_BY_ADDRESS, GUESSES_BY_PERSON, GuessUserCode, Guessed};
 pub use keys::{AddSigningKey, SigningKeyRow, StoredSigningKey};
-pub use leases::{EndLease, Lease, LeaseConnected, LeaseDropped, LeaseState};
+pub use leases::{AwaitAllRuns, EndLease, Lease, LeaseConnected, LeaseDropped, LeaseState};
 pub use ledger::{ErasePersonal, Filter, LedgerEntry};
 pub use links::{Link, LinkMade, LinkPurpose, MakeLink};
 pub use open::{Engine, Store, StoreKeys, StorePlace};
@@ -88,9 +89,10 @@ pub use reach::{OutOfGrant, Reach, Reached, Wanted};
 pub use redeem::{Redeem, Redeemed};
 pub use refusals::{RecordRefusal, RefusedSubject};
 pub use resources::{AddResource, SetResourceStanding};
-pub use revoke::{RevokeAccessToken, RevokeRefreshToken};
+pub use revoke::{RevokeAccessToken, RevokeDeviceCode, RevokeRefreshToken};
 pub use seal::KeyEncryptionKey;
-pub use sessions::{Opened, RefreshTokens, SessionSummary};
+pub use session_list::{SessionSummary, Sessions, StolenSession};
+pub use sessions::{Opened, RefreshTokens};
 pub use sweep::{Sweep, Swept};
 pub use teams::{AddTeam, MembersSet, SetTeamMembers, SetTeamStanding};
-pub use web::{EndOthers, EndWeb, TouchWeb, WebOpened, WebSession};
+pub use web::{EndOthers, EndWeb, InBrowser, LoginOver, TouchWeb, WebLogin, WebOpened, WebSession};

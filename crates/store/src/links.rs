@@ -1,5 +1,6 @@
 //! One-time links: the first administrator's set-up, and everybody's enrolment.
 
+use hallpass_model::cut::{Stamp, Target};
 use hallpass_model::id::{OrgId, PrincipalId};
 use hallpass_model::ledger::{Detail, Entry, Event, Key};
 use hallpass_model::lifetimes::{ENROLMENT_LINK, SETUP_LINK};
@@ -9,6 +10,7 @@ use hallpass_model::time::Timestamp;
 use rusqlite::Connection;
 
 use crate::change::{Change, Tx};
+use crate::cuts::any_of;
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::seal::Keys;
@@ -60,9 +62,10 @@ impl Change for MakeLink {
             }
         };
         let expires = tx.now + lifetime;
+        let stamp = tx.issue_stamp();
         tx.db().run(
-            "INSERT INTO links (fingerprint, person, expires) VALUES (?1, ?2, ?3)",
-            (&fingerprint.0, person.as_ref().map(PrincipalId::bytes), expires.millis()),
+            "INSERT INTO links (fingerprint, person, stamp, expires) VALUES (?1, ?2, ?3, ?4)",
+            (&fingerprint.0, person.as_ref().map(PrincipalId::bytes), stamp.0, expires.millis()),
         )?;
         let kind = if person.is_some() { "enrolment" } else { "set_up" };
         let detail = Detail::new().with(Key::KIND, kind).with(Key::EXPIRES, expires.millis());
@@ -83,7 +86,7 @@ pub struct Link {
 }
 
 impl Store {
-    /// The link, if it works at `now`. It is not spent by looking.
+    /// The link, if it works at `now` and nothing has ended it. It is not spent by looking.
     pub async fn find_link(
         &self,
         link: &Secret<OneTimeLink>,
@@ -100,20 +103,21 @@ pub(crate) fn find_link(
     link: &Secret<OneTimeLink>,
     now: Timestamp,
 ) -> Result<Option<Link>, StoreError> {
-    let found: Option<(Option<PrincipalId>, Timestamp)> = db.one(
-        "SELECT person, expires FROM links WHERE fingerprint = ?1 AND expires > ?2",
+    let found: Option<(Option<PrincipalId>, Timestamp, Stamp)> = db.one(
+        "SELECT person, expires, stamp FROM links WHERE fingerprint = ?1 AND expires > ?2",
         (&keys.fingerprint(link).0, now.millis()),
-        |row| Ok((row.maybe_id(0)?, row.time(1)?)),
+        |row| Ok((row.maybe_id(0)?, row.time(1)?, row.stamp(2)?)),
     )?;
-    Ok(match found {
-        None => None,
-        Some((None, expires)) => Some(Link { purpose: LinkPurpose::SetUp, org: None, expires }),
-        Some((Some(person), expires)) => active_person(db, person)?.map(|org| Link {
-            purpose: LinkPurpose::Enrol { person },
-            org: Some(org),
-            expires,
-        }),
-    })
+    let Some((person, expires, stamp)) = found else { return Ok(None) };
+    let Some(person) = person else {
+        return Ok(Some(Link { purpose: LinkPurpose::SetUp, org: None, expires }));
+    };
+    let Some(org) = active_person(db, person)? else { return Ok(None) };
+    // SECURITY: a link is a way in like any other. Whoever ends all that a person holds ends their link, too.
+    if any_of(db, [Target::Org(org), Target::Principal(person)], stamp)?.is_some() {
+        return Ok(None);
+    }
+    Ok(Some(Link { purpose: LinkPurpose::Enrol { person }, org: Some(org), expires }))
 }
 
 /// Spends a link: it works no more.

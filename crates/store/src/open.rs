@@ -60,6 +60,9 @@ pub struct Engine {
     pub vfs: Option<String>,
     /// Commits without waiting for the disk. Loses what was acknowledged; only for showing that a test can tell.
     pub unsafe_no_sync: bool,
+    /// Copies the log into the database after so many pages, in place of the usual number: for a test that wants to be
+    /// there when it happens.
+    pub checkpoint_pages: Option<u32>,
 }
 
 /// The keys of a store. Neither is kept in it.
@@ -188,7 +191,11 @@ fn set_up(db: &Connection, engine: &Engine, access: Access) -> rusqlite::Result<
             let _mode: String = db.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
             // SECURITY: FULL syncs the log at every commit; anything less may lose what was acknowledged.
             db.pragma_update(None, "synchronous", if engine.unsafe_no_sync { "OFF" } else { "FULL" })?;
-            db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+            db.pragma_update(
+                None,
+                "wal_autocheckpoint",
+                engine.checkpoint_pages.unwrap_or(CHECKPOINT_PAGES),
+            )?;
             db.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES)
         }
         Access::Read => db.pragma_update(None, "query_only", true),
@@ -216,6 +223,6 @@ const BUSY_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 /// Page cache of each connection, in KiB. The system's own cache holds the rest.
 const CACHE_KIB: i64 = 4 * 1024;
 /// The log is copied into the database after so many pages (8 MiB): rarely enough to be cheap, often enough to be short.
-const CHECKPOINT_PAGES: i64 = 2_000;
+const CHECKPOINT_PAGES: u32 = 2_000;
 /// What is kept of the log's file after that.
 const LOG_KEPT_BYTES: i64 = 16 * 1024 * 1024;

@@ -2,7 +2,7 @@
 
 use hallpass_model::cut::Place;
 use hallpass_model::grant::Grant;
-use hallpass_model::id::{ClientId, CredentialId, GrantId, OrgId, PrincipalId};
+use hallpass_model::id::{ClientId, GrantId, OrgId, PrincipalId};
 use hallpass_model::jose::Thumbprint;
 use hallpass_model::ledger::Actor;
 use hallpass_model::secret::{DeviceCode, Secret};
@@ -16,7 +16,7 @@ use crate::device::{DeviceGrant, DeviceState, read_grant};
 use crate::error::StoreError;
 use crate::reach::{OutOfGrant, Wanted, reach};
 use crate::refusals::{RefusedSubject, refuse};
-use crate::sessions::{Opened, Opening, RefreshTokens, may_issue, open_session};
+use crate::sessions::{Opened, Opening, RefreshTokens, known_device, may_issue, open_session, origin_of};
 use crate::sql::{Columns, Sql};
 
 /// Asks whether a device login was answered, and collects it if so.
@@ -138,11 +138,12 @@ impl PollDevice {
         let (Some(grant), Some(stamp)) = (polling.permitted, polling.stamp) else {
             return Err(StoreError::Damaged("an approved device login without what was agreed to".into()));
         };
+        let device = known_device(tx.db(), by, found.device.as_ref())?;
         let subject = RefusedSubject {
             org: found.org,
             principal: Some(by),
             client: Some(found.client),
-            device: None,
+            device,
             session: None,
         };
         let limits = match may_issue(tx.db(), found.org, by, found.client)? {
@@ -152,20 +153,19 @@ impl PollDevice {
                 return Ok(Polled::Refused(refusal));
             }
         };
-        // The device code has a credential's name too, so that it can be cut: the grant's own id.
-        let origin = CredentialId::from_bytes(*found.id.bytes());
+        let origin = origin_of(found.id);
         let place = Place {
             org: found.org,
             principal: Some(by),
             client: found.client,
-            device: None,
+            device,
             session: None,
             credentials: vec![origin],
             stamp: hallpass_model::cut::Stamp(stamp),
         };
-        if is_dead(tx.db(), &place)?.is_some() {
+        if let Some(why) = is_dead(tx.db(), &place)? {
             refuse(tx, &subject, "cut")?;
-            return Ok(Polled::Refused(Refusal::Cut));
+            return Ok(Polled::Refused(Refusal::Cut(why)));
         }
         let (reached, scopes) =
             match reach(tx.db(), found.org, &grant.scopes, &grant.resources, &self.wanted)? {

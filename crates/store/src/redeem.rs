@@ -9,11 +9,11 @@ use hallpass_model::session::{
 use hallpass_model::wire::oauth::Scopes;
 
 use crate::change::{Change, Tx};
-use crate::cuts::{cut_recording, is_dead};
+use crate::cuts::cut_recording;
 use crate::error::StoreError;
 use crate::reach::{OutOfGrant, Reached, Wanted, reach};
 use crate::refusals::refuse;
-use crate::sessions::{Loaded, Opened, about, load, place_of};
+use crate::sessions::{Loaded, Opened, about, is_session_dead, load};
 use crate::sql::Sql;
 
 /// Trades a refresh token for its successor and what an access token says.
@@ -120,8 +120,8 @@ fn stands(tx: &Tx<'_>, loaded: &Loaded, asked: &Redemption) -> Result<Option<Ref
     if asked.org != session.org || asked.client != session.client {
         return Ok(None);
     }
-    if is_dead(tx.db(), &place_of(session))?.is_some() {
-        return Ok(Some(Refusal::Cut));
+    if let Some(why) = is_session_dead(tx.db(), session)? {
+        return Ok(Some(Refusal::Cut(why)));
     }
     Ok((!loaded.in_use).then_some(Refusal::Disabled))
 }
@@ -230,7 +230,7 @@ pub(crate) fn rule(refusal: Refusal) -> &'static str {
         Refusal::Ahead => "ahead",
         Refusal::Idle => "idle",
         Refusal::Expired => "expired",
-        Refusal::Cut => "cut",
+        Refusal::Cut(_) => "cut",
         Refusal::Disabled => "disabled",
     }
 }

@@ -1,12 +1,15 @@
-//! Revocation by whoever holds a token (RFC 7009): an access token is cut alone, a refresh token is its session.
+//! Revocation by whoever holds a token (RFC 7009): an access token is cut alone, a refresh token is its session, and a
+//! device code is the login that was begun with it, however far that has come.
 
 use hallpass_model::cut::{Place, Target, Why};
-use hallpass_model::id::{ClientId, LeaseId, OrgId};
+use hallpass_model::id::{ClientId, CredentialId, LeaseId, OrgId};
 use hallpass_model::ledger::{Actor, Detail, Entry, Event, Key};
-use hallpass_model::session::RefreshToken;
+use hallpass_model::secret::{DeviceCode, Secret};
+use hallpass_model::session::{RefreshToken, Session};
 
-use crate::change::{Change, Tx};
+use crate::change::{Change, News, Tx};
 use crate::cuts::{CutMade, cut_recording, is_dead};
+use crate::device::{DeviceState, read_grant};
 use crate::error::StoreError;
 use crate::leases;
 use crate::sessions::{about, load};
@@ -76,10 +79,73 @@ impl Change for RevokeRefreshToken {
         if !authentic || session.org != self.org || session.client != self.client {
             return Ok(false);
         }
-        tx.acts(Actor::Principal(session.principal));
-        let detail = Detail::new().with(Key::AXIS, "session").with(Key::REASON, Why::SignedOut.text());
-        let entry = Entry { detail, ..about(tx, Event::Cut, session) };
-        let made = cut_recording(tx, Target::Session(session.id), Why::SignedOut, entry)?;
-        Ok(matches!(made, CutMade::Cut(_)))
+        sign_out(tx, session)
     }
+}
+
+/// Ends the device login of a device code: nobody waits for it any more.
+#[derive(Debug)]
+pub struct RevokeDeviceCode {
+    /// The device code.
+    pub device_code: Secret<DeviceCode>,
+    /// The org at whose endpoint it was presented.
+    pub org: OrgId,
+    /// The client that presented it.
+    pub client: ClientId,
+}
+
+impl Change for RevokeDeviceCode {
+    /// Whether there was anything to end.
+    type Outcome = bool;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+        let fingerprint = tx.keys().fingerprint(&self.device_code);
+        let found = tx.db().one(
+            "SELECT id, org, client, scopes, resources, purpose, device, address, created, expires, state, principal, \
+             session FROM device_grants WHERE device_code = ?1",
+            [&fingerprint.0],
+            read_grant,
+        )?;
+        let Some(found) = found.filter(|found| found.org == self.org && found.client == self.client) else {
+            return Ok(false);
+        };
+        // A poll that is held open for it need not wait any longer.
+        tx.announce(News::Answered(found.id));
+        match found.state {
+            // As little on record as its beginning is, and nothing left that a person could still say yes to.
+            DeviceState::Waiting => {
+                Ok(tx.db().run("DELETE FROM device_grants WHERE id = ?1", [found.id.bytes()])? == 1)
+            }
+            DeviceState::Denied { .. } => Ok(false),
+            DeviceState::Approved { by } => {
+                tx.acts(Actor::Principal(by));
+                // The device code's name as a credential is its grant's own id.
+                let credential = CredentialId::from_bytes(*found.id.bytes());
+                let detail =
+                    Detail::new().with(Key::AXIS, "credential").with(Key::REASON, Why::SignedOut.text());
+                let entry = Entry {
+                    org: Some(found.org),
+                    principal: Some(by),
+                    client: Some(found.client),
+                    credential: Some(credential),
+                    detail: detail.with(Key::GRANT, found.id.to_string()),
+                    ..tx.entry(Event::Cut)
+                };
+                let made = cut_recording(tx, Target::Credential(credential), Why::SignedOut, entry)?;
+                Ok(matches!(made, CutMade::Cut(_)))
+            }
+            DeviceState::Spent { session, .. } => match load(tx.db(), session)? {
+                Some(loaded) => sign_out(tx, &loaded.session),
+                None => Ok(false),
+            },
+        }
+    }
+}
+
+fn sign_out(tx: &mut Tx<'_>, session: &Session) -> Result<bool, StoreError> {
+    tx.acts(Actor::Principal(session.principal));
+    let detail = Detail::new().with(Key::AXIS, "session").with(Key::REASON, Why::SignedOut.text());
+    let entry = Entry { detail, ..about(tx, Event::Cut, session) };
+    let made = cut_recording(tx, Target::Session(session.id), Why::SignedOut, entry)?;
+    Ok(matches!(made, CutMade::Cut(_)))
 }

@@ -1,9 +1,9 @@
 //! Logins on devices: how they are opened, and read.
 
-use hallpass_model::cut::{Place, Stamp};
-use hallpass_model::device::{Device, DeviceClaim};
+use hallpass_model::cut::{Place, Stamp, Why};
+use hallpass_model::device::DeviceClaim;
 use hallpass_model::grant::Grant;
-use hallpass_model::id::{ClientId, CredentialId, DeviceId, OrgId, PrincipalId, SessionId};
+use hallpass_model::id::{ClientId, CredentialId, DeviceId, GrantId, OrgId, PrincipalId, SessionId};
 use hallpass_model::jose::Thumbprint;
 use hallpass_model::ledger::{Detail, Entry, Event, Field, Key};
 use hallpass_model::lifetimes::ACCESS_TOKEN_MAX;
@@ -16,10 +16,10 @@ use rusqlite::{Connection, Row};
 use zeroize::Zeroizing;
 
 use crate::change::Tx;
+use crate::cuts::{any_of, session_of};
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::orgs::read_limits;
-use crate::page::Page;
 use crate::reach::Reached;
 use crate::seal::Keys;
 use crate::sql::{Columns, Sql, json};
@@ -66,83 +66,23 @@ impl RefreshTokens {
     }
 }
 
-/// A session for a list, with the names of what it is on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionSummary {
-    /// The session.
-    pub session: Session,
-    /// Its client's `client_id`.
-    pub client: String,
-    /// Its client's name.
-    pub client_name: String,
-    /// Its device, where that is known.
-    pub device: Option<Device>,
-    /// When it was last refreshed, or a token of it exchanged.
-    pub used: Timestamp,
-}
-
 impl Store {
     /// The session of this id, over or not.
     pub async fn find_session(&self, session: SessionId) -> Result<Option<Session>, StoreError> {
         self.read(|db| Ok(load(db, session)?.map(|loaded| loaded.session)))
     }
 
-    /// A person's live sessions, oldest first, after the one given.
-    pub async fn list_sessions_of(
-        &self,
-        principal: PrincipalId,
-        after: Option<SessionId>,
-        limit: u32,
-        now: Timestamp,
-    ) -> Result<Page<SessionSummary>, StoreError> {
-        self.read(|db| {
-            let rows = db.all(
-                "SELECT s.id, s.org, s.principal, s.client, s.device, s.permitted, s.jkt, s.origin, s.stamp, s.created, \
-                 s.expires, s.idle_until, s.newest, s.since, s.retries, s.network, s.alternations, s.seen, \
-                 c.handle, c.name, d.name, d.class, d.created, d.seen \
-                 FROM sessions s JOIN clients c ON c.id = s.client LEFT JOIN devices d ON d.id = s.device \
-                 WHERE s.principal = ?1 AND s.id > ?2 AND s.idle_until > ?3 ORDER BY s.id LIMIT ?4",
-                (
-                    principal.bytes(),
-                    after.map_or([0; 16], |session| *session.bytes()),
-                    now.millis(),
-                    Page::<Session>::rows(limit),
-                ),
-                read_summary,
-            )?;
-            let mut page = Page::of(rows, limit);
-            let mut live = Vec::with_capacity(page.items.len());
-            for summary in page.items.drain(..) {
-                if crate::cuts::is_dead(db, &place_of(&summary.session))?.is_none() {
-                    live.push(summary);
-                }
-            }
-            page.items = live;
-            Ok(page)
+    /// The session that a device login became, over or not.
+    pub async fn find_session_of(&self, grant: GrantId) -> Result<Option<Session>, StoreError> {
+        self.read(|db| match session_of(db, origin_of(grant))? {
+            Some(session) => Ok(load(db, session)?.map(|loaded| loaded.session)),
+            None => Ok(None),
         })
     }
 
-    /// The machines a person's sessions live or lived on.
-    pub async fn list_devices(&self, principal: PrincipalId) -> Result<Vec<Device>, StoreError> {
-        self.read(|db| {
-            db.all(
-                "SELECT d.id, d.org, d.principal, d.name, d.class, d.created, max(d.seen, coalesce((SELECT max(s.seen) \
-                 FROM sessions s WHERE s.principal = d.principal AND s.device = d.id), 0)) \
-                 FROM devices d WHERE d.principal = ?1",
-                [principal.bytes()],
-                |row| {
-                    Ok(Device {
-                        id: row.id(0)?,
-                        org: row.id(1)?,
-                        principal: row.id(2)?,
-                        name: row.text(3)?,
-                        class: row.word(4)?,
-                        created: row.time(5)?,
-                        seen: row.time(6)?,
-                    })
-                },
-            )
-        })
+    /// Why a session is dead, if it or anything above it was cut. That its time is over shows in the session itself.
+    pub async fn is_session_dead(&self, session: &Session) -> Result<Option<Why>, StoreError> {
+        self.read(|db| is_session_dead(db, session))
     }
 }
 
@@ -265,6 +205,20 @@ fn insert(tx: &Tx<'_>, session: &Session, key: &SessionKey) -> Result<(), StoreE
     Ok(())
 }
 
+/// The device of this claim, if it is known: what a person may have cut.
+pub(crate) fn known_device(
+    db: &Connection,
+    principal: PrincipalId,
+    claim: Option<&DeviceClaim>,
+) -> Result<Option<DeviceId>, StoreError> {
+    let Some(claim) = claim else { return Ok(None) };
+    db.one(
+        "SELECT id FROM devices WHERE principal = ?1 AND install = ?2",
+        (principal.bytes(), &claim.install),
+        |row| row.id(0),
+    )
+}
+
 /// The device of this claim, known or new. Its name and class are as last claimed.
 fn note_device(
     tx: &mut Tx<'_>,
@@ -323,38 +277,53 @@ impl Loaded {
     }
 }
 
-/// The row of a session, over or not.
+/// The row of a session, over or not. Its ends are as its org has them now: whoever shortens a life shortens those that
+/// are being lived, too.
 pub(crate) fn load(db: &Connection, session: SessionId) -> Result<Option<Loaded>, StoreError> {
     db.one(
         "SELECT s.id, s.org, s.principal, s.client, s.device, s.permitted, s.jkt, s.origin, s.stamp, s.created, \
          s.expires, s.idle_until, s.newest, s.since, s.retries, s.network, s.alternations, s.sealed, \
          o.access_token, o.session_idle, o.session_absolute, \
-         o.disabled IS NULL AND p.disabled IS NULL AND c.disabled IS NULL \
+         o.disabled IS NULL AND p.disabled IS NULL AND c.disabled IS NULL, s.seen \
          FROM sessions s JOIN orgs o ON o.id = s.org JOIN principals p ON p.id = s.principal \
          JOIN clients c ON c.id = s.client WHERE s.id = ?1",
         [session.bytes()],
         |row| {
+            let limits = read_limits(row, 18)?;
             Ok(Loaded {
-                session: read_session(row)?,
+                session: within(read_session(row)?, &limits, row.time(22)?),
                 sealed: row.get(17)?,
-                limits: read_limits(row, 18)?,
+                limits,
                 in_use: row.get(21)?,
             })
         },
     )
 }
 
-/// Where a session stands for cuts.
-pub(crate) fn place_of(session: &Session) -> Place {
-    Place {
+/// The session with its ends no later than its org allows now, where it was last refreshed or exchanged at `seen`.
+pub(crate) fn within(mut session: Session, limits: &OrgLimits, seen: Timestamp) -> Session {
+    session.expires = session.expires.min(session.created + limits.session_absolute());
+    session.idle_until = session.idle_until.min(seen + limits.session_idle()).min(session.expires);
+    session
+}
+
+/// Whether a session or anything above it was cut, and why. Its origin needs no look: a cut of that is made as its own.
+pub(crate) fn is_session_dead(db: &Connection, session: &Session) -> Result<Option<Why>, StoreError> {
+    let place = Place {
         org: session.org,
         principal: Some(session.principal),
         client: session.client,
         device: session.device,
         session: Some(session.id),
-        credentials: vec![session.origin],
+        credentials: Vec::new(),
         stamp: session.stamp,
-    }
+    };
+    any_of(db, place.targets(), session.stamp)
+}
+
+/// The name that a device login has as a credential, so that it can be cut: its own id.
+pub(crate) fn origin_of(grant: GrantId) -> CredentialId {
+    CredentialId::from_bytes(*grant.bytes())
 }
 
 /// An entry about a session.
@@ -391,8 +360,8 @@ pub(crate) fn may_issue(
     })
 }
 
-/// The first seventeen columns, as both statements have them.
-fn read_session(row: &Row<'_>) -> rusqlite::Result<Session> {
+/// The first seventeen columns, as every statement that reads sessions has them.
+pub(crate) fn read_session(row: &Row<'_>) -> rusqlite::Result<Session> {
     let jkt: Option<[u8; 32]> = row.get(6)?;
     Ok(Session {
         id: row.id(0)?,
@@ -414,28 +383,5 @@ fn read_session(row: &Row<'_>) -> rusqlite::Result<Session> {
             from: row.get(15)?,
             alternations: row.get(16)?,
         },
-    })
-}
-
-fn read_summary(row: &Row<'_>) -> rusqlite::Result<SessionSummary> {
-    let session = read_session(row)?;
-    let device = match session.device {
-        Some(id) => Some(Device {
-            id,
-            org: session.org,
-            principal: session.principal,
-            name: row.text(20)?,
-            class: row.word(21)?,
-            created: row.time(22)?,
-            seen: row.time(23)?.max(row.time(17)?),
-        }),
-        None => None,
-    };
-    Ok(SessionSummary {
-        used: row.time(17)?,
-        client: row.text(18)?,
-        client_name: row.text(19)?,
-        device,
-        session,
     })
 }

@@ -5,19 +5,32 @@ use hallpass_model::grant::Authentication;
 use hallpass_model::id::{OrgId, PrincipalId};
 use hallpass_model::ledger::{Detail, Entry, Event, Key};
 use hallpass_model::lifetimes::{WEB_ABSOLUTE, WEB_IDLE};
-use hallpass_model::secret::{KeyMaterial, Secret, WebCookie};
+use hallpass_model::secret::{Fingerprint, KeyMaterial, Secret, WebCookie};
 use hallpass_model::spelling::Prefix;
 use hallpass_model::time::{Lifetime, Timestamp};
+use rusqlite::Connection;
 
 use crate::change::{Change, Tx};
-use crate::cuts::{CutMade, cut};
+use crate::cuts::{CutMade, any_of, cut};
 use crate::error::StoreError;
 use crate::open::Store;
+use crate::refusals::{RefusedSubject, refuse};
+use crate::seal::Keys;
 use crate::sql::{Columns, Sql, json};
+
+/// Which login to an org's pages: what a change made in a browser is made by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WebLogin {
+    fingerprint: Fingerprint,
+    org: OrgId,
+    person: PrincipalId,
+}
 
 /// A login to an org's pages.
 #[derive(Debug)]
 pub struct WebSession {
+    /// Which it is.
+    pub login: WebLogin,
     /// Where.
     pub org: OrgId,
     /// Who.
@@ -83,8 +96,42 @@ pub(crate) fn open_web(
         .with(Key::FLOW, "web");
     tx.record(Entry { org: Some(org), principal: Some(person), detail, ..tx.entry(Event::SignedIn) });
     let form_key = tx.keys().form_key(&fingerprint);
-    let session = WebSession { org, person, authentication, form_key, created, seen: created, expires };
+    let login = WebLogin { fingerprint, org, person };
+    let session =
+        WebSession { login, org, person, authentication, form_key, created, seen: created, expires };
     Ok(WebOpened { cookie, session })
+}
+
+/// A change that a person makes in their browser: only while the login they make it with stands.
+///
+/// SECURITY: whoever asked was found logged in before, by a reader. What ended their login since must come first: a "yes"
+/// that is on its way when everything a person holds is cut would else be stamped after the cut, and outlive it.
+#[derive(Debug, Clone)]
+pub struct InBrowser<C> {
+    /// The login.
+    pub login: WebLogin,
+    /// The change.
+    pub change: C,
+}
+
+/// The login that a change was made with is over. Nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the login it was done with is over")]
+pub struct LoginOver;
+
+impl<C: Change> Change for InBrowser<C> {
+    type Outcome = Result<C::Outcome, LoginOver>;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
+        let WebLogin { fingerprint, org, person } = self.login;
+        let found = find_web(tx.db(), tx.keys(), fingerprint, org, tx.now)?;
+        if found.is_none_or(|web| web.person != person) {
+            let subject = RefusedSubject { principal: Some(person), ..RefusedSubject::org(org) };
+            refuse(tx, &subject, "login_over")?;
+            return Ok(Err(LoginOver));
+        }
+        Ok(Ok(self.change.apply(tx)?))
+    }
 }
 
 /// Notes that somebody is still there. Not recorded.
@@ -165,30 +212,39 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<WebSession>, StoreError> {
         let fingerprint = self.inner.keys.fingerprint(cookie);
-        self.read(|db| {
-            let found: Option<(WebSession, Stamp)> = db.one(
-                "SELECT w.person, w.authentication, w.created, w.seen, w.expires, w.stamp FROM web_sessions w \
-                 JOIN principals p ON p.id = w.person JOIN orgs o ON o.id = w.org \
-                 WHERE w.fingerprint = ?1 AND w.org = ?2 AND w.expires > ?3 AND w.seen > ?4 \
-                 AND p.disabled IS NULL AND o.disabled IS NULL",
-                (&fingerprint.0, org.bytes(), now.millis(), (now - WEB_IDLE).millis()),
-                |row| {
-                    let session = WebSession {
-                        org,
-                        person: row.id(0)?,
-                        authentication: row.json(1)?,
-                        form_key: self.inner.keys.form_key(&fingerprint),
-                        created: row.time(2)?,
-                        seen: row.time(3)?,
-                        expires: row.time(4)?,
-                    };
-                    Ok((session, row.stamp(5)?))
-                },
-            )?;
-            let Some((session, stamp)) = found else { return Ok(None) };
-            let targets = [Target::Org(org), Target::Principal(session.person)];
-            let dead = crate::cuts::any_of(db, targets, stamp)?.is_some();
-            Ok((!dead).then_some(session))
-        })
+        self.read(|db| find_web(db, &self.inner.keys, fingerprint, org, now))
     }
+}
+
+fn find_web(
+    db: &Connection,
+    keys: &Keys,
+    fingerprint: Fingerprint,
+    org: OrgId,
+    now: Timestamp,
+) -> Result<Option<WebSession>, StoreError> {
+    let found: Option<(WebSession, Stamp)> = db.one(
+        "SELECT w.person, w.authentication, w.created, w.seen, w.expires, w.stamp FROM web_sessions w \
+         JOIN principals p ON p.id = w.person JOIN orgs o ON o.id = w.org \
+         WHERE w.fingerprint = ?1 AND w.org = ?2 AND w.expires > ?3 AND w.seen > ?4 \
+         AND p.disabled IS NULL AND o.disabled IS NULL",
+        (&fingerprint.0, org.bytes(), now.millis(), (now - WEB_IDLE).millis()),
+        |row| {
+            let person = row.id(0)?;
+            let session = WebSession {
+                login: WebLogin { fingerprint, org, person },
+                org,
+                person,
+                authentication: row.json(1)?,
+                form_key: keys.form_key(&fingerprint),
+                created: row.time(2)?,
+                seen: row.time(3)?,
+                expires: row.time(4)?,
+            };
+            Ok((session, row.stamp(5)?))
+        },
+    )?;
+    let Some((session, stamp)) = found else { return Ok(None) };
+    let dead = any_of(db, [Target::Org(org), Target::Principal(session.person)], stamp)?.is_some();
+    Ok((!dead).then_some(session))
 }

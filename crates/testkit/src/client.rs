@@ -96,6 +96,14 @@ impl Tokens {
     }
 }
 
+/// Sends a request as it is, and reads the answer whole.
+pub async fn send(request: reqwest::RequestBuilder) -> Reply {
+    let response = request.send().await.expect("the issuer answers");
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = response.text().await.expect("the answer is read whole");
+    Reply { status, headers, body }
+}
+
 /// What a JWT says. Not verified.
 pub fn claims<C: serde::de::DeserializeOwned>(token: &str) -> C {
     let payload = token.split('.').nth(1).expect("a token has three parts");
@@ -116,10 +124,7 @@ impl World {
 
     /// Sends a request as it is.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Reply {
-        let response = request.send().await.expect("the issuer answers");
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.text().await.expect("the answer is read whole");
-        Reply { status, headers, body }
+        send(request).await
     }
 
     /// The address of a path of the org `acme`.

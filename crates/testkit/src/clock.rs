@@ -1,6 +1,7 @@
 //! Time that moves only when a test moves it.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use hallpass_model::time::{Clock, Lifetime, Timestamp};
 
@@ -9,28 +10,37 @@ pub const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 /// A clock for tests.
 #[derive(Debug)]
-pub struct TestClock(AtomicI64);
+pub struct TestClock {
+    now: AtomicI64,
+    /// Milliseconds it has ticked.
+    ticked: AtomicU64,
+}
 
 impl Default for TestClock {
     fn default() -> Self {
-        Self(AtomicI64::new(START.millis()))
+        Self { now: AtomicI64::new(START.millis()), ticked: AtomicU64::new(0) }
     }
 }
 
 impl TestClock {
     /// Moves time on.
     pub fn advance(&self, by: Lifetime) {
-        self.0.fetch_add(by.as_millis(), Ordering::SeqCst);
+        self.now.fetch_add(by.as_millis(), Ordering::SeqCst);
+        self.ticked.fetch_add(by.as_millis().unsigned_abs(), Ordering::SeqCst);
     }
 
-    /// Moves time to anywhere, as a clock that is set does.
+    /// Moves time to anywhere, as a clock that is set does: no time passes.
     pub fn set(&self, to: Timestamp) {
-        self.0.store(to.millis(), Ordering::SeqCst);
+        self.now.store(to.millis(), Ordering::SeqCst);
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        Timestamp::from_millis(self.now.load(Ordering::SeqCst))
+    }
+
+    fn ticked(&self) -> Lifetime {
+        Lifetime::from_std(Duration::from_millis(self.ticked.load(Ordering::SeqCst)))
     }
 }

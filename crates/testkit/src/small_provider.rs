@@ -16,7 +16,7 @@ use hallpass_model::time::Timestamp;
 use hallpass_model::wire::dpop::{Freshness, Nonces, Proof, Request};
 use hallpass_model::wire::oauth::Form;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// What a provider is like. Tests change it while it runs.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ pub struct Manner {
     pub strict: bool,
     /// The person's answer to a device login.
     pub approves: Option<bool>,
-    /// Polls that are answered with this error first.
+    /// Polls that are answered with this error first, the last one soonest; `503` for a server in trouble.
     pub polls: Vec<&'static str>,
     /// Refreshes whose answer is a 500 after all, though the token is rotated.
     pub lose_answers: usize,
@@ -47,8 +47,12 @@ pub struct Manner {
     pub org: &'static str,
     /// Whom its tokens are about.
     pub subject: &'static str,
+    /// Whether it gives an address with the user code in it.
+    pub says_complete: bool,
     /// What its metadata says it is, if not what it is.
     pub says_issuer: Option<String>,
+    /// What it keeps waiting until this is changed: a grant type at the token endpoint, by its last word, or `jwks`.
+    pub holds: Option<&'static str>,
 }
 
 impl Default for Manner {
@@ -67,7 +71,9 @@ impl Default for Manner {
             errors_with_200: false,
             org: "acme",
             subject: "prn_ada",
+            says_complete: true,
             says_issuer: None,
+            holds: None,
         }
     }
 }
@@ -93,6 +99,9 @@ pub struct Inner {
     pub gate: Semaphore,
     /// Refreshes that came to the gate.
     pub at_gate: Semaphore,
+    /// Requests that were made to wait ([`Manner::holds`]).
+    pub held: Semaphore,
+    changed: Notify,
 }
 
 #[derive(Clone, Default)]
@@ -139,6 +148,8 @@ impl SmallProvider {
             forms: Mutex::default(),
             gate: Semaphore::new(1_000),
             at_gate: Semaphore::new(0),
+            held: Semaphore::new(0),
+            changed: Notify::new(),
         }));
         let router = Router::new()
             .route("/.well-known/oauth-authorization-server/acme", get(metadata))
@@ -156,6 +167,21 @@ impl SmallProvider {
     /// Changes what it is like, from the next request on.
     pub fn change(&self, how: impl FnOnce(&mut Manner)) {
         how(&mut self.manner.lock().unwrap());
+        self.changed.notify_waiters();
+    }
+
+    async fn hold(&self, what: &str) {
+        let held = || self.manner().holds == Some(what);
+        if held() {
+            self.held.add_permits(1);
+        }
+        loop {
+            let changed = self.changed.notified();
+            if !held() {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// The system's time: holders run on it too.
@@ -361,6 +387,7 @@ async fn metadata(State(provider): State<SmallProvider>) -> String {
 }
 
 async fn jwks(State(provider): State<SmallProvider>) -> String {
+    provider.hold("jwks").await;
     serde_json::to_string(&JwkSet::new(vec![provider.key.public().clone()])).unwrap()
 }
 
@@ -399,11 +426,14 @@ async fn device_authorization(State(provider): State<SmallProvider>, body: Bytes
         jkt: form.find("dpop_jkt").map(str::to_owned),
     };
     provider.codes.lock().unwrap().insert(code.clone(), asked);
-    let answer = json!({
+    let mut answer = json!({
         "device_code": code, "user_code": "BCDF-GHJK", "verification_uri": format!("{}/device", provider.issuer),
-        "verification_uri_complete": format!("{}/device?user_code=BCDF-GHJK", provider.issuer),
         "expires_in": 60, "interval": 1,
     });
+    if provider.manner().says_complete {
+        answer["verification_uri_complete"] =
+            format!("{}/device?user_code=BCDF-GHJK", provider.issuer).into();
+    }
     answer.to_string().into_response()
 }
 
@@ -418,7 +448,9 @@ async fn token(State(provider): State<SmallProvider>, headers: HeaderMap, body: 
     let form = provider.note("token", &body);
     let grant_type = form.find("grant_type").unwrap_or_default().to_owned();
     *provider.asked.lock().unwrap().entry(grant_type.clone()).or_default() += 1;
-    match grant_type.rsplit(':').next().unwrap_or_default() {
+    let last_word = grant_type.rsplit(':').next().unwrap_or_default();
+    provider.hold(last_word).await;
+    match last_word {
         "device_code" => {
             if let Some(error) = provider.manner.lock().unwrap().polls.pop() {
                 return provider_error(error);
@@ -443,6 +475,9 @@ async fn token(State(provider): State<SmallProvider>, headers: HeaderMap, body: 
 }
 
 fn provider_error(code: &str) -> Response {
+    if code == "503" {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     (StatusCode::BAD_REQUEST, json!({ "error": code }).to_string()).into_response()
 }
 

@@ -10,13 +10,14 @@ use hallpass_store::{LinkPurpose, MakeLink};
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::client::{Reply, encode};
+use crate::client::{Reply, encode, send};
 use crate::passkey::SoftPasskey;
 use crate::world::World;
 
 /// A browser's cookies, the passkey of whoever sits before it, and the form token it saw last.
 pub struct Visitor<'w> {
-    world: &'w World,
+    http: &'w reqwest::Client,
+    base_url: &'w str,
     /// The cookies it keeps, by name.
     pub cookies: BTreeMap<String, String>,
     /// The passkey it logs in with.
@@ -28,7 +29,7 @@ pub struct Visitor<'w> {
 impl World {
     /// A browser that has been nowhere yet.
     pub fn visitor(&self) -> Visitor<'_> {
-        Visitor { world: self, cookies: BTreeMap::new(), passkey: None, csrf: String::new() }
+        Visitor::at(&self.http, &self.base_url)
     }
 
     /// A browser in which this person of `acme` has enrolled, and is logged in.
@@ -46,11 +47,15 @@ impl World {
     }
 }
 
-impl Visitor<'_> {
+impl<'w> Visitor<'w> {
+    /// A browser that has been nowhere yet, before the server at `base_url`. `http` follows no redirect.
+    pub fn at(http: &'w reqwest::Client, base_url: &'w str) -> Self {
+        Self { http, base_url, cookies: BTreeMap::new(), passkey: None, csrf: String::new() }
+    }
+
     /// Goes to a path of the server, and reads the page there.
     pub async fn get(&mut self, path: &str) -> Reply {
-        let request =
-            self.world.http.get(format!("{}{path}", self.world.base_url)).header("accept", "text/html");
+        let request = self.http.get(format!("{}{path}", self.base_url)).header("accept", "text/html");
         self.send(request).await
     }
 
@@ -58,8 +63,8 @@ impl Visitor<'_> {
     pub async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Reply {
         let csrf = self.csrf.clone();
         let form = [&[("csrf", csrf.as_str())], form].concat();
-        let origin = self.world.base_url.clone();
-        self.post_from(&origin, path, &form).await
+        let origin = self.base_url;
+        self.post_from(origin, path, &form).await
     }
 
     /// Posts a form as it is, as a page of `origin` does.
@@ -70,7 +75,7 @@ impl Visitor<'_> {
 
     /// A form on its way, with nothing of a browser's about it yet.
     pub fn form(&self, path: &str, form: &[(&str, &str)]) -> reqwest::RequestBuilder {
-        let request = self.world.http.post(format!("{}{path}", self.world.base_url));
+        let request = self.http.post(format!("{}{path}", self.base_url));
         request.header("content-type", "application/x-www-form-urlencoded").body(encode(form))
     }
 
@@ -79,7 +84,7 @@ impl Visitor<'_> {
         let cookies: Vec<String> =
             self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = if cookies.is_empty() { request } else { request.header("cookie", cookies.join("; ")) };
-        let reply = self.world.send(request).await;
+        let reply = send(request).await;
         for set in reply.headers.get_all("set-cookie") {
             let set = set.to_str().expect("a cookie is text");
             let (name, rest) = set.split_once('=').expect("a cookie has a name");
@@ -99,7 +104,7 @@ impl Visitor<'_> {
     pub async fn begin(&mut self, path: &str, form: &[(&str, &str)]) -> Reply {
         let csrf = self.csrf.clone();
         let form = [&[("csrf", csrf.as_str()), ("step", "begin")], form].concat();
-        let origin = self.world.base_url.clone();
+        let origin = self.base_url;
         let request = self.form(path, &form).header("origin", origin).header("accept", "application/json");
         self.send(request).await
     }
@@ -111,7 +116,7 @@ impl Visitor<'_> {
             return begun;
         }
         let begun = begun.json();
-        let (passkey, made) = SoftPasskey::create(&begun["options"], &self.world.base_url);
+        let (passkey, made) = SoftPasskey::create(&begun["options"], self.base_url);
         self.passkey = Some(passkey);
         self.finish(path, &begun, &made, form).await
     }
@@ -143,7 +148,7 @@ impl Visitor<'_> {
         self.get(&format!("{path}?again=1")).await;
         let begun = self.begin(&path, &[]).await.json();
         let passkey = self.passkey.as_mut().expect("a passkey was made before");
-        let shown = passkey.get(&begun["options"], &self.world.base_url);
+        let shown = passkey.get(&begun["options"], self.base_url);
         self.finish(&path, &begun, &shown, target).await
     }
 }

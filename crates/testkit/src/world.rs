@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use hallpass_issuer::{Issuer, Listen, Listener, Settings, serve};
 use hallpass_model::client::{ClientAuthentication, ClientKind};
-use hallpass_model::grant::{Acr, Amr, Approval, Authentication};
-use hallpass_model::id::{ClientId, OrgId, PrincipalId};
+use hallpass_model::grant::{Acr, Amr, Approval, Authentication, Grant};
+use hallpass_model::id::{ClientId, OrgId, PrincipalId, SessionId};
 use hallpass_model::jose::{JwkSet, SigningKey};
 use hallpass_model::ledger::{Actor, LedgerKey};
 use hallpass_model::lifetimes::CLIENT_ASSERTION_MAX;
@@ -16,9 +16,11 @@ use hallpass_model::secret::Secret;
 use hallpass_model::time::Clock;
 use hallpass_model::wire::assertion::{ASSERTION_TYPE, assertion};
 use hallpass_model::wire::oauth::{GrantType, Scopes, token_type};
+use hallpass_model::wire::pkce::CodeChallenge;
 use hallpass_store::{
-    AddClient, AddOrg, AddPerson, AddResource, Answer, AnswerDevice, Approver, Change, Filter,
-    KeyEncryptionKey, SigningKeyRow, Store, StoreKeys, StorePlace,
+    AddClient, AddOrg, AddPerson, AddResource, Answer, AnswerDevice, Approver, Change, CodeIssued,
+    CodeRedeemed, Filter, IssueCode, KeyEncryptionKey, Reach, RedeemCode, RefreshTokens, SigningKeyRow,
+    Store, StoreKeys, StorePlace, Wanted,
 };
 use tempfile::TempDir;
 
@@ -242,6 +244,48 @@ impl World {
         ];
         let reply = self.ask_token(&form, key.as_deref()).await;
         self.tokens(reply, client, key.as_ref()).await.expect("an approved login is collected")
+    }
+
+    /// So many sessions of a person's, past the endpoints: where their number is what counts.
+    pub async fn open_sessions(&self, person: PrincipalId, count: usize) -> Vec<SessionId> {
+        let code_verifier = || Secret::from_text("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".to_owned());
+        let redirect_uri = "http://127.0.0.1/callback";
+        let mut sessions = Vec::with_capacity(count);
+        for _ in 0..count {
+            let issue = IssueCode {
+                org: self.org,
+                client: self.cli,
+                principal: person,
+                grant: Grant {
+                    scopes: Scopes::parse(ALL_SCOPES).expect("scopes"),
+                    resources: vec![NOTES.to_owned()],
+                    purpose: None,
+                    authentication: self.by_passkey(),
+                    approval: Approval::Browser,
+                },
+                redirect_uri: redirect_uri.to_owned(),
+                code_challenge: CodeChallenge::of(&code_verifier()),
+                nonce: None,
+                dpop_jkt: None,
+                device: None,
+                address: String::new(),
+            };
+            let CodeIssued::Issued { code, .. } = self.change(issue).await else { panic!("no code") };
+            let redeem = RedeemCode {
+                code,
+                org: self.org,
+                client: self.cli,
+                redirect_uri: Some(redirect_uri.to_owned()),
+                code_verifier: code_verifier(),
+                proof: None,
+                refresh: RefreshTokens::Always,
+                wanted: Wanted { reach: Reach::Issuer, ..Wanted::default() },
+                address: None,
+            };
+            let CodeRedeemed::Opened(opened) = self.change(redeem).await else { panic!("not opened") };
+            sessions.push(opened.session.id);
+        }
+        sessions
     }
 
     /// Refreshes.

@@ -157,7 +157,7 @@ fn unexpected(error: String) -> Failure {
 
 #[expect(clippy::print_stdout, reason = "what it shows is its answer")]
 fn say(text: &str) {
-    println!("  {text}");
+    println!("{text}");
 }
 
 #[expect(clippy::disallowed_methods, reason = "the program's one clock")]

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
-use hallpass_holder::{Flow, Holder, LoginRequest, PassRequest, Rung, SignedIn};
+use hallpass_holder::{Flow, Holder, HolderError, LoginRequest, PassRequest, Rung, SignedIn, Surroundings};
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{KeyMaterial, Secret};
 use serde::Serialize;
@@ -15,7 +15,7 @@ use super::status::key_lives;
 use crate::failure::{Exit, Failure};
 use crate::holding::{HolderArgs, parse_purpose, parse_resource, parse_scope, scopes};
 use crate::output::{Form, Output};
-use crate::{env, surroundings};
+use crate::{env, passphrase, surroundings};
 
 mod screen;
 
@@ -29,7 +29,7 @@ Examples:
   hallpass login https://id.example/acme --resource https://api.example --scope notes:read
   hallpass login https://id.example/acme --flow device --purpose 'release 1.4'
   hallpass login github --client-id Iv1.0123456789abcdef
-  hallpass login https://id.example/acme --one-run --purpose 'one report' -- ./report.sh")]
+  hallpass login https://id.example/acme --resource https://api.example --one-run -- ./report.sh")]
 pub(crate) struct LoginArgs {
     /// The issuer's address, or `github`, `gitlab`, `google` (HALLPASS_ISSUER)
     #[arg(value_name = "ISSUER")]
@@ -97,13 +97,13 @@ pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Fai
     if args.one_run {
         exec::too_long(args.run.ttl())?;
     }
-    let holder = args.holder.open()?;
+    let holder = if args.one_run { args.holder.open_for_one_run() } else { args.holder.open()? };
     let request = request(&args, &holder)?;
     let mut screen = screen::Screen::new(out, &request.issuer);
     let mut stopped = std::pin::pin!(stopped());
     let outcome = holder.login(request, &mut |event| screen.show(&event), stopped.as_mut()).await;
     screen.clear();
-    let signed_in = outcome?;
+    let signed_in = outcome.map_err(not_kept)?;
     if !args.one_run {
         answer(&signed_in, out)?;
         return Ok(Exit::DONE);
@@ -125,7 +125,7 @@ pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Fai
 
 fn request(args: &LoginArgs, holder: &Holder) -> Result<LoginRequest, Failure> {
     let at = surroundings::surroundings();
-    let at = hallpass_holder::Surroundings { terminal: args.holder.may_ask(), ..at };
+    let at = Surroundings { terminal: at.terminal && args.holder.may_ask(), ..at };
     let rung = match (args.one_run, args.rung, env::HALLPASS_RUNG.text()) {
         (true, _, _) => Some(Rung::Memory),
         (false, Some(rung), _) => Some(rung),
@@ -147,6 +147,7 @@ fn request(args: &LoginArgs, holder: &Holder) -> Result<LoginRequest, Failure> {
         device_class: surroundings::device_class(&at),
         surroundings: at,
         rung,
+        for_one_command: args.one_run,
     })
 }
 
@@ -157,17 +158,27 @@ fn issuer(args: &LoginArgs, holder: &Holder) -> Result<String, Failure> {
     }
     match holder.find(None, None) {
         Ok(identity) => Ok(identity.issuer),
-        Err(hallpass_holder::HolderError::NotSignedIn { .. }) => Err(Failure::usage("no issuer is named")
+        Err(HolderError::NotSignedIn { .. }) => Err(Failure::usage("no issuer is named")
             .hint("`hallpass login https://id.example/acme`, or set HALLPASS_ISSUER")),
         Err(error) => Err(error.into()),
     }
 }
 
 fn client_secret(path: &std::path::Path) -> Result<Secret<KeyMaterial>, Failure> {
-    let mut text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format_args!("cannot read `{}`: {error}", path.display())))?;
-    text.truncate(text.trim_end().len());
-    Ok(Secret::from_text(text))
+    passphrase::secret_file(path).map_err(Failure::usage)
+}
+
+/// A sign-in that could not be had. Where it is the disk that is wanting, memory may do.
+fn not_kept(error: HolderError) -> Failure {
+    let disk = matches!(error, HolderError::Disk { .. } | HolderError::Unsafe { .. });
+    let failure = Failure::from(error);
+    match disk {
+        true => failure.hint(
+            "name another folder in HALLPASS_STATE_DIR, or keep it in memory for one command: `hallpass login ISSUER \
+             --resource URL --one-run -- COMMAND`",
+        ),
+        false => failure,
+    }
 }
 
 /// Ctrl-C, or whatever else would end us.
@@ -190,7 +201,10 @@ fn say(signed_in: &SignedIn, out: &mut Output) {
         Some(person) => out.say(format_args!("signed in to {issuer} as {}", out.bold(person))),
         None => out.say(format_args!("signed in to {issuer}")),
     }
-    out.say(format_args!("its key rests in the {}, {}", signed_in.rung, key_lives(signed_in.rung)));
+    match signed_in.rung {
+        Rung::Passphrase => out.say("its key is made from your passphrase, and rests nowhere"),
+        rung => out.say(format_args!("its key rests in the {rung}, {}", key_lives(rung))),
+    }
 }
 
 fn answer(signed_in: &SignedIn, out: &mut Output) -> Result<(), Failure> {

@@ -1,16 +1,16 @@
 //! `hallpass logout`.
 
 use clap::Args;
-use hallpass_holder::{Holder, HolderError, Identity, Receipt};
+use hallpass_holder::{Holder, HolderError, Identity, Receipt, Unreadable};
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
 use crate::holding::WhichArgs;
-use crate::output::{Form, Output};
+use crate::output::{self, Form, Output};
 
 /// Sign out: revoke at the issuer, wipe here, and print what was done
 ///
-/// Wiping here always happens. The exit code is 1 if anything may still be alive.
+/// Wiping here always happens, also of what cannot be read. The exit code is 1 if anything may still be alive.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -26,11 +26,18 @@ pub(crate) struct LogoutArgs {
     which: WhichArgs,
 }
 
-/// `hallpass.logout/1`: one value for each sign-in.
+/// `hallpass.logout/1`.
 #[derive(Serialize)]
 struct Answer<'a> {
-    issuer: &'a str,
-    client_id: &'a str,
+    sign_ins: Vec<SignIn<'a>>,
+    may_be_alive: bool,
+}
+
+/// One receipt. Issuer and client are unknown where the record does not even say those.
+#[derive(Serialize)]
+struct SignIn<'a> {
+    issuer: Option<&'a str>,
+    client_id: Option<&'a str>,
     revoked: &'a [&'static str],
     not_revoked: Vec<NotRevoked<'a>>,
     wiped_file: Option<String>,
@@ -48,51 +55,73 @@ struct NotRevoked<'a> {
 
 pub(crate) async fn logout(args: LogoutArgs, out: &mut Output) -> Result<Exit, Failure> {
     let holder = args.which.holder.open()?;
-    let identities = match args.all {
-        true => holder.list()?,
-        false => match args.which.find(&holder) {
-            Ok(identity) => vec![identity],
-            Err(failure) if failure.exit() == Exit::SIGN_IN => Vec::new(),
-            Err(failure) => return Err(failure),
-        },
-    };
-    if identities.is_empty() {
-        out.say("nobody is signed in; there was nothing to do");
-    }
-    let mut exit = Exit::DONE;
+    let (identities, unreadable) = meant(&args, &holder)?;
+    // All of it before a word is said: a receipt that cannot be written must not keep the next one signed in.
+    let mut receipts: Vec<Receipt> = unreadable.into_iter().map(|one| holder.wipe_unreadable(one)).collect();
+    let mut stopped = Ok(());
     for identity in identities {
-        if give_up(&holder, &identity, out).await? {
-            exit = Exit::NO;
+        match holder.logout(&identity).await {
+            Ok(receipt) => receipts.push(receipt),
+            Err(HolderError::NotSignedIn { .. }) => {} // somebody else was quicker
+            Err(error) => {
+                stopped = Err(Failure::from(error));
+                break;
+            }
         }
     }
-    Ok(exit)
+    let may_be_alive = receipts.iter().any(Receipt::may_be_alive);
+    let written = write(&receipts, may_be_alive, out);
+    stopped?;
+    output::leave(written, if may_be_alive { Exit::NO } else { Exit::DONE })
 }
 
-/// Gives one sign-in up and prints the receipt. Whether anything may still be alive.
-async fn give_up(holder: &Holder, identity: &Identity, out: &mut Output) -> Result<bool, Failure> {
-    let receipt = match holder.logout(identity).await {
-        Ok(receipt) => receipt,
-        Err(HolderError::NotSignedIn { .. }) => return Ok(false), // somebody else was quicker
-        Err(error) => return Err(error.into()),
-    };
-    match out.form() {
-        Form::Text => say(&receipt, out)?,
-        Form::Json => out.json("hallpass.logout/1", &answer(&receipt))?,
+/// What is to be given up: what was named, everything, or the only thing there is, readable or not.
+fn meant(args: &LogoutArgs, holder: &Holder) -> Result<(Vec<Identity>, Vec<Unreadable>), Failure> {
+    let (identities, unreadable) = (holder.list()?, holder.unreadable()?);
+    let named = args.which.named_issuer().is_some() || args.which.named_client().is_some();
+    let only = !named && identities.is_empty() && unreadable.len() == 1;
+    if args.all || only {
+        return Ok((identities, unreadable));
     }
-    Ok(receipt.may_be_alive())
+    match args.which.find(holder) {
+        Ok(identity) => Ok((vec![identity], Vec::new())),
+        Err(failure) if failure.exit() == Exit::SIGN_IN => Ok((Vec::new(), Vec::new())),
+        Err(failure) if unreadable.is_empty() => Err(failure),
+        Err(failure) => Err(failure.hint("`hallpass logout --all` wipes that too")),
+    }
+}
+
+fn write(receipts: &[Receipt], may_be_alive: bool, out: &mut Output) -> Result<(), Failure> {
+    if receipts.is_empty() {
+        out.say("nobody is signed in; there was nothing to do");
+    }
+    match out.form() {
+        Form::Text => receipts.iter().try_for_each(|receipt| say(receipt, out)),
+        Form::Json => {
+            let sign_ins = receipts.iter().map(sign_in).collect();
+            out.json("hallpass.logout/1", &Answer { sign_ins, may_be_alive })
+        }
+    }
 }
 
 fn say(receipt: &Receipt, out: &mut Output) -> Result<(), Failure> {
-    out.answer(format_args!("signed out of {}", receipt.identity.issuer))?;
-    for what in &receipt.revoked {
-        out.answer(format_args!("  revoked there: {what}"))?;
-    }
-    if let Some(file) = &receipt.wiped_file {
-        out.answer(format_args!("  wiped here: {}", file.display()))?;
-    }
-    if let Some(rung) = receipt.wiped_key {
-        out.answer(format_args!("  wiped here: its key in the {rung}"))?;
-    }
+    let done = match &receipt.identity {
+        Some(identity) => out.answer(format_args!("signed out of {}", identity.issuer)),
+        None => out.answer("wiped a record that cannot be read, and does not say where it signs in"),
+    };
+    // What went wrong is said whether or not anybody reads the rest.
+    let done = done.and_then(|()| {
+        for what in &receipt.revoked {
+            out.answer(format_args!("  revoked there: {what}"))?;
+        }
+        if let Some(file) = &receipt.wiped_file {
+            out.answer(format_args!("  wiped here: {}", file.display()))?;
+        }
+        if let Some(rung) = receipt.wiped_key {
+            out.answer(format_args!("  wiped here: its key in the {rung}"))?;
+        }
+        Ok(())
+    });
     for (what, why) in &receipt.not_revoked {
         out.warn(format_args!("not revoked there: {what}: {why}"));
     }
@@ -105,13 +134,14 @@ fn say(receipt: &Receipt, out: &mut Output) -> Result<(), Failure> {
             None => out.warn("it may still be alive: end it on the issuer's own pages"),
         }
     }
-    Ok(())
+    done
 }
 
-fn answer(receipt: &Receipt) -> Answer<'_> {
-    Answer {
-        issuer: &receipt.identity.issuer,
-        client_id: &receipt.identity.client_id,
+fn sign_in(receipt: &Receipt) -> SignIn<'_> {
+    let identity = receipt.identity.as_ref();
+    SignIn {
+        issuer: identity.map(|identity| identity.issuer.as_str()),
+        client_id: identity.map(|identity| identity.client_id.as_str()),
         revoked: &receipt.revoked,
         not_revoked: receipt.not_revoked.iter().map(|(what, why)| NotRevoked { what, why }).collect(),
         wiped_file: receipt.wiped_file.as_ref().map(|file| file.display().to_string()),

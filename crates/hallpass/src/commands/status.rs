@@ -1,16 +1,16 @@
 //! `hallpass status`.
 
 use clap::Args;
-use hallpass_holder::{Opened, Rung, Status, keyring_idle_life};
+use hallpass_holder::{HolderError, Opened, Rung, Status, Unreadable, keyring_idle_life};
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
 use crate::holding::WhichArgs;
-use crate::output::{Form, Output};
+use crate::output::{self, Form, Output};
 
 /// Show who is signed in where, how far, and where the key rests
 ///
-/// Asks nobody: it says what is known here. The exit code is 4 if no sign-in stands.
+/// It says what is known here, and asks no issuer. The exit code is 4 if no sign-in stands.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -25,6 +25,14 @@ pub(crate) struct StatusArgs {
 #[derive(Serialize)]
 struct Answer {
     sign_ins: Vec<SignIn>,
+    unreadable: Vec<NotRead>,
+}
+
+/// A file that should be a record and does not even say whose it is.
+#[derive(Serialize)]
+struct NotRead {
+    file: String,
+    problem: String,
 }
 
 #[derive(Serialize)]
@@ -64,22 +72,30 @@ pub(crate) fn status(args: &StatusArgs, out: &mut Output) -> Result<Exit, Failur
             sign_ins.push(sign_in(holder.status(&identity)?));
         }
     }
-    let stands = sign_ins.iter().any(|sign_in| sign_in.stands);
-    match out.form() {
-        Form::Json => out.json("hallpass.status/1", &Answer { sign_ins })?,
-        Form::Text if sign_ins.is_empty() => {
-            let error = hallpass_holder::HolderError::NotSignedIn { issuer };
-            return Err(error.into());
+    // Any of them may be the one that is meant.
+    let not_read =
+        |one: Unreadable| NotRead { file: one.file.display().to_string(), problem: one.why.to_string() };
+    let answer = Answer { sign_ins, unreadable: holder.unreadable()?.into_iter().map(not_read).collect() };
+    let stands = answer.sign_ins.iter().any(|sign_in| sign_in.stands);
+    let written = match out.form() {
+        Form::Json => out.json("hallpass.status/1", &answer),
+        Form::Text if answer.sign_ins.is_empty() && answer.unreadable.is_empty() => {
+            return Err(HolderError::NotSignedIn { issuer }.into());
         }
-        Form::Text => {
-            for sign_in in &sign_ins {
-                for line in lines(sign_in) {
-                    out.answer(line)?;
-                }
-            }
-        }
+        Form::Text => say(&answer, out),
+    };
+    output::leave(written, if stands { Exit::DONE } else { Exit::SIGN_IN })
+}
+
+fn say(answer: &Answer, out: &mut Output) -> Result<(), Failure> {
+    answer.sign_ins.iter().flat_map(lines).try_for_each(|line| out.answer(line))?;
+    for one in &answer.unreadable {
+        out.answer(format_args!("{}\n  {:<10} {}", one.file, "unreadable", one.problem))?;
     }
-    Ok(if stands { Exit::DONE } else { Exit::SIGN_IN })
+    if !answer.unreadable.is_empty() {
+        out.warn("what cannot be read may be alive at its issuer; `hallpass logout` wipes it here");
+    }
+    Ok(())
 }
 
 fn sign_in(status: Status) -> SignIn {

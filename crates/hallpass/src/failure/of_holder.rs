@@ -52,7 +52,7 @@ impl From<HolderError> for Failure {
             E::Cancelled => Failure::no(told).leaving_with(Exit::of_signal(SIGINT)),
             E::NoRung { .. } => Failure::could_not_run(told).hint(
                 "set HALLPASS_PASSPHRASE_FILE, run this at a terminal, or keep it in memory for one command: \
-                 `hallpass login ISSUER --one-run -- COMMAND`",
+                 `hallpass login ISSUER --resource URL --one-run -- COMMAND`",
             ),
             E::PassphraseNeeded => Failure::needs_person(told)
                 .hint("run this at a terminal, or name a file with the passphrase in HALLPASS_PASSPHRASE_FILE"),

@@ -4,3 +4,7 @@ mod machine; // a machine with a person at it, and an issuer
 mod run; // what a command gets, and how it ends
 mod killed; // whatever is killed, the pass dies
 mod session; // login, status, token, logout
+mod network; // which authorities are trusted, and through which proxy it goes
+mod records; // those that cannot be read, and machines that can keep none
+mod shown; // byte for byte
+mod terminal; // a person at a terminal: prompts, pictures, Ctrl-C

@@ -238,7 +238,9 @@ async fn revoke_all(provider: &Provider, charge: &Charge, clock: &Clock) {
         let mut pause = RETRY_PAUSE;
         loop {
             match provider.post(url, &form, charge.client.with(&charge.metadata)).await {
-                Err(NoAnswer::Unreachable { .. } | NoAnswer::Unexpected { .. }) if clock() < one.until => {}
+                Err(
+                    NoAnswer::Unreachable { .. } | NoAnswer::Unexpected { .. } | NoAnswer::NotSent { .. },
+                ) if clock() < one.until => {}
                 _ => break,
             }
             tokio::time::sleep(pause).await;

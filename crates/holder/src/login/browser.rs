@@ -35,7 +35,8 @@ const TICK: std::time::Duration = std::time::Duration::from_secs(1);
 pub enum Opener {
     /// The desktop's own.
     Desktop,
-    /// A program and its arguments, as `BROWSER` has it; `%s` stands for the address, which is otherwise appended.
+    /// A program and its arguments, as `BROWSER` has it; `%s` stands for the address, which is otherwise appended. It is
+    /// given no terminal, so it may not be one that draws in it.
     Program(String),
     /// None: the person opens it.
     Nobody,
@@ -125,9 +126,13 @@ impl Login<'_> {
             .with("redirect_uri", redirect_uri)
             .with_secret("code_verifier", &verifier);
         let form = self.client.proven_in(self.redeemed_for(form), self.metadata);
+        let mut redeeming = std::pin::pin!(self.provider.token(self.metadata, &form, self.with()));
         let redeemed = tokio::select! {
-            redeemed = self.provider.token(self.metadata, &form, self.with()) => redeemed,
-            () = cancelled.as_mut() => return Err(HolderError::Cancelled),
+            redeemed = &mut redeeming => redeemed,
+            () = cancelled.as_mut() => {
+                tokio::join!(page.answer(false), self.give_back_what_comes(redeeming));
+                return Err(HolderError::Cancelled);
+            }
         };
         match redeemed {
             Ok(tokens) => Ok(Granted { tokens, nonce, page: Some(page) }),

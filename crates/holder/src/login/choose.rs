@@ -41,7 +41,7 @@ pub struct Surroundings {
     pub browser_named: bool,
     /// The person wants no browser started (`HALLPASS_BROWSER=none`).
     pub browser_forbidden: bool,
-    /// Somebody is at a terminal.
+    /// Somebody is at a terminal and may be asked.
     pub terminal: bool,
 }
 
@@ -59,7 +59,7 @@ pub struct Choice {
 pub enum NoFlow {
     /// The provider has neither flow, or not the one asked for.
     NotOffered(&'static str),
-    /// A job runs, and nobody is there to be asked.
+    /// Nobody is there to be asked, or nobody is to be.
     NobodyThere,
 }
 
@@ -87,7 +87,7 @@ pub fn choose(asked: Option<Flow>, offers: Offers, at: &Surroundings) -> Result<
         Some(flow) => return choice(flow, "you asked for it"),
         None => {}
     }
-    if at.ci && !at.terminal {
+    if !at.terminal {
         return Err(NoFlow::NobodyThere);
     }
     match (offers.browser, offers.device) {
@@ -178,20 +178,24 @@ mod tests {
 
     #[test]
     fn a_wish_comes_first_where_it_can_be_met() {
-        let ssh = Surroundings { ssh: true, ..Surroundings::default() };
+        let somebody = Surroundings { terminal: true, ..Surroundings::default() };
+        let ssh = Surroundings { ssh: true, ..somebody.clone() };
         assert_eq!(choose(Some(Flow::Browser), BOTH, &ssh).unwrap().flow, Flow::Browser);
         let no_device = Offers { browser: true, device: false };
         assert!(choose(Some(Flow::Device), no_device, &ssh).is_err());
         assert_eq!(choose(None, no_device, &ssh).unwrap().flow, Flow::Browser);
         let no_browser = Offers { browser: false, device: true };
-        assert_eq!(choose(None, no_browser, &Surroundings::default()).unwrap().flow, Flow::Device);
+        assert_eq!(choose(None, no_browser, &somebody).unwrap().flow, Flow::Device);
         assert!(choose(None, Offers { browser: false, device: false }, &ssh).is_err());
     }
 
     #[test]
-    fn a_job_without_anybody_there_is_not_left_waiting() {
+    fn where_nobody_is_there_nobody_is_waited_for_unless_it_was_asked_for() {
+        let desktop = Surroundings { desktop: true, ..Surroundings::default() };
         let job = Surroundings { ci: true, ..Surroundings::default() };
-        assert_eq!(choose(None, BOTH, &job), Err(NoFlow::NobodyThere));
-        assert!(choose(Some(Flow::Device), BOTH, &job).is_ok());
+        for at in [Surroundings::default(), desktop, job] {
+            assert_eq!(choose(None, BOTH, &at), Err(NoFlow::NobodyThere));
+            assert!(choose(Some(Flow::Device), BOTH, &at).is_ok());
+        }
     }
 }

@@ -5,8 +5,10 @@
 //! 3. Poll until there is an answer, at the pace the provider sets; with ours, let it hold the poll open instead, so
 //!    that an approval is known at once.
 //!
-//! Stopping tells the issuer, which ours takes for the end of the codes.
+//! Stopping tells our issuer, which ends the codes, or the session they became. With others, a poll that is on its way is
+//! waited for, and what it brings is given back.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hallpass_model::lifetimes::{DEVICE_POLL_HOLD, DEVICE_POLL_INTERVAL};
@@ -59,7 +61,8 @@ impl Login<'_> {
         });
         let over = Instant::now() + codes.expires_in.to_std();
         let mut tick = tokio::time::interval(TICK);
-        let mut polling = std::pin::pin!(self.poll(&codes, over));
+        let polls = Polls::default();
+        let mut polling = std::pin::pin!(self.poll(&codes, over, &polls));
         loop {
             tokio::select! {
                 tokens = &mut polling => {
@@ -71,7 +74,13 @@ impl Login<'_> {
                     on_event(LoginEvent::Waiting { left: Lifetime::millis(left) });
                 }
                 () = cancelled.as_mut() => {
-                    self.give_up(&codes).await;
+                    polls.stop.store(true, Ordering::Relaxed);
+                    match &self.bound {
+                        // Ours ends the codes even while it holds a poll open for them.
+                        Some(_) => self.give_up(&codes).await,
+                        None if polls.asking.load(Ordering::Relaxed) => self.give_back_what_comes(polling).await,
+                        None => {}
+                    }
                     return Err(HolderError::Cancelled);
                 }
             }
@@ -79,7 +88,12 @@ impl Login<'_> {
     }
 
     /// Step 3.
-    async fn poll(&self, codes: &DeviceAuthorization, over: Instant) -> Result<TokenResponse, HolderError> {
+    async fn poll(
+        &self,
+        codes: &DeviceAuthorization,
+        over: Instant,
+        polls: &Polls,
+    ) -> Result<TokenResponse, HolderError> {
         let issuer = &self.metadata.issuer;
         let form = Fields::new()
             .with("grant_type", GrantType::DeviceCode.text())
@@ -94,8 +108,12 @@ impl Login<'_> {
         loop {
             let started = Instant::now();
             let with = With { hold, ..self.with() };
-            match self.provider.token(self.metadata, &form, with).await {
+            polls.asking.store(true, Ordering::Relaxed);
+            let answer = self.provider.token(self.metadata, &form, with).await;
+            polls.asking.store(false, Ordering::Relaxed);
+            match answer {
                 Ok(tokens) => return Ok(tokens),
+                Err(_) if polls.stop.load(Ordering::Relaxed) => return Err(HolderError::Cancelled),
                 Err(NoAnswer::Refused { body, held }) => match body.error {
                     ErrorCode::AuthorizationPending => pace.pending(held),
                     ErrorCode::SlowDown => pace.slow_down(),
@@ -106,6 +124,7 @@ impl Login<'_> {
                 Err(NoAnswer::Unexpected { what }) => {
                     return Err(HolderError::Unexpected { place: issuer.clone(), what });
                 }
+                Err(NoAnswer::NotSent { why }) => return Err(HolderError::Usage { what: why }),
             }
             wait(pace.pause().saturating_sub(pace.counts(started)), over).await?;
         }
@@ -113,7 +132,7 @@ impl Login<'_> {
 
     /// Tells the issuer that nobody waits any more. Best effort, and brief.
     async fn give_up(&self, codes: &DeviceAuthorization) {
-        if let Some(url) = self.metadata.revocation_endpoint.as_ref().filter(|_| self.bound.is_some()) {
+        if let Some(url) = &self.metadata.revocation_endpoint {
             let form =
                 Fields::new().with_secret("token", &codes.device_code).with("token_type_hint", "device_code");
             let form = self.client.proven_in(form, self.metadata);
@@ -121,6 +140,15 @@ impl Login<'_> {
             let _ = tokio::time::timeout(GOODBYE, self.provider.post(url, &form, with)).await;
         }
     }
+}
+
+/// How the polls stand, for whoever wants to stop.
+#[derive(Default)]
+struct Polls {
+    /// One is on its way, and may open a session.
+    asking: AtomicBool,
+    /// There is to be no other.
+    stop: AtomicBool,
 }
 
 /// An address to show, from the provider. SECURITY: a web address and nothing else: it goes into a QR code.

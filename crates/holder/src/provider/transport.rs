@@ -132,7 +132,7 @@ impl Transport {
         if let Some(client) = slot.get() {
             return Ok(client);
         }
-        let client = self.build(near).map_err(|why| NoAnswer::Unreachable { why })?;
+        let client = self.build(near).map_err(|why| NoAnswer::NotSent { why })?;
         Ok(slot.get_or_init(|| client))
     }
 
@@ -142,20 +142,26 @@ impl Transport {
             .redirect(redirect::Policy::none())
             .referer(false)
             .connect_timeout(CONNECT_TIME_OUT);
-        if near {
-            builder = builder.no_proxy();
-        }
-        if let Some(path) = &self.trust.ca_file {
-            let named = |why: String| format!("the certificates in `{}`: {why}", path.display());
-            let pem = std::fs::read(path).map_err(|error| named(error.to_string()))?;
-            let certificates =
-                Certificate::from_pem_bundle(&pem).map_err(|error| named(error.to_string()))?;
-            if certificates.is_empty() {
-                return Err(named("there is none".into()));
-            }
-            builder = builder.tls_certs_merge(certificates);
-        }
+        let named = self.named_certificates()?;
+        builder = match near {
+            // Nothing here is asked to trust anything over plain http, and a machine without any certificates of its own
+            // can still speak to itself.
+            true => builder.no_proxy().tls_certs_only(named),
+            false => builder.tls_certs_merge(named),
+        };
         builder.build().map_err(|error| words(&error))
+    }
+
+    /// What is trusted besides the system's. A file that was named and cannot be used is an error, not less trust.
+    fn named_certificates(&self) -> Result<Vec<Certificate>, String> {
+        let Some(path) = &self.trust.ca_file else { return Ok(Vec::new()) };
+        let named = |why: String| format!("the certificates in `{}`: {why}", path.display());
+        let pem = std::fs::read(path).map_err(|error| named(error.to_string()))?;
+        let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| named(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(named("there is none".into()));
+        }
+        Ok(certificates)
     }
 }
 

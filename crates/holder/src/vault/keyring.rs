@@ -12,6 +12,8 @@ use super::{RecordKey, random_key};
 
 /// Where the kernel says how long the keyring lives unused, in seconds.
 const EXPIRY: &str = "/proc/sys/kernel/keys/persistent_keyring_expiry";
+/// Where the kernel lists the keys that this process may see.
+const KEYS: &str = "/proc/keys";
 
 /// Writes a key, reads it back and removes it. An error says in a few words why it cannot be used.
 pub(super) fn probe() -> Result<(), String> {
@@ -50,6 +52,18 @@ pub(super) fn find(name: &str) -> Result<Option<RecordKey>, String> {
 /// Removes a key at once. Whether there was one.
 pub(super) fn wipe(name: &str) -> bool {
     matches!(search(name), Ok(Some(key)) if key.invalidate().is_ok())
+}
+
+/// Removes every key whose name begins so, but for one. Whether there was one.
+pub(super) fn wipe_all(beginning: &str, but: Option<&str>) -> bool {
+    let listed = std::fs::read(KEYS).unwrap_or_default();
+    let listed = String::from_utf8_lossy(&listed);
+    let names = listed.lines().filter_map(|line| {
+        // `3a1b5c7d I--Q--- 1 perm 3f010000 0 0 user name: 32`
+        let (_, rest) = line.split_once(beginning)?;
+        Some(format!("{beginning}{}", rest.split(": ").next()?))
+    });
+    names.filter(|name| but != Some(name.as_str())).filter(|name| wipe(name)).count() > 0
 }
 
 /// How long the keyring lives unused, if the kernel says.
@@ -98,6 +112,22 @@ mod tests {
         assert!(wipe(name));
         assert!(find(name).unwrap().is_none());
         assert!(!wipe(name));
+    }
+
+    #[test]
+    fn all_keys_of_one_beginning_are_wiped_but_for_one() {
+        if probe().is_err() {
+            return;
+        }
+        let names = ["hallpass:test-all:1", "hallpass:test-all:2", "hallpass:test-all-else:1"];
+        for name in names {
+            save(name, &random_key()).unwrap();
+        }
+        assert!(wipe_all("hallpass:test-all:", Some(names[1])));
+        let there = names.map(|name| find(name).unwrap().is_some());
+        assert_eq!(there, [false, true, true]);
+        assert!(wipe_all("hallpass:test-all:", None) && !wipe_all("hallpass:test-all:", None));
+        wipe(names[2]);
     }
 
     #[test]

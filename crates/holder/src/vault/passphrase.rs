@@ -1,6 +1,7 @@
 //! A key worked out from what the person types: Argon2id (RFC 9106).
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::sync::Mutex;
 
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -78,19 +79,45 @@ impl Passphrases {
         if let Some(key) = self.keys.lock().expect("no thread panics holding this").get(cost) {
             return Ok(key.clone());
         }
-        let passphrase = self.asked(Asking::Open)?.ok_or(HolderError::PassphraseNeeded)?;
-        let key = derive(&passphrase, cost)?;
+        // Whoever just chose one most likely chose it as before.
+        let new = self.new.lock().expect("no thread panics holding this").as_ref().map(copy);
+        let passphrase = match new {
+            Some(new) => new,
+            None => self.asked(Asking::Open)?.ok_or(HolderError::PassphraseNeeded)?,
+        };
+        self.remember(cost, &passphrase)
+    }
+
+    /// Works it out once more, after so many that did not open the record. `None` if there is no other to be had.
+    pub(super) fn key_again(&self, cost: &Cost, tried: usize) -> Result<Option<RecordKey>, HolderError> {
+        let new = self.new.lock().expect("no thread panics holding this").is_some();
+        // The first one was then the one just chosen, and nobody was asked for this record's.
+        let asking = if new && tried == 1 { Asking::Open } else { Asking::Again };
+        self.asked(asking)?.map(|passphrase| self.remember(cost, &passphrase)).transpose()
+    }
+
+    fn remember(&self, cost: &Cost, passphrase: &Secret<Passphrase>) -> Result<RecordKey, HolderError> {
+        let key = derive(passphrase, cost)?;
         self.keys.lock().expect("no thread panics holding this").insert(cost.clone(), key.clone());
         Ok(key)
     }
 
-    pub(super) fn forget(&self, cost: &Cost) -> bool {
-        self.keys.lock().expect("no thread panics holding this").remove(cost).is_some()
+    pub(super) fn forget(&self, cost: &Cost) {
+        self.keys.lock().expect("no thread panics holding this").remove(cost);
     }
 
     fn asked(&self, asking: Asking) -> Result<Option<Secret<Passphrase>>, HolderError> {
-        (self.ask)(asking).map_err(|why| HolderError::NoRung { why: format!("the passphrase: {why}") })
+        (self.ask)(asking).map_err(|why| match why.kind() {
+            // Ctrl-C at the prompt: the person stopped it, and nothing is wrong.
+            ErrorKind::Interrupted => HolderError::Cancelled,
+            _ => HolderError::NoRung { why: format!("the passphrase: {why}") },
+        })
     }
+}
+
+/// A copy, to be dropped soon.
+fn copy(passphrase: &Secret<Passphrase>) -> Secret<Passphrase> {
+    Secret::new(passphrase.expose().to_vec())
 }
 
 fn derive(passphrase: &Secret<Passphrase>, cost: &Cost) -> Result<RecordKey, HolderError> {

@@ -69,3 +69,26 @@ async fn a_refusal_reaches_the_browser_and_the_terminal() {
     assert!(matches!(outcome, Err(HolderError::Denied)));
     assert!(page.contains("not signed in"), "{page}");
 }
+
+#[tokio::test]
+async fn stopping_while_the_code_is_redeemed_gives_back_what_comes() {
+    let manner = Manner { holds: Some("authorization_code"), ..Manner::default() };
+    let provider = SmallProvider::start(manner).await;
+    let desk = Desk::new();
+    let request = LoginRequest { flow: Some(Flow::Browser), ..request(&provider) };
+    let mut browser = None;
+    let mut open = |event: LoginEvent<'_>| {
+        if let LoginEvent::Address { address, .. } = event {
+            browser = Some(tokio::spawn(browse(address.to_owned(), |_| {})));
+        }
+    };
+    let held = async { provider.held.acquire().await.unwrap().forget() };
+    let go_on = || provider.change(|manner| manner.holds = None);
+    let outcome = desk.stopped_login(request, &mut open, held, go_on).await;
+    assert!(matches!(outcome, Err(HolderError::Cancelled)), "{outcome:?}");
+    assert_eq!((provider.asked("authorization_code"), provider.alive()), (1, 0));
+    assert_eq!(provider.revoked()[0], "refresh-1-1");
+    assert!(desk.holder.list().unwrap().is_empty());
+    let page = browser.unwrap().await.unwrap();
+    assert!(page.contains("not signed in"), "{page}");
+}

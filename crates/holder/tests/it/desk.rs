@@ -1,11 +1,12 @@
 //! A person at a machine: a holder with a state folder of its own, and short ways to do what tests do.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hallpass_holder::{
-    Flow, Holder, HolderError, Identity, LoginEvent, LoginRequest, Opener, PassRequest, Rung, Settings,
-    SignedIn, Surroundings,
+    AskPassphrase, Flow, Holder, HolderError, Identity, LoginEvent, LoginRequest, Opener, PassRequest, Rung,
+    Settings, SignedIn, Surroundings,
 };
 use hallpass_model::device::DeviceClass;
 use hallpass_model::secret::Secret;
@@ -66,14 +67,67 @@ impl Desk {
         Self::over_at(state, Lifetime::minutes(0))
     }
 
+    /// The same, with somebody who knows another passphrase, or stops at the prompt if `None`.
+    pub(crate) fn beside_typing(&self, passphrase: Option<&'static str>) -> Self {
+        let typed = move |_| match passphrase {
+            Some(passphrase) => Ok(Some(Secret::from_text(passphrase.into()))),
+            None => Err(std::io::ErrorKind::Interrupted.into()),
+        };
+        let folder = Some(self.state.path().join("hallpass"));
+        Self::of(self.state.clone(), folder, Lifetime::minutes(0), Arc::new(typed))
+    }
+
+    /// One whose sign-ins are kept there, if anywhere.
+    pub(crate) fn in_folder(folder: Option<PathBuf>) -> Self {
+        let state = Arc::new(tempfile::tempdir().unwrap());
+        Self::of(state, folder, Lifetime::minutes(0), Arc::new(|_| Ok(None)))
+    }
+
     fn over_at(state: Arc<tempfile::TempDir>, later: Lifetime) -> Self {
+        let folder = Some(state.path().join("hallpass"));
+        Self::of(state, folder, later, Arc::new(|_| Ok(Some(Secret::from_text("correct horse".into())))))
+    }
+
+    fn of(
+        state: Arc<tempfile::TempDir>,
+        folder: Option<PathBuf>,
+        later: Lifetime,
+        ask_passphrase: AskPassphrase,
+    ) -> Self {
         let holder = Holder::new(Settings {
-            state: state.path().join("hallpass"),
+            state: folder,
             ca_file: None,
             clock: Arc::new(move || now() + later),
-            ask_passphrase: Arc::new(|_| Ok(Some(Secret::from_text("correct horse".into())))),
+            ask_passphrase,
         });
         Self { holder, state }
+    }
+
+    /// The notes that a login gives.
+    pub(crate) async fn notes_of_login(&self, request: LoginRequest) -> Vec<String> {
+        let mut notes = Vec::new();
+        let mut see = |event: LoginEvent<'_>| {
+            if let LoginEvent::Note(note) = event {
+                notes.push(note.to_owned());
+            }
+        };
+        self.login_seeing(request, &mut see).await.unwrap();
+        notes
+    }
+
+    /// A login that its person stops once `when` is true. `seen` runs when the holder has heard that.
+    pub(crate) async fn stopped_login(
+        &self,
+        request: LoginRequest,
+        on_event: &mut (dyn FnMut(LoginEvent<'_>) + Send),
+        when: impl Future<Output = ()> + Send,
+        seen: impl FnOnce() + Send,
+    ) -> Result<SignedIn, HolderError> {
+        let stopped = std::pin::pin!(async {
+            when.await;
+            seen();
+        });
+        self.holder.login(request, on_event, stopped).await
     }
 
     pub(crate) async fn login(&self, request: LoginRequest) -> Result<SignedIn, HolderError> {
@@ -121,6 +175,7 @@ pub(crate) fn base_request(issuer: &str, flow: Flow) -> LoginRequest {
         device_name: "desk".into(),
         device_class: DeviceClass::Laptop,
         rung: Some(Rung::Passphrase),
+        for_one_command: false,
     }
 }
 

@@ -1,5 +1,6 @@
-use hallpass_holder::{HolderError, LoginEvent, PassRequest};
-use tokio::sync::oneshot;
+use std::time::{Duration, Instant};
+
+use hallpass_holder::{HolderError, LoginEvent, LoginRequest, PassRequest, Rung, SignedIn};
 
 use crate::desk::{Desk, NOTES, request};
 use hallpass_testkit::small_provider::{Manner, SmallProvider};
@@ -42,16 +43,13 @@ async fn the_machine_keeps_its_install_id_from_login_to_login() {
 
 #[tokio::test]
 async fn pending_slow_down_and_a_server_in_trouble_are_waited_out() {
-    let provider = SmallProvider::start(Manner { ours: false, approves: None, ..Manner::default() }).await;
-    provider.change(|manner| manner.polls = vec!["authorization_pending"]);
-    let desk = Desk::new();
-    let mut login = std::pin::pin!(desk.login(request(&provider)));
-    tokio::select! {
-        _ = &mut login => panic!("nobody has approved it"),
-        () = crate::desk::until(|| provider.asked("device_code") >= 2) => {}
-    }
-    provider.change(|manner| manner.approves = Some(true));
-    login.await.unwrap();
+    let polls = vec!["slow_down", "503", "authorization_pending"];
+    let provider = SmallProvider::start(Manner { ours: false, polls, ..Manner::default() }).await;
+    let started = Instant::now();
+    Desk::new().login(request(&provider)).await.unwrap();
+    assert_eq!(provider.asked("device_code"), 4);
+    // A second before each poll, as this provider wants it; two after the trouble, and five more once it was told to.
+    assert!(started.elapsed() >= Duration::from_secs(1 + 1 + 2 + 6), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -66,20 +64,71 @@ async fn a_denial_is_told_and_nothing_is_kept() {
 async fn stopping_leaves_nothing_behind_and_tells_the_issuer() {
     let provider = SmallProvider::start(Manner { approves: None, ..Manner::default() }).await;
     let desk = Desk::new();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let mut stop = Some(stop);
-    let stopped = std::pin::pin!(async {
-        let _ = stopped.await;
-    });
-    let mut seen = |event: LoginEvent<'_>| {
-        if matches!(event, LoginEvent::Code { .. }) {
-            stop.take().unwrap().send(()).unwrap();
-        }
-    };
-    let outcome = desk.holder.login(request(&provider), &mut seen, stopped).await;
+    let polled = crate::desk::until(|| provider.asked("device_code") > 0);
+    let outcome = desk.stopped_login(request(&provider), &mut |_| {}, polled, || {}).await;
     assert!(matches!(outcome, Err(HolderError::Cancelled)));
     assert!(desk.holder.list().unwrap().is_empty());
     assert!(provider.revoked()[0].starts_with("device-"));
+}
+
+/// A provider that holds one request, and a login that is stopped meanwhile; then the provider goes on.
+async fn stopped_while_it_holds(manner: Manner) -> (SmallProvider, Result<SignedIn, HolderError>) {
+    let provider = SmallProvider::start(manner).await;
+    let desk = Desk::new();
+    let held = async { provider.held.acquire().await.unwrap().forget() };
+    let go_on = || provider.change(|manner| manner.holds = None);
+    let outcome = desk.stopped_login(request(&provider), &mut |_| {}, held, go_on).await;
+    assert!(desk.holder.list().unwrap().is_empty());
+    (provider, outcome)
+}
+
+#[tokio::test]
+async fn stopping_while_a_plain_provider_answers_gives_back_what_comes() {
+    let manner = Manner { ours: false, holds: Some("device_code"), ..Manner::default() };
+    let (provider, outcome) = stopped_while_it_holds(manner).await;
+    assert!(matches!(outcome, Err(HolderError::Cancelled)), "{outcome:?}");
+    assert_eq!((provider.asked("device_code"), provider.alive()), (1, 0));
+    assert_eq!(provider.revoked()[0], "refresh-1-1");
+}
+
+#[tokio::test]
+async fn stopping_while_what_came_is_judged_gives_it_back() {
+    let (provider, outcome) =
+        stopped_while_it_holds(Manner { holds: Some("jwks"), ..Manner::default() }).await;
+    assert!(matches!(outcome, Err(HolderError::Cancelled)), "{outcome:?}");
+    assert_eq!((provider.asked("device_code"), provider.alive()), (1, 0));
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_said_before_anybody_is_asked() {
+    let provider = SmallProvider::start(Manner::default()).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let nowhere = Desk::in_folder(Some(file.path().join("under-a-file")));
+    let outcome = nowhere.login(request(&provider)).await;
+    assert!(matches!(outcome, Err(HolderError::Disk { .. })), "{outcome:?}");
+    for resources in [vec![], vec![NOTES.into(), "https://mail.example/".into()]] {
+        let request = LoginRequest { resources, for_one_command: true, ..request(&provider) };
+        let outcome = Desk::new().login(request).await;
+        assert!(matches!(outcome, Err(HolderError::Usage { .. })), "{outcome:?}");
+    }
+    let nobody = LoginRequest { flow: None, ..request(&provider) };
+    assert!(matches!(Desk::new().login(nobody).await, Err(HolderError::NobodyThere)));
+    assert!(provider.last_form("device_authorization").is_empty());
+}
+
+#[tokio::test]
+async fn a_login_in_memory_needs_no_disk() {
+    let provider = SmallProvider::start(Manner::default()).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for state in [Some(file.path().join("under-a-file")), None] {
+        let desk = Desk::in_folder(state);
+        let request = LoginRequest { rung: Some(Rung::Memory), for_one_command: true, ..request(&provider) };
+        let identity = desk.login(request).await.unwrap().identity;
+        assert!(provider.last_form("device_authorization")["device_install"].len() >= 16);
+        desk.token(&identity).await.unwrap();
+        assert!(!desk.holder.logout(&identity).await.unwrap().may_be_alive());
+    }
+    assert_eq!(provider.alive(), 0);
 }
 
 #[tokio::test]

@@ -25,6 +25,15 @@ pub(crate) struct SessionLine {
     pub(crate) ends: Moment,
 }
 
+/// A session that was ended because somebody used a copy of its token, as its person is told.
+#[derive(Debug, Clone)]
+pub(crate) struct StolenLine {
+    pub(crate) client: String,
+    /// The machine's name, as its holder claimed it.
+    pub(crate) device: Option<String>,
+    pub(crate) ended: Moment,
+}
+
 /// `GET /{org}/sessions`.
 #[derive(Template)]
 #[template(path = "sessions.html")]
@@ -33,8 +42,12 @@ pub(crate) struct SessionsPage {
     pub(crate) org: OrgHead,
     pub(crate) csrf: String,
     pub(crate) sessions: Vec<SessionLine>,
-    /// Whether there are more than are shown.
-    pub(crate) more: bool,
+    /// Whether these are the newest.
+    pub(crate) newest: bool,
+    /// Where the older ones begin.
+    pub(crate) next: Option<String>,
+    /// Those that were stolen of late.
+    pub(crate) stolen: Vec<StolenLine>,
     /// When this browser logged in.
     pub(crate) browser: Moment,
     pub(crate) notice: Option<&'static str>,

@@ -214,7 +214,13 @@ fn examples() -> Vec<(&'static str, String)> {
                     ),
                     session("Hallpass CLI", "quickstart", "A first look", true),
                 ],
-                more: true,
+                newest: true,
+                next: Some("ses_01h455vb4pex5vsknk084sn02q".into()),
+                stolen: vec![StolenLine {
+                    client: "Hallpass CLI".into(),
+                    device: Some("ada-old-laptop".into()),
+                    ended: moment(Lifetime::hours(5)),
+                }],
                 browser: moment(Lifetime::minutes(12)),
                 notice: Some("Ended. It stopped working the moment you pressed the button."),
             }
@@ -227,7 +233,9 @@ fn examples() -> Vec<(&'static str, String)> {
                 org: org.clone(),
                 csrf: csrf.clone(),
                 sessions: vec![],
-                more: false,
+                newest: true,
+                next: None,
+                stolen: vec![],
                 browser: moment(Lifetime::minutes(12)),
                 notice: None,
             }

@@ -186,7 +186,7 @@ fn refused(refusal: ExchangeRefusal) -> OAuthError {
         ExchangeRefusal::Session(Refusal::Disabled) => OAuthError::invalid_request(
             "the person, client or org of this session is disabled; ask an administrator",
         ),
-        ExchangeRefusal::Session(Refusal::Expired | Refusal::Idle | Refusal::Cut)
+        ExchangeRefusal::Session(Refusal::Expired | Refusal::Idle | Refusal::Cut(_))
         | ExchangeRefusal::Cut(_) => OAuthError::invalid_request(
             "the session or the subject token was revoked, or is over; log in again",
         ),

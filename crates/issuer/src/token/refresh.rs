@@ -60,10 +60,30 @@ fn refused(refusal: Refusal) -> OAuthError {
         }
         Refusal::Idle => "the session was not used for too long; log in again",
         Refusal::Expired => "the session has reached its end; log in again",
-        Refusal::Cut => "the session was revoked; log in again",
+        Refusal::Cut(why) => cut(why),
         Refusal::Disabled => "the person, client or org of this session is disabled; ask an administrator",
     };
     OAuthError::invalid_grant(told).because(refusal)
+}
+
+/// How a session that was cut before had ended. Its holder may be the one it was stolen from.
+fn cut(why: Why) -> &'static str {
+    match why {
+        Why::Reuse | Why::CodeReplayed => {
+            "the session was ended because somebody used a copy of its token; if that was not you, look at your \
+             sessions, then log in again"
+        }
+        Why::RetryTooLate => {
+            "the session was ended because its token was sent again too late to be told from theft; log in again"
+        }
+        Why::SignedOut => "the session was ended by its own logout; log in again",
+        Why::EndedByPerson => "the session was ended by the person; log in again",
+        Why::EndedByAdministrator => "the session was ended by an administrator; log in again",
+        Why::Restored => "the issuer was restored from a backup, which ended the session; log in again",
+        Why::Disabled | Why::RunOver | Why::RunLost | Why::Forgotten => {
+            "the session was revoked; log in again"
+        }
+    }
 }
 
 /// What is told where this very request ended the session.

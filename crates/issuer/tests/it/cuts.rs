@@ -1,8 +1,10 @@
 //! Cuts, as every path of the issuer keeps them: dead is dead, an hour later too, and a new login lives.
 
+use hallpass_issuer::Sweeper;
 use hallpass_model::cut::{Target, Why};
 use hallpass_model::device::DeviceClaim;
-use hallpass_model::time::{Clock, Lifetime};
+use hallpass_model::lifetimes::STEADY_CLOCK;
+use hallpass_model::time::{Clock, Lifetime, Timestamp};
 use hallpass_store::MakeCut;
 use hallpass_testkit::world::{ALL_SCOPES, NOTES};
 use hallpass_testkit::{Tokens, World};
@@ -74,16 +76,73 @@ async fn a_cut_on_any_axis_kills_what_is_below_it_then_and_an_hour_later() {
     }
 }
 
+/// A sweeper that has seen the clock go evenly for long enough to throw things away.
+pub(crate) fn sweeper(world: &World) -> Sweeper {
+    let sweeper = Sweeper::new(&world.issuer);
+    world.clock.advance(STEADY_CLOCK);
+    sweeper
+}
+
+#[tokio::test]
+async fn a_cut_on_any_axis_holds_an_hour_later_with_the_sweep_at_work_and_when_the_clock_is_set_back() {
+    for axis in 0..6 {
+        let world = World::new().await;
+        let mut sweeper = sweeper(&world);
+        let began = world.clock.now();
+        let held = hold(&world).await;
+        let (target, name) = held.targets[axis];
+        world.change(MakeCut { org: None, target, why: Why::EndedByAdministrator }).await;
+        for minutes in [16, 1, 43] {
+            world.clock.advance(Lifetime::minutes(minutes));
+            world.issuer.sweep(&mut sweeper).await.unwrap();
+            everything_refuses(&world, &held, name).await;
+        }
+        // What was issued has its time again, and the cut of a credential is long forgotten.
+        world.clock.set(began);
+        everything_refuses(&world, &held, name).await;
+    }
+}
+
 #[tokio::test]
 async fn a_clock_that_jumps_brings_nothing_back_and_kills_nothing_new() {
     for jump in [-3_600_000, 3_600_000i64] {
-        let world = World::new().await;
-        let held = hold(&world).await;
-        world.change(MakeCut { org: None, target: held.targets[1].0, why: Why::EndedByAdministrator }).await;
-        world.clock.set(hallpass_model::time::Timestamp::from_millis(world.clock.now().millis() + jump));
-        everything_refuses(&world, &held, "principal").await;
-        let new = hold(&world).await;
-        assert!(world.accepts(&new.pass.access).await, "{jump}");
-        assert!(world.refresh(&new.login).await.is_ok(), "{jump}");
+        for axis in 0..6 {
+            let world = World::new().await;
+            let held = hold(&world).await;
+            let (target, name) = held.targets[axis];
+            world.change(MakeCut { org: None, target, why: Why::EndedByAdministrator }).await;
+            world.clock.set(Timestamp::from_millis(world.clock.now().millis() + jump));
+            everything_refuses(&world, &held, name).await;
+            let new = hold(&world).await;
+            assert!(world.accepts(&new.pass.access).await, "{name}, {jump}");
+            assert!(world.refresh(&new.login).await.is_ok(), "{name}, {jump}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_clock_set_forward_for_one_sweep_and_back_loses_nothing_and_revives_nothing() {
+    for days in [31, 91, 200] {
+        // Those whose cuts leave another person's session alone.
+        for axis in [1, 3, 4, 5] {
+            let world = World::new().await;
+            let mut sweeper = sweeper(&world);
+            let held = hold(&world).await;
+            world.add_person("grace").await;
+            let lives = world.sign_in("grace", "hallpass-cli").await;
+            let (target, name) = held.targets[axis];
+            world.change(MakeCut { org: None, target, why: Why::EndedByAdministrator }).await;
+            world.issuer.sweep(&mut sweeper).await.unwrap();
+            let right = world.clock.now();
+            world.clock.set(right + Lifetime::days(days));
+            world.issuer.sweep(&mut sweeper).await.unwrap();
+            world.clock.set(right);
+            world.issuer.sweep(&mut sweeper).await.unwrap();
+            everything_refuses(&world, &held, name).await;
+            assert!(world.refresh(&lives).await.is_ok(), "{name}, {days} days");
+            assert!(
+                world.accepts(&world.exchange(&lives, &[("resource", NOTES)]).await.unwrap().access).await
+            );
+        }
     }
 }

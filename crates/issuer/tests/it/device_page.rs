@@ -115,6 +115,32 @@ async fn yes_lets_it_in_and_the_answer_page_ends_it() {
 }
 
 #[tokio::test]
+async fn the_answer_page_ends_what_came_of_it_long_after_the_code_is_over() {
+    let world = World::new().await;
+    let mut sweeper = crate::cuts::sweeper(&world);
+    let mut ada = world.visitor_as(world.ada).await;
+    let started = start(&world).await;
+    world.clock.advance(Lifetime::minutes(9));
+    ada.get("/acme/device").await;
+    let answered = ada.post("/acme/device", &[("code", &started.user_code), ("answer", "yes")]).await;
+    let place = answered.header("location").expect("the answer has a page of its own").to_owned();
+    let tokens = collect(&world, &started).await;
+    world.clock.advance(Lifetime::minutes(2));
+    world.issuer.sweep(&mut sweeper).await.unwrap();
+
+    let page = ada.get(&place).await;
+    assert!(page.body.contains("It was not me"), "a reload shows it still: {}", page.body);
+    let request = hallpass_testkit::visitor::field(&page.body, "request").unwrap();
+    let grace = world.add_person("grace").await;
+    let mut grace_s = world.visitor_as(grace).await;
+    assert_eq!(grace_s.get(&place).await.status, StatusCode::NOT_FOUND, "to whom it belongs");
+    let ended = ada.post("/acme/device/end", &[("request", &request)]).await;
+    assert_eq!(ended.header("location"), Some(place.as_str()), "{}", ended.body);
+    assert!(world.refresh(&tokens).await.is_err());
+    assert!(ada.get(&place).await.body.contains("can no longer act for you"));
+}
+
+#[tokio::test]
 async fn an_approval_taken_back_before_it_was_collected_is_a_denial() {
     let world = World::new().await;
     let mut ada = world.visitor_as(world.ada).await;

@@ -75,8 +75,12 @@ async fn a_valid_proof_by_another_key_ends_the_session() {
     let login = world.sign_in_bound("ada", "hallpass-cli").await;
     let thief = Tokens { key: Some(Arc::new(SigningKey::generate())), ..login.clone() };
     assert_eq!(world.refresh(&thief).await.unwrap_err().code, ErrorCode::InvalidGrant);
-    assert!(world.refresh(&login).await.is_err());
+    let refused = world.refresh(&login).await.unwrap_err();
+    assert!(refused.told.contains("a copy of its token"), "the holder is told: {}", refused.told);
     assert_eq!(world.ledger_since(&login).await, ["reused: other_key", "denied: cut"]);
+    // And so is the person.
+    let page = world.visitor_as(world.ada).await.get("/acme/sessions").await;
+    assert!(page.body.contains("Somebody may have a copy of your token"), "{}", page.body);
 }
 
 #[tokio::test]

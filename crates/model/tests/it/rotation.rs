@@ -353,7 +353,7 @@ fn a_bearer_retry_after_its_window_ends_the_session_and_says_why() {
         panic!("the first refresh is fine")
     };
     state.rotation = rotation;
-    let at = |lifetime: Lifetime| {
+    let at = |now: Timestamp| {
         let token = authentic(&world.key, world.session.id, 0);
         let session = Session { rotation, ..world.session.clone() };
         let asked = Redemption {
@@ -364,10 +364,15 @@ fn a_bearer_retry_after_its_window_ends_the_session_and_says_why() {
             from: None,
             after_restore: false,
         };
-        session.redeem(&asked, rotation.since + lifetime)
+        session.redeem(&asked, now)
     };
-    assert!(matches!(at(lifetimes::BEARER_RETRY), Verdict::Again(..)));
-    assert_eq!(at(lifetimes::BEARER_RETRY + Lifetime::millis(1)), Verdict::RetryTooLate);
+    let late = lifetimes::BEARER_RETRY + Lifetime::millis(1);
+    assert!(matches!(at(rotation.since + lifetimes::BEARER_RETRY), Verdict::Again(..)));
+    assert_eq!(at(rotation.since + late), Verdict::RetryTooLate);
+    // A clock that was set back does not hold the window open until it has caught up.
+    assert!(matches!(at(rotation.since - lifetimes::BEARER_RETRY), Verdict::Again(..)));
+    assert_eq!(at(rotation.since - late), Verdict::RetryTooLate);
+    assert_eq!(at(rotation.since - Lifetime::hours(1)), Verdict::RetryTooLate);
 }
 
 #[test]

@@ -113,6 +113,7 @@ CREATE TABLE devices (
 CREATE TABLE links (
   fingerprint BLOB NOT NULL PRIMARY KEY,
   person BLOB REFERENCES principals,
+  stamp INTEGER NOT NULL,
   expires INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX links_by_person ON links (person);
@@ -152,6 +153,7 @@ CREATE TABLE web_sessions (
   expires INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX web_sessions_by_expiry ON web_sessions (expires);
+CREATE INDEX web_sessions_by_use ON web_sessions (seen);
 
 -- An authorization request that waits for its person to log in.
 CREATE TABLE requests (
@@ -224,7 +226,7 @@ CREATE TABLE sessions (
   device BLOB REFERENCES devices,
   permitted TEXT NOT NULL,             -- what was agreed to
   jkt BLOB,                            -- the key its refresh tokens are bound to; empty for a bearer's
-  origin BLOB NOT NULL,                -- the code it came of
+  origin BLOB NOT NULL,                -- the code it came of, or the device grant: it becomes one session
   sealed BLOB NOT NULL,                -- its key under the key-encryption key
   stamp INTEGER NOT NULL,
   created INTEGER NOT NULL,
@@ -238,8 +240,10 @@ CREATE TABLE sessions (
   alternations INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX sessions_by_principal ON sessions (principal);
+CREATE UNIQUE INDEX sessions_by_origin ON sessions (origin);
 
--- `target` is the axis's number and the id; the number 255 alone stands for everything, after a restore.
+-- `target` is the axis's number and the id. The number 255 alone stands for everything, 254 for all that lives no longer
+-- than an access token: they stay, and take over from cuts that are forgotten or lost in a restore.
 CREATE TABLE cuts (
   target BLOB NOT NULL PRIMARY KEY,
   upto INTEGER NOT NULL,

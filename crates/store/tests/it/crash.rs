@@ -2,29 +2,37 @@
 
 use std::path::PathBuf;
 
-use hallpass_model::id::OrgId;
+use hallpass_model::cut::{Place, Target, Why};
+use hallpass_model::id::{CredentialId, OrgId};
 use hallpass_model::ledger::{Actor, Event};
 use hallpass_model::random::{Entropy, Seeded};
-use hallpass_store::{AddPerson, Engine, Store, StoreError, StorePlace};
+use hallpass_store::{AddPerson, CutMade, Engine, Filter, MakeCut, Redeemed, Store, StoreError, StorePlace};
 use hallpass_testkit::disk::{self, VFS};
-use tempfile::TempDir;
 
-use crate::world::{START, World, add_org, key, next, open, token};
+use crate::world::{World, key, next, open, token};
 
-/// Power cuts. Each comes within the writes of one to a few commits, so that every instant of one is met.
+/// Power cuts.
 const POWER_CUTS: usize = 1_000;
+/// Writes and syncs until one comes: from within the first commit to well after the next copying.
+const STEPS: u32 = 240;
+/// Pages of the log until it is copied, which takes fewer writes than `STEPS`.
+const CHECKPOINT_PAGES: u32 = 48;
 
-/// A store on a forgetful disk, and everybody whose coming was acknowledged.
+/// A store on a forgetful disk, and all that was acknowledged.
 struct Site {
-    folder: TempDir,
     data: PathBuf,
     engine: Engine,
-    org: OrgId,
     random: Seeded,
+    /// People who tried to join.
     tried: usize,
-    acknowledged: Vec<usize>,
+    /// Those whose coming was acknowledged.
+    joined: Vec<usize>,
+    /// Cuts that were.
+    cut: Vec<CredentialId>,
+    /// The last refresh token that was given to a holder.
+    held: String,
     /// Open between power cuts.
-    store: Option<Store>,
+    world: Option<World>,
 }
 
 impl Site {
@@ -32,25 +40,21 @@ impl Site {
         disk::register();
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().canonicalize().unwrap().join("data");
-        let engine = Engine { vfs: Some(VFS.to_owned()), unsafe_no_sync };
-        let mut site = Self {
-            folder,
+        let engine =
+            Engine { vfs: Some(VFS.to_owned()), unsafe_no_sync, checkpoint_pages: Some(CHECKPOINT_PAGES) };
+        let place = StorePlace { data: data.clone(), engine: engine.clone() };
+        let world = World::at(place, folder).await;
+        let held = token(&world.log_in(Some(key(1))).await);
+        Self {
             data,
             engine,
-            org: OrgId::from_bytes([0; 16]),
             random: Seeded::new(11),
             tried: 0,
-            acknowledged: Vec::new(),
-            store: None,
-        };
-        let store = site.open().unwrap();
-        site.org = store.change(Actor::Operator, START, add_org("acme")).await.unwrap().unwrap().org;
-        site.store = Some(store);
-        site
-    }
-
-    fn open(&self) -> Result<Store, hallpass_store::OpenError> {
-        open(StorePlace { data: self.data.clone(), engine: self.engine.clone() })
+            joined: Vec::new(),
+            cut: Vec::new(),
+            held,
+            world: Some(world),
+        }
     }
 
     fn below(&self, n: u32) -> u32 {
@@ -59,54 +63,110 @@ impl Site {
         u32::from_le_bytes(bytes) % n
     }
 
-    /// People join until the power goes; then it comes back. Says what was lost that had been acknowledged.
+    /// People join, a holder refreshes and things are cut until the power goes; then it comes back. Says what was lost
+    /// that had been acknowledged.
     async fn power_cut(&mut self) -> Result<(), String> {
-        let store = self.store.take().ok_or("it was not opened again")?;
-        disk::cut_power_after(&self.data, self.below(40));
-        loop {
-            let first = self.tried;
-            self.tried += 3;
-            let join = |n: usize| {
-                let handle = format!("p{n}").parse().unwrap();
-                store.change(Actor::Operator, START, AddPerson { org: self.org, handle, name: "P".into() })
-            };
-            let (one, two, three) = tokio::join!(join(first), join(first + 1), join(first + 2));
-            let mut gone = false;
-            for (n, joined) in [one, two, three].into_iter().enumerate() {
-                match joined {
-                    Ok(_) => self.acknowledged.push(first + n),
-                    Err(_) => gone = true,
-                }
-            }
-            if gone {
-                break;
-            }
-        }
+        let asked = self.world.take().ok_or("it was not opened again")?;
+        disk::cut_power_after(&self.data, self.below(STEPS));
+        while self.round(&asked).await? {}
+        let World { store, org, ada, cli, notes, now, folder } = asked;
         drop(store);
         disk::power_back(&self.data);
         // Shared memory does not outlive a power cut.
         let _absent = std::fs::remove_file(self.data.join("hallpass.db-shm"));
-        let store = self.open().map_err(|error| format!("it does not open: {error}"))?;
-        self.look(&store).await?;
-        self.store = Some(store);
+        let place = StorePlace { data: self.data.clone(), engine: self.engine.clone() };
+        let store = open(place).map_err(|error| format!("it does not open: {error}"))?;
+        let world = World { store, org, ada, cli, notes, now, folder };
+        self.look(&world).await?;
+        self.world = Some(world);
         Ok(())
     }
 
-    async fn look(&self, store: &Store) -> Result<(), String> {
-        let newest = self.acknowledged.len().saturating_sub(20);
-        let mut older = Vec::new();
-        if newest > 0 {
-            older.extend((0..5).map(|_| self.acknowledged[self.below(newest as u32) as usize]));
-        }
-        for n in self.acknowledged[newest..].iter().chain(&older) {
-            let found = store.find_person_by_handle(self.org, &format!("p{n}")).await;
-            match found.map_err(|error| error.to_string())? {
-                Some(_) => {}
-                None => return Err(format!("p{n} was acknowledged and is lost")),
+    /// One of each, all at once. Whether the power is still there.
+    async fn round(&mut self, world: &World) -> Result<bool, String> {
+        let first = self.tried;
+        self.tried += 2;
+        let join = |n: usize| {
+            let handle = format!("p{n}").parse().unwrap();
+            world.store.change(
+                Actor::Operator,
+                world.now,
+                AddPerson { org: world.org, handle, name: "P".into() },
+            )
+        };
+        let credential = CredentialId::new(world.now, &self.random);
+        let cut = MakeCut { org: None, target: Target::Credential(credential), why: Why::RunOver };
+        let (one, two, refreshed, cut) = tokio::join!(
+            join(first),
+            join(first + 1),
+            world.store.change(Actor::Nobody, world.now, world.redeem(&self.held, Some(key(1)))),
+            world.store.change(Actor::Operator, world.now, cut),
+        );
+        let mut powered = true;
+        for (n, joined) in [one.map(drop), two.map(drop)].into_iter().enumerate() {
+            match joined {
+                Ok(()) => self.joined.push(first + n),
+                Err(_) => powered = false,
             }
+        }
+        match refreshed {
+            Ok(Redeemed::Next(opened) | Redeemed::Again(opened, _)) => self.held = token(&opened),
+            Ok(refused) => return Err(format!("a holder was refused: {refused:?}")),
+            Err(_) => powered = false,
+        }
+        match cut {
+            Ok(CutMade::Cut(_)) => self.cut.push(credential),
+            Ok(other) => return Err(format!("not cut: {other:?}")),
+            Err(_) => powered = false,
+        }
+        Ok(powered)
+    }
+
+    async fn look(&mut self, world: &World) -> Result<(), String> {
+        for n in self.some_of(&self.joined) {
+            if !knows(&world.store, world.org, n).await {
+                return Err(format!("p{n} was acknowledged and is lost"));
+            }
+        }
+        for credential in self.some_of(&self.cut) {
+            if !is_cut(world, credential).await {
+                return Err(format!("the cut of {credential} was acknowledged and is lost"));
+            }
+        }
+        // A rotation that was acknowledged and lost would make its holder's token one that was never handed out.
+        match world.refresh(&self.held, Some(key(1))).await {
+            Redeemed::Next(opened) | Redeemed::Again(opened, _) => self.held = token(&opened),
+            refused => return Err(format!("a legitimate holder is logged out: {refused:?}")),
         }
         Ok(())
     }
+
+    /// The newest, and a few older ones.
+    fn some_of<T: Copy>(&self, all: &[T]) -> Vec<T> {
+        let newest = all.len().saturating_sub(10);
+        let mut some = all[newest..].to_vec();
+        if newest > 0 {
+            some.extend((0..3).map(|_| all[self.below(newest as u32) as usize]));
+        }
+        some
+    }
+}
+
+async fn knows(store: &Store, org: OrgId, n: usize) -> bool {
+    store.find_person_by_handle(org, &format!("p{n}")).await.unwrap().is_some()
+}
+
+async fn is_cut(world: &World, credential: CredentialId) -> bool {
+    let place = Place {
+        org: world.org,
+        principal: None,
+        client: world.cli,
+        device: None,
+        session: None,
+        credentials: vec![credential],
+        stamp: hallpass_model::cut::Stamp(i64::MAX),
+    };
+    world.store.is_dead(&place).await.unwrap().is_some()
 }
 
 #[tokio::test]
@@ -115,21 +175,25 @@ async fn what_was_acknowledged_survives_a_thousand_power_cuts() {
     for n in 0..POWER_CUTS {
         site.power_cut().await.unwrap_or_else(|lost| panic!("power cut {n}: {lost}"));
     }
-    assert!(site.acknowledged.len() > POWER_CUTS / 2, "{} were acknowledged", site.acknowledged.len());
-    let store = site.store.take().unwrap();
-    crate::ledger::verify(&store).await;
+    assert!(site.joined.len() > POWER_CUTS / 2, "{} were acknowledged", site.joined.len());
+    let checkpoints = disk::checkpoints(&site.data);
+    assert!(checkpoints > POWER_CUTS / 2, "the log was copied to its end {checkpoints} times");
+    let world = site.world.take().unwrap();
+    crate::ledger::verify(&world.store).await;
+    for credential in &site.cut {
+        assert!(is_cut(&world, *credential).await, "the cut of {credential} is lost");
+    }
     // Everybody, this once, and the ledger says of each exactly what the rows say.
     let mut rows = 0;
     for n in 0..site.tried {
-        let found = store.find_person_by_handle(site.org, &format!("p{n}")).await.unwrap();
-        assert!(found.is_some() || !site.acknowledged.contains(&n), "p{n} was acknowledged and is lost");
-        rows += usize::from(found.is_some());
+        let known = knows(&world.store, world.org, n).await;
+        assert!(known || !site.joined.contains(&n), "p{n} was acknowledged and is lost");
+        rows += usize::from(known);
     }
-    let joined =
-        hallpass_store::Filter { event: Some(Event::Registered), ..hallpass_store::Filter::default() };
+    let joined = Filter { event: Some(Event::Registered), ..Filter::default() };
     let (mut entries, mut from) = (0, 0);
     loop {
-        let page = store.list_ledger(&joined, from, 1_000).await.unwrap();
+        let page = world.store.list_ledger(&joined, from, 1_000).await.unwrap();
         entries += page.items.iter().filter(|row| row.leaf.contains("\"kind\":\"person\"")).count();
         from = page.items.last().map_or(from, |row| row.seq + 1);
         if !page.more {
@@ -137,8 +201,6 @@ async fn what_was_acknowledged_survives_a_thousand_power_cuts() {
         }
     }
     assert_eq!(entries, rows + 1, "and the administrator");
-    drop(store);
-    drop(site.folder);
 }
 
 #[tokio::test]

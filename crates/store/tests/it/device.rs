@@ -1,5 +1,7 @@
 //! The device flow: requests, answers, polls, guesses.
 
+use hallpass_model::cut::{Target, Why};
+use hallpass_model::device::DeviceClaim;
 use hallpass_model::grant::Approval;
 use hallpass_model::id::ClientId;
 use hallpass_model::ledger::Event;
@@ -11,8 +13,8 @@ use hallpass_model::spelling::user_code;
 use hallpass_model::time::Lifetime;
 use hallpass_store::{
     AddPerson, Answer, AnswerDevice, Approver, DeviceAnswered, DeviceStarted, DeviceState, EndAfterApproval,
-    EndedAfterApproval, GUESSES_BY_ADDRESS, GUESSES_BY_PERSON, GuessUserCode, Guessed, PollDevice, Polled,
-    RefreshTokens, SetPersonStanding, StartDevice,
+    EndedAfterApproval, GUESSES_BY_ADDRESS, GUESSES_BY_PERSON, GuessUserCode, Guessed, MakeCut, PollDevice,
+    Polled, RefreshTokens, SetPersonStanding, StartDevice,
 };
 
 use crate::world::{NOTES, World, add_org, by_passkey, for_issuer, key, laptop, scopes};
@@ -194,7 +196,7 @@ async fn who_is_disabled_neither_approves_nor_is_let_in() {
     world.change(SetPersonStanding { org: world.org, person: grace, active: true }).await;
     let polled = world.change(poll(&world, &one.device_code)).await;
     assert!(
-        matches!(polled, Polled::Refused(Refusal::Cut)),
+        matches!(polled, Polled::Refused(Refusal::Cut(_))),
         "what was approved before the cut stays dead: {polled:?}"
     );
 }
@@ -220,6 +222,60 @@ async fn this_was_not_me_ends_it_before_and_after_it_was_collected() {
     assert_eq!(world.change(end(&two)).await, EndedAfterApproval::SessionCut(opened.session.id));
     assert_eq!(world.change(end(&two)).await, EndedAfterApproval::Already);
     assert!(world.store.is_dead(&crate::cuts::place(&opened)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn this_was_not_me_ends_it_long_after_the_request_was_forgotten() {
+    let mut world = World::new().await;
+    let (one, never) = (world.change(start(&world)).await, world.change(start(&world)).await);
+    world.wait(Lifetime::minutes(9));
+    for started in [&one, &never] {
+        world.change(answer(&world, started, Answer::Yes)).await;
+    }
+    let Polled::Opened(opened) = world.change(poll(&world, &one.device_code)).await else {
+        panic!("not opened")
+    };
+    world.wait(Lifetime::minutes(2));
+    world.sweep().await;
+    assert_eq!(world.store.find_device_grant(one.grant).await.unwrap(), None, "it is forgotten");
+    let session = world.store.find_session_of(one.grant).await.unwrap();
+    assert_eq!(session.map(|session| session.id), Some(opened.session.id), "what it became is not");
+
+    let other = world.change(add_org("other")).await.unwrap();
+    let end =
+        |started: &DeviceStarted| EndAfterApproval { org: world.org, grant: started.grant, by: world.ada };
+    let elsewhere = EndAfterApproval { org: other.org, ..end(&one) };
+    let stranger = EndAfterApproval { by: other.administrator, ..end(&one) };
+    for not_theirs in [elsewhere, stranger, end(&never)] {
+        assert_eq!(world.change(not_theirs).await, EndedAfterApproval::NotThere);
+    }
+    world.wait(Lifetime::days(20));
+    let end =
+        |started: &DeviceStarted| EndAfterApproval { org: world.org, grant: started.grant, by: world.ada };
+    assert_eq!(world.change(end(&one)).await, EndedAfterApproval::SessionCut(opened.session.id));
+    assert_eq!(world.change(end(&one)).await, EndedAfterApproval::Already);
+}
+
+#[tokio::test]
+async fn a_cut_of_a_machine_reaches_what_waits_for_it_to_be_collected() {
+    let world = World::new().await;
+    let known = world.log_in(Some(key(1))).await.session.device.unwrap();
+    let (theirs, elsewhere) = (world.change(start(&world)).await, {
+        let device = DeviceClaim { install: "install-0002".into(), ..laptop() };
+        world.change(StartDevice { device: Some(device), ..start(&world) }).await
+    });
+    for started in [&theirs, &elsewhere] {
+        world.change(answer(&world, started, Answer::Yes)).await;
+    }
+    let cut = MakeCut { org: None, target: Target::Device(known), why: Why::EndedByAdministrator };
+    world.change(cut).await;
+    let polled = world.change(poll(&world, &theirs.device_code)).await;
+    assert!(matches!(polled, Polled::Refused(Refusal::Cut(Why::EndedByAdministrator))), "{polled:?}");
+    assert!(matches!(world.change(poll(&world, &elsewhere.device_code)).await, Polled::Opened(_)));
+    // What is approved there after the cut is another matter.
+    let again = world.change(start(&world)).await;
+    world.change(answer(&world, &again, Answer::Yes)).await;
+    assert!(matches!(world.change(poll(&world, &again.device_code)).await, Polled::Opened(_)));
 }
 
 #[tokio::test]

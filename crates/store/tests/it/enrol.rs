@@ -1,13 +1,16 @@
 //! Links, passkeys, logins to the pages.
 
-use hallpass_model::ledger::Event;
+use hallpass_model::cut::{Target, Why};
+use hallpass_model::grant::Approval;
+use hallpass_model::ledger::{Actor, Event, Key};
 use hallpass_model::lifetimes::{CEREMONY, ENROLMENT_LINK, SETUP_LINK, WEB_ABSOLUTE, WEB_IDLE};
 use hallpass_model::secret::{OneTimeLink, Secret, WebCookie};
 use hallpass_model::time::Lifetime;
 use hallpass_store::{
-    AddPasskey, AddPerson, BeginCeremony, Ceremony, CeremonyKind, EndOthers, EndWeb, FinishEnrolment,
-    FinishLogin, LinkPurpose, LoginRefusal, MakeLink, NewPasskey, PasskeyRefusal, PasskeyRemoved,
-    RemovePasskey, RemovedBy, SetPersonStanding, SetUp, TakeCeremony, TouchWeb, WebOpened,
+    AddPasskey, AddPerson, Answer, AnswerDevice, Approver, BeginCeremony, Ceremony, CeremonyKind,
+    DeviceAnswered, DeviceState, EndOthers, EndWeb, FinishEnrolment, FinishLogin, InBrowser, LinkPurpose,
+    LoginRefusal, MakeCut, MakeLink, NewPasskey, PasskeyRefusal, PasskeyRemoved, RemovePasskey, RemovedBy,
+    SetPersonStanding, SetUp, StartDevice, TakeCeremony, TouchWeb, WebOpened,
 };
 
 use crate::world::{World, add_org, by_passkey};
@@ -101,6 +104,99 @@ async fn a_disabled_person_has_no_link_and_no_login() {
     let login =
         FinishLogin { org: world.org, passkey: key, state: None, authentication: by_passkey(world.now) };
     assert!(matches!(world.change(login).await, Err(LoginRefusal::Disabled)));
+}
+
+#[tokio::test]
+async fn an_enrolment_link_ends_with_everything_its_person_holds() {
+    let world = World::new().await;
+    let grace = AddPerson { org: world.org, handle: "grace".parse().unwrap(), name: "Grace".into() };
+    let grace = world.change(grace).await.unwrap();
+    let link =
+        async || world.change(MakeLink { purpose: LinkPurpose::Enrol { person: grace } }).await.unwrap().link;
+    let cut = |target| MakeCut { org: None, target, why: Why::EndedByAdministrator };
+    for target in [Target::Principal(grace), Target::Org(world.org)] {
+        let leaked = link().await;
+        world.change(cut(target)).await;
+        assert_eq!(world.store.find_link(&leaked, world.now).await.unwrap(), None, "{target}");
+        assert!(matches!(enrol(&world, &leaked, 1).await, Err(LoginRefusal::Link)), "{target}");
+    }
+    // Nor does disabling and enabling somebody bring back what they were sent before.
+    let leaked = link().await;
+    for active in [false, true] {
+        world.change(SetPersonStanding { org: world.org, person: grace, active }).await;
+    }
+    assert!(matches!(enrol(&world, &leaked, 1).await, Err(LoginRefusal::Link)));
+    enrol(&world, &link().await, 1).await.unwrap();
+}
+
+/// What a browser may have on its way when everything its person holds is ended.
+#[tokio::test]
+async fn what_is_done_in_a_browser_counts_only_while_its_login_stands() {
+    let world = World::new().await;
+    let web = enrol(&world, &enrolment_link(&world).await, 1).await.unwrap();
+    let login = web.session.login;
+    let start = StartDevice {
+        org: world.org,
+        client: world.cli,
+        scopes: crate::world::grant(world.now).scopes,
+        resources: Vec::new(),
+        purpose: None,
+        device: None,
+        requester_address: String::new(),
+        jkt: None,
+    };
+    let started = world.change(start).await;
+    let answer = AnswerDevice {
+        org: world.org,
+        grant: started.grant,
+        by: Approver {
+            principal: world.ada,
+            authentication: by_passkey(world.now),
+            approval: Approval::DevicePage,
+        },
+        answer: Answer::Yes,
+        address: String::new(),
+    };
+    let link = MakeLink { purpose: LinkPurpose::Enrol { person: world.ada } };
+    let add = AddPasskey { person: world.ada, passkey: passkey(7) };
+    let others = || EndOthers { org: world.org, person: world.ada, keep: again(&web.cookie) };
+    // Each was let in by a reader, and reaches the writer after the cut.
+    let cut = MakeCut { org: None, target: Target::Principal(world.ada), why: Why::EndedByAdministrator };
+    world.change(cut).await;
+    assert!(world.change(InBrowser { login, change: answer.clone() }).await.is_err());
+    assert!(world.change(InBrowser { login, change: world.code() }).await.is_err());
+    assert!(world.change(InBrowser { login, change: link }).await.is_err());
+    assert!(world.change(InBrowser { login, change: add.clone() }).await.is_err());
+    assert!(
+        world.change(InBrowser { login, change: others() }).await.is_err(),
+        "nor does it keep itself alive"
+    );
+    assert!(world.store.find_web(&web.cookie, world.org, world.now).await.unwrap().is_none());
+    let grant = world.store.find_device_grant(started.grant).await.unwrap().unwrap();
+    assert_eq!(grant.state, DeviceState::Waiting);
+    assert_eq!((world.count(Event::Approved).await, world.count(Event::Enrolled).await), (0, 1));
+    let denied = world.ledger().await.into_iter().find(|entry| entry.event == Event::Denied).unwrap();
+    assert_eq!(denied.detail.find(&Key::RULE), Some(&"login_over".into()), "and the ledger says so");
+
+    // A login that stands, and one that was ended by its person or by time.
+    let web = enrol(&world, &enrolment_link(&world).await, 2).await.unwrap();
+    let login = web.session.login;
+    let answered = world.change(InBrowser { login, change: answer }).await;
+    assert_eq!(answered, Ok(DeviceAnswered::Approved));
+    assert!(world.change(InBrowser { login, change: add.clone() }).await.unwrap().is_ok());
+    let keep = EndOthers { keep: again(&web.cookie), ..others() };
+    world.change(InBrowser { login, change: keep }).await.unwrap();
+    assert!(world.change(InBrowser { login, change: link }).await.unwrap().is_some(), "it outlives its own");
+    assert!(
+        world
+            .store
+            .change(Actor::Nobody, world.now + WEB_IDLE, InBrowser { login, change: link })
+            .await
+            .unwrap()
+            .is_err()
+    );
+    world.change(EndWeb { cookie: again(&web.cookie) }).await;
+    assert!(world.change(InBrowser { login, change: link }).await.is_err());
 }
 
 #[tokio::test]

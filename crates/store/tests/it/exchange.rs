@@ -11,9 +11,9 @@ use hallpass_model::session::Refusal;
 use hallpass_model::time::Lifetime;
 use hallpass_model::wire::oauth::{GrantType, Scopes};
 use hallpass_store::{
-    AddClient, Assertion, ClientIssued, CutMade, EndLease, Exchange, ExchangeRefusal, Exchanged,
-    IssueForClient, LeaseConnected, LeaseDropped, LeaseState, MakeCut, Opened, OutOfGrant, Reach, Reached,
-    SetClientStanding, SpendAssertion, Subject, Sweep, Wanted,
+    AddClient, Assertion, AwaitAllRuns, ClientIssued, CutMade, EndLease, Exchange, ExchangeRefusal,
+    Exchanged, IssueForClient, LeaseConnected, LeaseDropped, LeaseState, MakeCut, Opened, OutOfGrant, Reach,
+    Reached, SetClientStanding, SpendAssertion, Subject, Sweep, Wanted,
 };
 
 use crate::cuts::{exchange, place};
@@ -119,10 +119,10 @@ async fn a_run_that_drops_may_come_back_and_is_cut_if_it_does_not() {
     assert_eq!(connected.state, LeaseState::Connected { connection: 1 });
     // The run is there again before the old connection was seen to drop.
     world.change(connect(credential)).await.unwrap();
-    assert_eq!(world.change(LeaseDropped { lease, connection: Some(1) }).await, None);
+    assert_eq!(world.change(LeaseDropped { lease, connection: 1 }).await, None);
     assert!(!world.change(EndLease { lease, why: Why::RunLost }).await, "it is connected");
 
-    let until = world.change(LeaseDropped { lease, connection: Some(2) }).await.unwrap();
+    let until = world.change(LeaseDropped { lease, connection: 2 }).await.unwrap();
     assert_eq!(until, world.now + RUN_RESUME);
     assert!(!world.change(EndLease { lease, why: Why::RunLost }).await, "it still has time");
     world.wait(RUN_RESUME);
@@ -152,16 +152,34 @@ async fn a_run_that_never_connects_is_cut_by_the_sweep() {
 async fn after_a_restart_every_open_lease_has_time_to_come_back() {
     let world = World::new().await;
     let opened = world.log_in(Some(key(1))).await;
-    let (lease, credential) = lease(&world, &opened).await;
-    world.change(LeaseConnected { org: world.org, lease, credential }).await.unwrap();
+    let (back, credential) = lease(&world, &opened).await;
+    let (late, late_s) = lease(&world, &opened).await;
+    let (never, never_s) = lease(&world, &opened).await;
+    let connect = |world: &World, lease, credential| LeaseConnected { org: world.org, lease, credential };
+    for (lease, credential) in [(back, credential), (late, late_s)] {
+        world.change(connect(&world, lease, credential)).await.unwrap();
+    }
     let mut world = world.reopen();
+    // The server was away for a minute.
     world.wait(Lifetime::minutes(1));
-    let open = world.store.open_leases().await.unwrap();
-    assert_eq!((open.len(), open[0].id, open[0].credential), (1, lease, credential));
-    let until = world.change(LeaseDropped { lease, connection: None }).await.unwrap();
-    assert_eq!(until, world.now + RUN_RESUME);
-    world.change(LeaseConnected { org: world.org, lease, credential }).await.unwrap();
+    assert_eq!(
+        world.store.lost_runs(world.now).await.unwrap(),
+        [never],
+        "the others are thought to be there"
+    );
+    world.change(AwaitAllRuns).await;
+    assert!(world.store.lost_runs(world.now).await.unwrap().is_empty(), "they have as long as any");
+    world.change(connect(&world, back, credential)).await.unwrap();
+    world.wait(RUN_RESUME);
+    let lost = world.store.lost_runs(world.now).await.unwrap();
+    assert!(!lost.contains(&back) && lost.len() == 2, "whoever came back is not among them: {lost:?}");
+    for lease in [late, never] {
+        assert!(world.change(EndLease { lease, why: Why::RunLost }).await);
+    }
     assert_eq!(is_dead(&world, &opened, credential).await, None);
+    for credential in [late_s, never_s] {
+        assert_eq!(is_dead(&world, &opened, credential).await, Some(Why::RunLost));
+    }
 }
 
 #[tokio::test]
@@ -235,9 +253,9 @@ async fn a_client_s_own_token_is_within_its_scopes_and_its_assertion_works_once(
     assert_eq!(world.change(ask("5", for_issuer())).await, ClientIssued::Refused(Refusal::Disabled));
     // What is remembered is remembered for as long as it could be used, and no longer.
     world.wait(Lifetime::minutes(1));
-    world.change(Sweep::default()).await;
+    world.change(Sweep { steady: true, ..Sweep::default() }).await;
     assert!(!world.change(spend.clone()).await, "until then, and the clocks' difference");
     world.wait(hallpass_model::lifetimes::CLOCK_SKEW + Lifetime::millis(1));
-    world.change(Sweep::default()).await;
+    world.change(Sweep { steady: true, ..Sweep::default() }).await;
     assert!(world.change(spend).await);
 }

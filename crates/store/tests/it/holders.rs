@@ -1,12 +1,16 @@
 //! Holders that crash, race and lose answers, and thieves, over the real store: no order of things logs a legitimate
 //! holder out, and every replay cuts.
 
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
 use hallpass_model::cut::Why;
 use hallpass_model::jose::Thumbprint;
 use hallpass_model::ledger::Actor;
 use hallpass_model::time::Lifetime;
 use hallpass_store::{Redeemed, StorePlace};
 use proptest::prelude::*;
+use tempfile::TempDir;
 
 use crate::world::{World, key, open, token};
 
@@ -21,8 +25,14 @@ enum Step {
     HolderDies,
     /// Two processes of the holder ask at once, and the last of them to write saves its answer.
     Race,
-    /// The issuer is killed and started again.
+    /// The issuer is stopped and started again.
     Restart,
+    /// The issuer is killed while it works on a refresh, and nobody gets its answer: somewhere on its way, or when it
+    /// was committed and not answered. What it finds when it starts again is what was on the disk at that instant.
+    Killed {
+        /// Whether it was committed.
+        committed: bool,
+    },
     /// Time passes.
     Wait(u32),
 }
@@ -34,6 +44,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::HolderDies),
         2 => Just(Step::Race),
         1 => Just(Step::Restart),
+        2 => any::<bool>().prop_map(|committed| Step::Killed { committed }),
         2 => (0u32..5_000).prop_map(Step::Wait),
     ]
 }
@@ -98,10 +109,43 @@ impl Holder {
                 drop(self.world.store);
                 self.world.store = open(place).map_err(|error| error.to_string())?;
             }
+            Step::Killed { committed } => {
+                let mut ledger = self.world.store.ledger_follow();
+                let (store, now, redeem) =
+                    (self.world.store.clone(), self.world.now, self.world.redeem(&self.saved, self.key));
+                let asking = tokio::spawn(async move { store.change(Actor::Nobody, now, redeem).await });
+                tokio::task::yield_now().await;
+                if *committed {
+                    // It is said before whoever asked is answered.
+                    ledger.changed().await.map_err(|error| error.to_string())?;
+                }
+                let folder = as_on_disk(&self.world.folder.path().join("data"));
+                asking.abort();
+                let _killed = asking.await;
+                let place = StorePlace::new(folder.path().join("data"));
+                self.world.store = open(place).map_err(|error| error.to_string())?;
+                self.world.folder = folder;
+            }
             Step::Wait(millis) => self.world.wait(Lifetime::millis(*millis)),
         }
         Ok(self)
     }
+}
+
+/// A copy of what is on the disk now, whatever is being written to it. The log is only ever added to until it is copied
+/// into the database, which takes more than a test writes, so that this is the disk as a kill at this instant leaves it.
+fn as_on_disk(data: &Path) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("data");
+    std::fs::DirBuilder::new().mode(0o700).create(&to).unwrap();
+    std::fs::copy(data.join("hallpass.db"), to.join("hallpass.db")).unwrap();
+    // After a clean stop there is none until something is written.
+    let log = "hallpass.db-wal";
+    match std::fs::copy(data.join(log), to.join(log)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
+        _ => {}
+    }
+    folder
 }
 
 /// Lives through the steps; then a thief comes with everything that was copied on the way.
@@ -156,7 +200,7 @@ proptest! {
     ) {
         // In time: a lost answer is asked for again before anything else takes its turn.
         let steps = steps.into_iter().flat_map(|step| match step {
-            lost @ (Step::AnswerLost | Step::HolderDies) => vec![lost, Step::Wait(20_000), Step::Refresh],
+            lost @ (Step::AnswerLost | Step::HolderDies | Step::Killed { .. }) => vec![lost, Step::Wait(20_000), Step::Refresh],
             other => vec![other],
         });
         run(None, steps.collect())?;

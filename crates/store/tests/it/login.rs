@@ -111,7 +111,7 @@ async fn a_second_redemption_cuts_what_the_first_made() {
     assert_eq!(refusal(world.change(world.redeem_code(same(&code))).await), CodeRefusal::Replayed);
     assert_eq!(world.store.is_dead(&crate::cuts::place(&opened)).await.unwrap(), Some(Why::CodeReplayed));
     let refreshed = world.refresh(&token(&opened), None).await;
-    assert!(matches!(refreshed, Redeemed::Refused(Refusal::Cut)), "{refreshed:?}");
+    assert!(matches!(refreshed, Redeemed::Refused(Refusal::Cut(_))), "{refreshed:?}");
 }
 
 #[tokio::test]

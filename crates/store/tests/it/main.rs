@@ -12,6 +12,8 @@ mod device; // the device flow
 mod refresh; // every row of the rotation's table
 mod cuts; // every axis, every path, every clock
 mod owners; // what becomes of things whose owner leaves
+mod lists; // lists of sessions
+mod forget; // what is forgotten, and what stays dead whatever the clock does
 mod exchange; // narrower tokens, leases, clients' own tokens
 mod ledger; // rows and record agree; proofs; erasing
 mod tidy; // sweeping, and refusals once a minute

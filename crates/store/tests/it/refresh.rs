@@ -4,9 +4,10 @@ use hallpass_model::cut::Why;
 use hallpass_model::id::ClientId;
 use hallpass_model::ledger::{Event, Key};
 use hallpass_model::lifetimes::{BEARER_RETRY, SESSION_IDLE};
+use hallpass_model::principal::OrgLimits;
 use hallpass_model::session::{RefreshToken, Refusal, SessionKey, Signal};
 use hallpass_model::time::Lifetime;
-use hallpass_store::{OutOfGrant, Reach, Redeem, Redeemed, Wanted};
+use hallpass_store::{Exchanged, OutOfGrant, Reach, Redeem, Redeemed, SetOrgLimits, Wanted};
 
 use crate::world::{World, add_org, again, for_notes, key, next, scopes, token};
 
@@ -82,7 +83,7 @@ async fn an_older_generation_cuts_the_session_and_it_is_recorded_as_reuse() {
     assert!(matches!(world.refresh(&first, Some(key(1))).await, Redeemed::Ended(Why::Reuse)));
     for (token, why) in [(&first, "first"), (&second, "second"), (&third, "third")] {
         let refused = world.refresh(token, Some(key(1))).await;
-        assert!(matches!(refused, Redeemed::Refused(Refusal::Cut)), "{why}: {refused:?}");
+        assert!(matches!(refused, Redeemed::Refused(Refusal::Cut(_))), "{why}: {refused:?}");
     }
     assert_eq!(world.count(Event::Reused).await, 1);
 }
@@ -95,7 +96,7 @@ async fn a_valid_proof_by_another_key_cuts_and_a_missing_one_does_not() {
     assert!(matches!(missing, Redeemed::Refused(Refusal::ProofMissing)), "{missing:?}");
     let second = token(&next(world.refresh(&first, Some(key(1))).await));
     assert!(matches!(world.refresh(&second, Some(key(2))).await, Redeemed::Ended(Why::Reuse)));
-    assert!(matches!(world.refresh(&second, Some(key(1))).await, Redeemed::Refused(Refusal::Cut)));
+    assert!(matches!(world.refresh(&second, Some(key(1))).await, Redeemed::Refused(Refusal::Cut(_))));
 }
 
 #[tokio::test]
@@ -107,7 +108,7 @@ async fn a_bearer_s_retry_is_given_within_its_window_and_ends_the_session_after(
     assert_eq!(token(&again(world.refresh(&first, None).await)), second);
     world.wait(Lifetime::millis(1));
     assert!(matches!(world.refresh(&first, None).await, Redeemed::Ended(Why::RetryTooLate)));
-    assert!(matches!(world.refresh(&second, None).await, Redeemed::Refused(Refusal::Cut)));
+    assert!(matches!(world.refresh(&second, None).await, Redeemed::Refused(Refusal::Cut(_))));
     let cut = world.ledger().await.into_iter().find(|entry| entry.event == Event::Cut).unwrap();
     assert_eq!(cut.detail.find(&Key::REASON), Some(&"retry_too_late".into()), "and the ledger says why");
 }
@@ -206,4 +207,62 @@ async fn a_session_ends_idle_and_ends_old() {
     world.now = opened.session.expires;
     let over = world.refresh(&token(&last), Some(key(1))).await;
     assert!(matches!(over, Redeemed::Refused(Refusal::Expired)), "{over:?}");
+}
+
+#[tokio::test]
+async fn whoever_shortens_a_life_shortens_those_that_are_being_lived() {
+    let mut world = World::new().await;
+    let shorten = |idle, absolute| SetOrgLimits {
+        org: world.org,
+        limits: OrgLimits { access_token: None, session_idle: idle, session_absolute: absolute },
+    };
+    let (to_an_hour, to_a_day, back) = (
+        shorten(Some(Lifetime::hours(1)), None),
+        shorten(None, Some(Lifetime::days(1))),
+        shorten(None, None),
+    );
+    let opened = world.log_in(Some(key(1))).await;
+    world.wait(Lifetime::minutes(50));
+    let refreshed = next(world.refresh(&token(&opened), Some(key(1))).await);
+    world.change(to_an_hour).await;
+    world.wait(Lifetime::minutes(59));
+    let refreshed = next(world.refresh(&token(&refreshed), Some(key(1))).await);
+    assert_eq!(refreshed.session.idle_until, world.now + Lifetime::hours(1));
+    world.wait(Lifetime::hours(1));
+    let idle = world.refresh(&token(&refreshed), Some(key(1))).await;
+    assert!(matches!(idle, Redeemed::Refused(Refusal::Idle)), "{idle:?}");
+    let exchanged = world.change(crate::cuts::exchange(&world, &refreshed)).await;
+    let Exchanged::Refused(why) = exchanged else { panic!("{exchanged:?}") };
+    assert_eq!(why, Refusal::Idle.into());
+    assert!(world.store.list_sessions_of(world.ada, None, 10, world.now).await.unwrap().items.is_empty());
+
+    world.change(back).await;
+    let opened = world.log_in(Some(key(1))).await;
+    world.change(to_a_day).await;
+    world.wait(Lifetime::minutes(24 * 60 - 2));
+    let last = next(world.refresh(&token(&opened), Some(key(1))).await);
+    assert_eq!(last.expires, opened.session.created + Lifetime::days(1), "no token outlives it either");
+    // Given back while it lives, the time is there again: nothing was thrown away.
+    world.change(back).await;
+    let last = next(world.refresh(&token(&last), Some(key(1))).await);
+    assert_eq!(last.session.expires, opened.session.expires);
+    world.change(to_a_day).await;
+    world.wait(Lifetime::minutes(2));
+    let over = world.refresh(&token(&last), Some(key(1))).await;
+    assert!(matches!(over, Redeemed::Refused(Refusal::Expired)), "{over:?}");
+}
+
+#[tokio::test]
+async fn the_holder_of_a_session_that_was_cut_is_told_why() {
+    let world = World::new().await;
+    let first = token(&world.log_in(Some(key(1))).await);
+    let second = token(&next(world.refresh(&first, Some(key(1))).await));
+    let third = token(&next(world.refresh(&second, Some(key(1))).await));
+    assert!(matches!(world.refresh(&first, Some(key(2))).await, Redeemed::Ended(Why::Reuse)));
+    let told = world.refresh(&third, Some(key(1))).await;
+    assert!(matches!(told, Redeemed::Refused(Refusal::Cut(Why::Reuse))), "{told:?}");
+    // And so is its owner.
+    let stolen = world.store.list_stolen_of(world.ada).await.unwrap();
+    assert_eq!((stolen.len(), stolen[0].cut), (1, world.now));
+    assert_eq!(stolen[0].summary.device.as_ref().unwrap().name, "ada-laptop");
 }

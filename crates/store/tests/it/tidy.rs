@@ -5,23 +5,10 @@ use hallpass_model::lifetimes::SESSION_IDLE;
 use hallpass_model::session::Refusal;
 use hallpass_model::time::Lifetime;
 use hallpass_store::{
-    CodeIssued, LinkPurpose, MakeLink, RecordRefusal, Redeemed, RefusedSubject, SaveRequest, Sweep, Swept,
+    CodeIssued, LinkPurpose, MakeLink, RecordRefusal, Redeemed, RefusedSubject, SaveRequest, Sweep,
 };
 
 use crate::world::{World, key, token};
-
-/// Sweeps until nothing is left to.
-async fn sweep(world: &World) -> usize {
-    let (mut removed, mut sweep) = (0, Sweep::default());
-    loop {
-        let Swept { removed: now, after, more } = world.change(sweep).await;
-        removed += now;
-        sweep.after = after;
-        if !more && after.is_none() {
-            return removed;
-        }
-    }
-}
 
 #[tokio::test]
 async fn what_is_over_goes_and_what_is_not_stays() {
@@ -29,12 +16,12 @@ async fn what_is_over_goes_and_what_is_not_stays() {
     let opened = world.log_in(Some(key(1))).await;
     world.change(SaveRequest { org: world.org, client: world.cli, request: "{}".into() }).await;
     world.change(MakeLink { purpose: LinkPurpose::SetUp }).await.unwrap();
-    assert_eq!(sweep(&world).await, 0);
+    assert_eq!(world.sweep().await, 0);
     world.wait(Lifetime::hours(1));
-    assert_eq!(sweep(&world).await, 3, "the request, the link, and the spent code");
+    assert_eq!(world.sweep().await, 3, "the request, the link, and the spent code");
     assert!(world.store.find_session(opened.session.id).await.unwrap().is_some());
     world.wait(SESSION_IDLE);
-    assert_eq!(sweep(&world).await, 1);
+    assert_eq!(world.sweep().await, 1);
     assert_eq!(world.store.find_session(opened.session.id).await.unwrap(), None);
     let expired = world.ledger().await.pop().unwrap();
     assert_eq!((expired.event, expired.session), (Event::Expired, Some(opened.session.id)));
@@ -68,11 +55,11 @@ async fn a_long_list_is_swept_a_piece_at_a_time() {
         }
     }
     world.wait(Lifetime::hours(1));
-    let first = world.change(Sweep::default()).await;
+    let first = world.change(Sweep { steady: true, ..Sweep::default() }).await;
     assert!(first.more && first.removed < 450, "{first:?}");
-    assert_eq!(first.removed + sweep(&world).await, 450 + 230, "requests, and codes");
+    assert_eq!(first.removed + world.sweep().await, 450 + 230, "requests, and codes");
     world.wait(SESSION_IDLE);
-    assert_eq!(sweep(&world).await, 230);
+    assert_eq!(world.sweep().await, 230);
 }
 
 #[tokio::test]
@@ -90,7 +77,7 @@ async fn repeated_refusals_are_one_entry_now_and_one_when_the_minute_is_over() {
     }
     assert_eq!(denied(&world).await, ["1"], "the first, at once");
     world.wait(Lifetime::minutes(2));
-    sweep(&world).await;
+    world.sweep().await;
     assert_eq!(denied(&world).await, ["1", "49"], "and how many more there were");
     // Without a sweep in between, the next one of its kind ends the minute.
     for _ in 0..3 {

@@ -16,7 +16,8 @@ use hallpass_model::wire::oauth::Scopes;
 use hallpass_model::wire::pkce::{CodeChallenge, code_verifier};
 use hallpass_store::{
     AddOrg, AddResource, Change, CodeIssued, CodeRedeemed, Filter, IssueCode, KeyEncryptionKey, OpenError,
-    Opened, Reach, RedeemCode, Redeemed, RefreshTokens, SigningKeyRow, Store, StoreKeys, StorePlace, Wanted,
+    Opened, Reach, RedeemCode, Redeemed, RefreshTokens, SigningKeyRow, Store, StoreKeys, StorePlace, Sweep,
+    Wanted,
 };
 use tempfile::TempDir;
 
@@ -152,6 +153,19 @@ impl World {
     /// Refreshes, and gives what came of it.
     pub(crate) async fn refresh(&self, token: &str, key: Option<Thumbprint>) -> Redeemed {
         self.change(self.redeem(token, key)).await
+    }
+
+    /// Sweeps, by a clock that has long gone evenly, until nothing is left to; says how much went.
+    pub(crate) async fn sweep(&self) -> usize {
+        let (mut removed, mut sweep) = (0, Sweep { after: None, steady: true });
+        loop {
+            let swept = self.change(sweep).await;
+            removed += swept.removed;
+            sweep.after = swept.after;
+            if !swept.more {
+                return removed;
+            }
+        }
     }
 
     /// Every entry of the ledger.

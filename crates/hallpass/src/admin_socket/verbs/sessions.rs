@@ -13,14 +13,15 @@ pub(super) async fn list(office: &Office, form: SessionList) -> Result<Vec<Sessi
     let org = office.org(form.org.as_deref()).await?;
     let person = office.person(&org, &form.person).await?;
     let mut all = Vec::new();
-    let mut after: Option<SessionId> = None;
+    let mut before: Option<SessionId> = None;
     loop {
-        let page = office.store().list_sessions_of(person.id, after, PAGE, office.now()).await?;
-        after = page.items.last().map(|summary| summary.session.id);
-        all.extend(page.items.into_iter().map(shown));
-        if !page.more {
+        let listed = office.store().list_sessions_of(person.id, before, PAGE, office.now()).await?;
+        all.extend(listed.items.into_iter().map(shown));
+        before = listed.next;
+        if before.is_none() {
             return Ok(all);
         }
+        tokio::task::yield_now().await;
     }
 }
 

@@ -50,6 +50,10 @@ pub(super) struct RestoreArgs {
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
+
+    /// Ask nobody anything: fail instead (HALLPASS_NO_INPUT)
+    #[arg(long)]
+    no_input: bool,
 }
 
 pub(super) async fn backup(
@@ -78,6 +82,7 @@ pub(super) fn restore(args: RestoreArgs, place: &PlaceArgs, out: &mut Output) ->
         let sessions = if args.keep_sessions { "keeps every session" } else { "ends every session" };
         ask::confirm(
             out,
+            args.no_input,
             &format!("put `{file}` in the place of the database in `{data}`, which {sessions}?"),
         )?;
     }

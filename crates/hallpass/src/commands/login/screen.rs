@@ -13,7 +13,8 @@ use crate::output::{Form, Output};
 pub(super) struct Screen<'a> {
     out: &'a mut Output,
     issuer: String,
-    /// On a terminal the last line counts down; elsewhere it is said once.
+    /// A terminal shows a picture of the address, for a telephone. Where it can, its last line counts down; elsewhere that
+    /// is said once.
     terminal: bool,
     waiting_said: bool,
 }
@@ -50,6 +51,9 @@ impl<'a> Screen<'a> {
             LoginEvent::Rung(Rung::Memory) => {
                 self.out.say("nothing will be kept: the sign-in is for one command");
             }
+            LoginEvent::Rung(Rung::Passphrase) => {
+                self.out.say("the key will be made from your passphrase, and rest nowhere");
+            }
             LoginEvent::Rung(rung) => self.out.say(format_args!("the key will rest in the {rung}")),
             LoginEvent::Chose(choice) => {
                 let flow = match choice.flow {
@@ -69,7 +73,8 @@ impl<'a> Screen<'a> {
                 self.in_json("hallpass.login.code/1", &json);
                 self.code(code, address, *complete);
             }
-            LoginEvent::Waiting { left } => self.waiting(left.as_seconds()),
+            // Whole seconds, the one that is running included.
+            LoginEvent::Waiting { left } => self.waiting((left.as_millis() + 999) / 1_000),
             LoginEvent::Note(note) => {
                 self.clear();
                 self.out.say(format_args!("note: {note}"));
@@ -80,7 +85,7 @@ impl<'a> Screen<'a> {
 
     /// Takes the line that counts down away.
     pub(super) fn clear(&mut self) {
-        if self.terminal && self.waiting_said {
+        if self.out.redraws() && self.waiting_said {
             self.out.redraw("");
             self.waiting_said = false;
         }
@@ -100,7 +105,7 @@ impl<'a> Screen<'a> {
         self.out.tell(format_args!("\n  Open   {address}"));
         self.out.tell(format_args!("  Enter  {bold}\n"));
         if self.terminal
-            && let Some(picture) = complete.and_then(qr)
+            && let Some(picture) = qr(complete.unwrap_or(address))
         {
             self.out.tell(picture);
         }
@@ -109,7 +114,7 @@ impl<'a> Screen<'a> {
 
     fn waiting(&mut self, seconds: i64) {
         let left = format!("{}:{:02}", seconds / 60, seconds % 60);
-        if self.terminal {
+        if self.out.redraws() {
             self.out.redraw(format_args!("waiting for you to approve it, {left} left"));
         } else if !self.waiting_said {
             self.out.say(format_args!("waiting for you to approve it, at most {left}"));

@@ -44,7 +44,7 @@ pub(super) async fn offer(
         Failure::could_not_run(format_args!("cannot leave the set-up link in `{}`: {error}", file.display()))
     })?;
     out.say(format_args!("a link for setting this server up within {SETUP_LINK} is in `{}`", file.display()));
-    tokio::spawn(remove_when_over(file));
+    tokio::spawn(remove_when_over(store.clone(), file));
     Ok(())
 }
 
@@ -56,8 +56,19 @@ fn leave(file: &Path, url: &str) -> std::io::Result<()> {
     file.sync_all()
 }
 
-async fn remove_when_over(file: PathBuf) {
-    tokio::time::sleep(SETUP_LINK.to_std()).await;
+/// Removes the file once the link is spent, or its time is up.
+async fn remove_when_over(store: Store, file: PathBuf) {
+    let spent = async {
+        // A set-up is recorded, so the ledger has grown.
+        let mut size = store.ledger_follow();
+        while store.list_orgs(None, 1).await.is_ok_and(|orgs| orgs.items.is_empty()) {
+            if size.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    // Nothing to report when the time is up first: that ends the link, too.
+    let _ = tokio::time::timeout(SETUP_LINK.to_std(), spent).await;
     remove(&file);
 }
 

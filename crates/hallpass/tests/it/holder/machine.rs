@@ -93,11 +93,22 @@ impl Machine {
 
     /// A login that shows a code, and the code.
     pub(super) async fn start_login(&self, more: &[&str]) -> (Child, String) {
+        self.start_login_changed(more, |_| {}).await
+    }
+
+    /// The same, by a command that is changed before.
+    pub(super) async fn start_login_changed(
+        &self,
+        more: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> (Child, String) {
         let issuer = self.world.issuer_url.as_str();
         let mut arguments = vec!["login", issuer, "--flow", "device", "--json", "--resource", NOTES];
         arguments.extend(["--scope", "notes:read notes:write", "--purpose", "a test"]);
         arguments.extend(more);
-        let mut child = self.hallpass(&arguments).spawn().unwrap();
+        let mut command = self.hallpass(&arguments);
+        change(&mut command);
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = in_time(lines.next_line()).await.unwrap();
         let Some(line) = line else {

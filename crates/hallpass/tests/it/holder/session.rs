@@ -95,6 +95,7 @@ async fn a_login_with_nowhere_to_keep_it_says_so_before_anybody_is_asked() {
     let arguments = ["login", &machine.world.issuer_url, "--flow", "device", "--rung", "passphrase"];
     let mut command = machine.hallpass(&arguments);
     command.env_remove("HALLPASS_PASSPHRASE_FILE").env_remove("HALLPASS_RUNG");
+    command.env("HALLPASS_NO_INPUT", "1"); // whoever runs the tests may sit at a terminal
     let said = Said(in_time(command.output()).await.unwrap());
     assert_eq!(said.code(), 4, "{}", said.err());
     assert!(said.err().contains("HALLPASS_PASSPHRASE_FILE"), "{}", said.err());

@@ -4,22 +4,32 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hallpass_model::jose::base64url;
+use hallpass_model::jose::{SigningKey, base64url, pkcs8_from_pem};
+use hallpass_model::lifetimes::CLIENT_ASSERTION_MAX;
 use hallpass_model::random::{Entropy, SystemEntropy};
+use hallpass_model::time::Timestamp;
+use hallpass_model::wire::assertion::{ASSERTION_TYPE, assertion};
+use hallpass_model::wire::oauth::{DeviceAuthorization, TokenResponse};
+use hallpass_testkit::client::{encode, send};
 use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::browser::{self, Known};
 use super::client::{Answer, Client};
 use super::processes::{Lookout, Shown};
+use super::record;
 use super::scanner::{Scanner, written};
 use super::server::{DEADLINE, MARK, PROGRAM, Server, finished, free_port, text, word};
 use super::tap::{Port, Tap};
 
+/// The name of the thread that panics on purpose.
+const PANICS: &str = "panics with secrets in hand";
 const NOTES: &str = "https://notes.example/";
 
 /// Design: the server keeps no bearer secret it could leak, the holder keeps no plaintext at rest.
@@ -31,9 +41,14 @@ async fn no_secret_is_seen_anywhere_but_where_it_belongs() {
     story.ada_logs_in().await;
     let child = story.ada_runs_a_command(&lookout).await;
     story.ada_asks_for_a_token_and_makes_mistakes().await;
+    story.grace_logs_in_with_her_browser().await;
+    story.the_api_asks_about_a_token().await;
     story.somebody_else_goes_wrong().await;
     story.everything_is_written_down().await;
     story.learn_from_the_wire();
+    story.learn_from_forms();
+    story.learn_the_holder_s_keys();
+    story.everything_that_was_heard_panics();
     let mut found = story.search_files("while it runs");
     story.ada_logs_out().await;
 
@@ -80,10 +95,34 @@ async fn a_planted_leak_makes_the_canary_fail() {
     assert!(!story.search_shown(&shown, &[]).is_empty(), "an environment gets by");
 }
 
+/// The same for the store and the ledger, by the real way in: an operator who pastes a secret where a title belongs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_in_the_store_or_the_ledger_makes_the_canary_fail() {
+    let mut story = Story::begin().await;
+    story.the_operator_sets_up().await;
+    story.ada_logs_in().await;
+    story.learn_from_the_wire();
+    assert_eq!(story.search_files("before"), Vec::<String>::new());
+    let secret = story.tap.members("refresh_token").pop().expect("the tap has heard one");
+    let end = &secret[secret.len() - 24..];
+    let add = ["admin", "org", "add", "leaky", "--administrator", "eve", "--administrator-name", end];
+    story.server.command(&add).await;
+    let found = story.search_files("planted");
+    assert!(found.iter().any(|line| line.contains("hallpass.db")), "the store's files get by: {found:?}");
+    let ledger = story.server.command(&["ledger", "list", "--json"]).await;
+    assert_eq!(story.search_what_was_said(), Vec::<String>::new());
+    story.note("ledger list --json", &ledger, &[]);
+    assert!(!story.search_what_was_said().is_empty(), "what the ledger says gets by");
+}
+
 /// Everything there is, and all that is known of it.
 struct Story {
     folder: PathBuf,
     server: Server,
+    http: reqwest::Client,
+    passphrase: String,
+    /// Grace's enrolment link.
+    link: String,
     tap: Tap,
     scanner: Scanner,
     /// What was said to people and programs, by whom, and which secrets belong there.
@@ -106,7 +145,9 @@ impl Story {
         let mut server = Server::new(&folder, free_port(), port.number());
         server.start().await;
         let tap = Tap::open(port, server.port);
-        Self { folder, server, tap, scanner, said: Vec::new(), _folder: temporary }
+        let http = browser::http(&server);
+        let (link, said) = (String::new(), Vec::new());
+        Self { folder, server, http, passphrase, link, tap, scanner, said, _folder: temporary }
     }
 
     /// Keys, org, people, a client with a key, an API.
@@ -120,14 +161,17 @@ impl Story {
         self.scanner.learn("ledger key", &seed.expect("base64")[1..]);
 
         let setup = wait_for_file(&self.server.data.join("setup-link")).await;
-        self.scanner.learn("set-up link", setup.trim().as_bytes());
+        let (_, link) = setup.trim().split_once('#').expect("the secret is in the fragment");
+        self.scanner.learn("set-up link", link.as_bytes());
+        let known = browser::set_up(&self.http, &self.server.base_url(), link).await;
+        self.learn_browser(&known);
+        let file = self.server.data.join("setup-link");
+        wait_until("the file of the spent link is gone", || !file.exists()).await;
 
-        let org = self.server.command(&["admin", "org", "add", "acme", "--administrator", "ada"]).await;
-        self.learn_link(&org);
         let person = self.server.command(&["admin", "person", "add", "grace"]).await;
         self.learn_link(&person);
         let link = self.server.command(&["admin", "person", "link", "grace", "--json"]).await;
-        self.learn_link(&link);
+        self.link = self.learn_link(&link);
 
         let pem = self.folder.join("notes-api.pem");
         let add = ["admin", "client", "add", "notes-api", "--kind", "service", "--owner", "person:ada"];
@@ -173,8 +217,8 @@ impl Story {
         let (pass, gate) = (self.folder.join("pass"), self.folder.join("gate"));
         let made = finished(Command::new("mkfifo").arg(&gate)).await;
         assert!(made.status.success());
-        // The shell itself does all of it: no process besides has the pass.
-        let script = "umask 077; printf '%s %s' $$ \"$HALLPASS_TOKEN\" > \"$0.new\" && (unset HALLPASS_TOKEN; exec mv \"$0.new\" \"$0\"); read -r go < \"$1\"";
+        // The shell itself does all of it, in one write: a process that it forked would show the pass, too.
+        let script = "umask 077; printf '%s %s' $$ \"$HALLPASS_TOKEN\" > \"$0\"; read -r go < \"$1\"";
         let mut exec = self.holder(&["exec", "--purpose", "read my notes", "--scope", "notes:read", "--"]);
         exec.args(["sh", "-c", script, text(&pass), text(&gate)]);
         let exec = exec.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -222,6 +266,45 @@ impl Story {
         let output = finished(locked.env("HALLPASS_PASSPHRASE_FILE", &wrong)).await;
         assert!(!output.status.success());
         self.note("token with a wrong passphrase", &output, &[]);
+    }
+
+    /// Grace enrols by her link; `hallpass login` opens her browser, and the answer comes back to it.
+    async fn grace_logs_in_with_her_browser(&mut self) {
+        let (program, address) = browser::opener(&self.folder);
+        let issuer = self.server.issuer();
+        let mut login =
+            self.holder_of("grace", &["login", &issuer, "--flow", "browser", "--rung", "passphrase"]);
+        login.args(["--resource", NOTES, "--scope", "notes:read"]).env("HALLPASS_BROWSER", program);
+        let login = login.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let login = login.kill_on_drop(true).spawn().expect("it starts");
+        let address = wait_for_file(&address).await;
+        let (base_url, link) = (self.server.base_url(), self.link.clone());
+        let known = browser::enrol_and_approve(&self.http, &base_url, &link, &address).await;
+        self.learn_browser(&known);
+        let output = timeout(DEADLINE, login.wait_with_output()).await.expect("it ends").expect("ours");
+        self.note("login in a browser", &output, &[]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// The API asks what a token is worth, and proves who asks with its key.
+    async fn the_api_asks_about_a_token(&mut self) {
+        let pem = std::fs::read(self.folder.join("notes-api.pem")).expect("it was made at the set-up");
+        let key = pkcs8_from_pem(&pem).expect("it is PEM");
+        let key = SigningKey::from_pkcs8(&key).expect("it is a key");
+        let now = Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());
+        let issuer = self.server.issuer();
+        let assertion = assertion(&key, "notes-api", &issuer, "the-only-one", now, CLIENT_ASSERTION_MAX);
+        let token = self.tap.members("access_token").pop().expect("one was heard");
+        let form = [
+            ("client_id", "notes-api"),
+            ("client_assertion_type", ASSERTION_TYPE),
+            ("client_assertion", &*assertion),
+            ("token", &*token),
+        ];
+        let asked = self.http.post(format!("{issuer}/introspect")).body(encode(&form));
+        let reply = send(asked.header("content-type", "application/x-www-form-urlencoded")).await;
+        assert!(reply.status.is_success() && reply.json()["active"].is_boolean(), "{}", reply.body);
+        self.said.push(("what introspection says".to_owned(), reply.body.into_bytes(), Vec::new()));
     }
 
     /// A client that refreshes, loses an answer, is stolen from, and sends its secrets where they do not belong.
@@ -292,22 +375,73 @@ impl Story {
         self.note("logout", &output, &[]);
     }
 
-    fn learn_link(&mut self, output: &Output) {
+    fn learn_browser(&mut self, known: &Known) {
+        assert!(!known.cookies.is_empty() && !known.form_tokens.is_empty(), "a browser keeps something");
+        known.cookies.iter().for_each(|cookie| self.scanner.learn("cookie", cookie.as_bytes()));
+        known.form_tokens.iter().for_each(|token| self.scanner.learn("form token", token.as_bytes()));
+    }
+
+    fn learn_link(&mut self, output: &Output) -> String {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let link =
             text.split(['"', '\n', ' ']).find(|word| word.starts_with("http") && word.contains("enrol"));
         let link = link.unwrap_or_else(|| panic!("no link in `{text}`"));
-        self.scanner.learn("enrolment link", link.as_bytes());
+        let (_, secret) = link.split_once('#').expect("the secret is in the fragment");
+        let secret = secret.to_owned();
+        self.scanner.learn("enrolment link", secret.as_bytes());
         self.said.push(("what is said beside a link".to_owned(), output.stderr.clone(), Vec::new()));
+        secret
     }
 
     fn learn_client_key(&mut self, pem: &Path) {
         let pem = std::fs::read_to_string(pem).expect("it was just made");
         let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-        let document = STANDARD.decode(body).expect("PEM is base64");
-        // SEC 1: an octet string of 32 bytes is the private scalar of P-256.
-        let at = document.windows(2).position(|window| window == [0x04, 0x20]).expect("a P-256 key") + 2;
-        self.scanner.learn("client key", &document[at..at + 32]);
+        self.scanner.learn("client key", scalar(&STANDARD.decode(body).expect("PEM is base64")));
+    }
+
+    /// The keys that the holders' sessions are bound to.
+    fn learn_the_holder_s_keys(&mut self) {
+        let records: Vec<_> = files(&self.folder.join("holder"))
+            .into_iter()
+            .filter(|file| file.extension().is_some_and(|extension| extension == "record"))
+            .collect();
+        assert_eq!(records.len(), 2, "ada's and grace's: {records:?}");
+        for file in records {
+            let record = record::open(&std::fs::read(file).expect("it is there"), &self.passphrase);
+            let key = record["key"].as_str().and_then(base64url::parse).expect("the session has a key");
+            self.scanner.learn("session's key", scalar(&key));
+            let refresh = record["refresh"].as_str().expect("the session has a refresh token");
+            self.scanner.learn("refresh_token", refresh.as_bytes());
+        }
+    }
+
+    /// What a program says when it panics with what it was told in hand.
+    fn everything_that_was_heard_panics(&mut self) {
+        let tokens = self.tap.answers_with("access_token");
+        let codes = self.tap.answers_with("device_code");
+        assert!(tokens.len() > 3 && !codes.is_empty(), "the tap has heard little");
+        let before = Arc::new(std::panic::take_hook());
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (hear, others) = (said.clone(), before.clone());
+        std::panic::set_hook(Box::new(move |panic| match std::thread::current().name() {
+            Some(PANICS) => hear.lock().expect("nobody panics here").push(panic.to_string()),
+            _ => others(panic), // another test's
+        }));
+        let panic_with = |what: Box<dyn FnOnce() -> String + Send>| {
+            let thread = std::thread::Builder::new().name(PANICS.to_owned());
+            let _ = thread.spawn(move || panic!("{}", what())).expect("a thread starts").join();
+        };
+        for body in tokens {
+            panic_with(Box::new(move || format!("{:?}", TokenResponse::parse(&body))));
+        }
+        for body in codes {
+            panic_with(Box::new(move || format!("{:?}", DeviceAuthorization::parse(&body))));
+        }
+        std::panic::set_hook(Box::new(move |panic| before(panic)));
+        let said = std::mem::take(&mut *said.lock().expect("nobody panics here"));
+        assert!(said.iter().any(|panic| panic.contains("Ok(TokenResponse")), "{said:?}");
+        self.said
+            .extend(said.into_iter().map(|panic| ("a panic".to_owned(), panic.into_bytes(), Vec::new())));
     }
 
     /// Every secret that went over the wire.
@@ -320,14 +454,28 @@ impl Story {
         }
     }
 
+    /// Every secret that a form brought.
+    fn learn_from_forms(&mut self) {
+        for name in ["code", "code_verifier", "client_assertion", "subject_token", "link"] {
+            for secret in self.tap.fields(name) {
+                self.scanner.learn(name, secret.as_bytes());
+            }
+            assert!(self.scanner.known(name) > 0, "no {name} was heard");
+        }
+    }
+
     fn holder(&self, arguments: &[&str]) -> Command {
+        self.holder_of("ada", arguments)
+    }
+
+    fn holder_of(&self, who: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command
             .args(arguments)
             .current_dir(&self.folder)
             .env(MARK, "holder")
             .env("HOME", &self.folder)
-            .env("HALLPASS_STATE_DIR", self.folder.join("holder"))
+            .env("HALLPASS_STATE_DIR", self.folder.join("holder").join(who))
             .env("HALLPASS_PASSPHRASE_FILE", self.folder.join("passphrase"))
             .env("HALLPASS_NO_INPUT", "1");
         command
@@ -347,7 +495,6 @@ impl Story {
             let allowed: &[&str] = match file.file_name().and_then(|name| name.to_str()) {
                 Some("kek") => &["key-encryption key"],
                 Some("ledger") => &["ledger key"],
-                Some("setup-link") => &["set-up link"],
                 _ => &[],
             };
             // Files that come and go while the server works.
@@ -399,6 +546,12 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
         .filter(|path| path.is_file())
         .collect()
+}
+
+/// The private scalar of a P-256 key in PKCS#8: an octet string of 32 bytes (SEC 1, section C.4).
+fn scalar(document: &[u8]) -> &[u8] {
+    let at = document.windows(2).position(|window| window == [0x04, 0x20]).expect("a P-256 key") + 2;
+    &document[at..at + 32]
 }
 
 fn is_core(file: &Path) -> bool {

@@ -6,8 +6,9 @@ use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
-use super::server::PROGRAM;
+use super::server::{DEADLINE, PROGRAM, Server, free_port};
 
 /// Somebody who is not root: a process of root's shows nothing about who may look into it.
 const NOBODY: u32 = 65_534;
@@ -45,10 +46,67 @@ async fn no_process_that_holds_secrets_can_be_dumped() {
     watcher.kill().await.expect("it is our child");
 }
 
+/// The same of a run: the command is its user's to look into, and neither who started it nor who watches it is.
+#[tokio::test]
+async fn a_run_s_own_processes_cannot_be_dumped_and_its_command_can() {
+    let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+    let mut server = Server::new(folder.path(), free_port(), free_port());
+    server.public = server.port;
+    server.start().await;
+    server.command(&["admin", "org", "add", "acme", "--administrator", "ada"]).await;
+    let api = ["admin", "resource", "add", "https://notes.example", "--owner", "person:ada"];
+    server.command(&[&api[..], &["--environment", "dev", "--scope", "notes:read"]].concat()).await;
+
+    let home = tempfile::tempdir().expect("there is room for a temporary folder");
+    let someone = Someone::new(home.path());
+    let issuer = server.issuer();
+    let run =
+        ["login", &issuer, "--one-run", "--flow", "device", "--json", "--resource", "https://notes.example"];
+    let mut hallpass = someone.start(&someone.program, &[&run[..], &["--", "/bin/cat"]].concat());
+    let mut said = BufReader::new(hallpass.stdout.take().expect("its output is a pipe")).lines();
+    let line = said.next_line().await.expect("its output is text").expect("it shows a code");
+    let shown: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
+    let code = shown["user_code"].as_str().expect("it shows a code");
+    server.command(&["admin", "approve", code, "--as", "ada"]).await;
+
+    let (command, watcher) = timeout(DEADLINE, children(&hallpass)).await.expect("the command starts");
+    assert_eq!(owner_of(command), someone.uid, "the command is a process like any other");
+    assert_eq!(owner_of(watcher), 0, "the watcher, with the pass in hand, can be looked into");
+    assert_eq!(owner(&hallpass), 0, "hallpass, with the session in hand, can be looked into");
+    hallpass.kill().await.expect("it is our child");
+}
+
+/// The command of a run, and its watcher.
+async fn children(hallpass: &Child) -> (u32, u32) {
+    let pid = hallpass.id().expect("it runs");
+    loop {
+        let ours: Vec<(u32, String)> =
+            processes().filter(|(parent, ..)| *parent == pid).map(|(_, pid, name)| (pid, name)).collect();
+        let named = |wanted: &str| ours.iter().find(|(_, name)| name.contains(wanted)).map(|(pid, _)| *pid);
+        if let (Some(command), Some(watcher)) = (named("/bin/cat"), named("watcher")) {
+            return (command, watcher);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+/// Every process: its parent, its id, and its arguments.
+fn processes() -> impl Iterator<Item = (u32, u32, String)> {
+    let folders = std::fs::read_dir("/proc").expect("there is a /proc").filter_map(Result::ok);
+    folders.filter_map(|folder| {
+        let pid = folder.file_name().to_str()?.parse().ok()?;
+        let status = std::fs::read_to_string(folder.path().join("status")).ok()?;
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()?;
+        let arguments = std::fs::read(folder.path().join("cmdline")).ok()?;
+        Some((parent, pid, String::from_utf8_lossy(&arguments).into_owned()))
+    })
+}
+
 /// A user who is not root: ourselves, or somebody root may be.
 struct Someone {
     uid: u32,
     root: bool,
+    home: PathBuf,
     program: PathBuf,
 }
 
@@ -56,18 +114,23 @@ impl Someone {
     fn new(folder: &Path) -> Self {
         let uid = rustix::process::getuid().as_raw();
         if uid != 0 {
-            return Self { uid, root: false, program: PROGRAM.into() };
+            return Self { uid, root: false, home: folder.to_owned(), program: PROGRAM.into() };
         }
         // Where root builds, others may not be able to look.
         let program = folder.join("hallpass");
         std::fs::copy(PROGRAM, &program).expect("there is room for the program");
         std::os::unix::fs::chown(folder, Some(NOBODY), Some(NOBODY)).expect("root may do that");
-        Self { uid: NOBODY, root: true, program }
+        Self { uid: NOBODY, root: true, home: folder.to_owned(), program }
     }
 
     fn start(&self, program: &Path, arguments: &[&str]) -> Child {
         let mut command = Command::new(program);
-        command.args(arguments).current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .args(arguments)
+            .env("HOME", &self.home)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         command.stderr(Stdio::null()).kill_on_drop(true);
         if self.root {
             command.uid(self.uid).gid(self.uid);
@@ -78,8 +141,11 @@ impl Someone {
 
 /// Who may look into a process: the owner of what the kernel shows of it.
 fn owner(process: &Child) -> u32 {
-    let file = format!("/proc/{}/environ", process.id().expect("it runs"));
-    std::fs::metadata(file).expect("it runs").uid()
+    owner_of(process.id().expect("it runs"))
+}
+
+fn owner_of(process: u32) -> u32 {
+    std::fs::metadata(format!("/proc/{process}/environ")).expect("it runs").uid()
 }
 
 fn limits(process: &Child) -> String {

@@ -37,9 +37,14 @@ impl Server {
         Self { data: folder.join("data"), folder: folder.to_owned(), port, public, child: None }
     }
 
+    /// Where its clients reach it.
+    pub(super) fn base_url(&self) -> String {
+        format!("http://localhost:{}", self.public)
+    }
+
     /// The issuer of the org `acme`.
     pub(super) fn issuer(&self) -> String {
-        format!("http://localhost:{}/acme", self.public)
+        format!("{}/acme", self.base_url())
     }
 
     /// What it has logged.

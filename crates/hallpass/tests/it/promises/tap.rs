@@ -63,6 +63,38 @@ impl Tap {
         let texts = heard.iter().map(|stream| String::from_utf8_lossy(stream).into_owned());
         texts.flat_map(|text| all_between(&text, &start, '"')).collect()
     }
+
+    /// Every value that a form's field of this name had.
+    pub(super) fn fields(&self, name: &str) -> Vec<String> {
+        let heard = self.heard.lock().expect("nobody panics here");
+        let forms = heard.iter().flat_map(|stream| bodies(stream));
+        let pairs = forms.flat_map(|form| url::form_urlencoded::parse(form).into_owned().collect::<Vec<_>>());
+        pairs.filter(|(field, _)| field == name).map(|(_, value)| value).collect()
+    }
+
+    /// Every JSON answer that has a member of this name, whole.
+    pub(super) fn answers_with(&self, name: &str) -> Vec<Vec<u8>> {
+        let member = format!("\"{name}\":");
+        let heard = self.heard.lock().expect("nobody panics here");
+        let all = heard.iter().flat_map(|stream| bodies(stream));
+        all.filter(|body| String::from_utf8_lossy(body).contains(&member)).map(<[u8]>::to_vec).collect()
+    }
+}
+
+/// The bodies of the messages of a connection, one way, as their heads give their length (RFC 9112, section 6.2).
+fn bodies(stream: &[u8]) -> Vec<&[u8]> {
+    let mut found = Vec::new();
+    let mut rest = stream;
+    while let Some(end) = rest.windows(4).position(|window| window == b"\r\n\r\n") {
+        let (head, after) = rest.split_at(end + 4);
+        let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+        let length =
+            all_between(&head, "content-length: ", '\r').pop().and_then(|length| length.parse().ok());
+        let (body, next) = after.split_at(length.unwrap_or(0).min(after.len()));
+        found.push(body);
+        rest = next;
+    }
+    found
 }
 
 fn all_between(text: &str, start: &str, end: char) -> Vec<String> {

@@ -35,7 +35,7 @@ impl Desk {
         let ahead = Arc::new(AtomicI64::new(0));
         let shift = ahead.clone();
         let holder = Holder::new(Settings {
-            state: state.path().join("state"),
+            state: Some(state.path().join("state")),
             ca_file: None,
             clock: Arc::new(move || Timestamp::from_millis(real_millis() + shift.load(Ordering::SeqCst))),
             ask_passphrase: Arc::new(|_| Ok(None)),
@@ -57,6 +57,7 @@ impl Desk {
             device_name: "desk".to_owned(),
             device_class: DeviceClass::Laptop,
             rung: Some(Rung::Memory),
+            for_one_command: false,
         };
         let issuer = self.issuer.clone();
         let mut on_event = move |event: LoginEvent<'_>| match event {

@@ -1,0 +1,246 @@
+//! What came of asking: judged, written down, saved. What cannot be kept is given back.
+
+use std::time::Duration;
+
+use hallpass_model::secret::Secret;
+use hallpass_model::time::Timestamp;
+use hallpass_model::wire::id_token::{self, ExpectedLogin, IdClaims};
+use hallpass_model::wire::oauth::{TokenResponse, TokenType};
+
+use super::{Cancelled, Flow, Granted, Login, LoginEvent, OnEvent, SignedIn};
+use crate::Holder;
+use crate::client::OurClient;
+use crate::error::HolderError;
+use crate::pins::Pins;
+use crate::provider::With;
+use crate::record::{AccessHeld, Record, Standing};
+use crate::shelf::{Identity, Loaded};
+use crate::vault::Rung;
+
+impl Holder {
+    /// Step 3: whether there is an earlier sign-in that can be opened. A passphrase of its own is asked for now, not once
+    /// somebody has approved the new one; and that it will stay alive is said while the person can still stop.
+    pub(super) fn may_replace(
+        &self,
+        identity: &Identity,
+        rung: Rung,
+        on_event: OnEvent<'_>,
+    ) -> Result<bool, HolderError> {
+        match self.shelf.find_replaced(identity, rung) {
+            Ok(earlier) => Ok(earlier.is_some()),
+            Err(HolderError::Cancelled) => Err(HolderError::Cancelled),
+            Err(why) => {
+                on_event(LoginEvent::Note(&format!(
+                    "the earlier sign-in cannot be opened, so it will not be revoked: end it on the issuer's own pages \
+                     ({why})"
+                )));
+                Ok(false)
+            }
+        }
+    }
+}
+
+impl Login<'_> {
+    /// Steps 5 to 7.
+    pub(super) async fn settle(
+        &self,
+        granted: Granted,
+        flow: Flow,
+        on_event: OnEvent<'_>,
+        cancelled: Cancelled<'_>,
+    ) -> Result<SignedIn, HolderError> {
+        let looked_at = async {
+            let claims = self.judge(&granted, on_event).await?;
+            let person = self.person(&granted.tokens, claims.as_ref()).await;
+            Ok((claims, person))
+        };
+        // The last moment to stop: from here on it is saved, and a sign-in that is saved is one.
+        let looked_at = tokio::select! {
+            looked_at = looked_at => looked_at,
+            () = cancelled => Err(HolderError::Cancelled),
+        };
+        let (claims, person) = match looked_at {
+            Ok(looked_at) => looked_at,
+            Err(error) => {
+                self.holder.give_back(self.metadata, self.client, &granted.tokens).await;
+                return Err(error);
+            }
+        };
+        let now = (self.holder.clock)();
+        let record = self.record(granted.tokens, claims.as_ref(), person, flow, now);
+        for note in notes(&record) {
+            on_event(LoginEvent::Note(note));
+        }
+        let shelf = &self.holder.shelf;
+        let earlier = match self.replaces {
+            true => shelf.find_replaced(self.identity, self.rung).ok().flatten(),
+            false => None,
+        };
+        let saved = match shelf.replace(self.identity, self.rung, record, now) {
+            Ok(saved) => saved,
+            Err((error, record)) => {
+                let _ = self.holder.give_back_record(&record, self.client).await;
+                return Err(error);
+            }
+        };
+        // The old session would otherwise live on where nobody can see or end it.
+        if let Some(earlier) = earlier
+            && let Err(why) = self.holder.give_back_record(&earlier.record, &OurClient::of(&earlier)).await
+        {
+            on_event(LoginEvent::Note(&format!(
+                "the earlier sign-in could not be revoked: end it on the issuer's own pages ({why})"
+            )));
+        }
+        Ok(signed_in(&saved))
+    }
+
+    /// Waits a little for the answer to a request that opens a session there, and gives back what it brings: a request
+    /// that is dropped instead leaves a session that nobody holds and nobody ends.
+    pub(super) async fn give_back_what_comes<E>(
+        &self,
+        answer: impl Future<Output = Result<TokenResponse, E>>,
+    ) {
+        if let Ok(Ok(tokens)) = tokio::time::timeout(LAST_ANSWER, answer).await {
+            self.holder.give_back(self.metadata, self.client, &tokens).await;
+        }
+    }
+
+    /// Step 5: whether what came may be believed.
+    async fn judge(&self, granted: &Granted, on_event: OnEvent<'_>) -> Result<Option<IdClaims>, HolderError> {
+        let not_believed = |why: String| HolderError::NotBelieved { why };
+        let tokens = &granted.tokens;
+        let expected_type = if self.bound.is_some() { TokenType::Dpop } else { TokenType::Bearer };
+        if tokens.token_type != expected_type {
+            return Err(not_believed(format!(
+                "its token is of type `{}`, not `{}`",
+                hallpass_model::purpose::plain(tokens.token_type.text(), 40),
+                expected_type.text()
+            )));
+        }
+        let Some(id_token) = &tokens.id_token else {
+            if self.scopes.has("openid") {
+                on_event(LoginEvent::Note("the provider gave no ID token, so it does not say who signed in"));
+            }
+            return Ok(None);
+        };
+        if !self.scopes.has("openid") {
+            return Ok(None); // nobody asked for it, and nothing here was made to believe it
+        }
+        let keys = self.provider.keys(self.metadata).await?;
+        let expected = ExpectedLogin {
+            issuer: &self.metadata.issuer,
+            client_id: self.client.id(),
+            nonce: granted.nonce.as_deref(),
+            max_age: None,
+            access_token: Some(tokens.access_token.expose_text()),
+        };
+        let at = self.metadata.token_endpoint.as_ref();
+        let now = at.map_or_else(|| (self.holder.clock)(), |url| self.provider.server_time(url));
+        id_token::judge(id_token.expose_text(), &keys, &expected, now)
+            .map(Some)
+            .map_err(|why| not_believed(format!("its ID token: {why}")))
+    }
+
+    /// A name for people. Best effort.
+    async fn person(&self, tokens: &TokenResponse, claims: Option<&IdClaims>) -> Option<String> {
+        let with = With {
+            token: Some(&tokens.access_token),
+            key: self.bound.as_ref().map(|bound| bound.key),
+            ..With::default()
+        };
+        let said = self.provider.userinfo(self.metadata, with).await;
+        // SECURITY: an answer about somebody else is not used (OIDC Core, section 5.3.2).
+        let said = said
+            .filter(|said| claims.is_none_or(|c| said.get("sub").and_then(|s| s.as_str()) == Some(&c.sub)));
+        let name = ["email", "preferred_username", "login", "name"]
+            .into_iter()
+            .find_map(|member| said.as_ref()?.get(member)?.as_str().map(str::to_owned))
+            .or_else(|| claims.map(|claims| claims.sub.clone()))?;
+        Some(hallpass_model::purpose::plain(&name, 100))
+    }
+
+    fn record(
+        &self,
+        tokens: TokenResponse,
+        claims: Option<&IdClaims>,
+        person: Option<String>,
+        flow: Flow,
+        now: Timestamp,
+    ) -> Record {
+        let granted = tokens.scope.clone();
+        Record {
+            metadata: self.metadata.clone(),
+            ours: self.bound.is_some(),
+            client_secret: self.client.secret().map(|secret| Secret::new(secret.expose().to_vec())),
+            pins: Pins::of(claims, &tokens.access_token),
+            person,
+            key: self.bound.as_ref().map(|bound| bound.key.render()),
+            access: Some(AccessHeld {
+                token: tokens.access_token,
+                token_type: tokens.token_type,
+                expires: tokens.expires_in.map(|lasts| now + lasts),
+                scope: tokens.scope,
+            }),
+            refresh: tokens.refresh_token,
+            passes: Vec::new(),
+            scope: granted.unwrap_or_else(|| self.scopes.clone()),
+            resources: self.request.resources.clone(),
+            purpose: self.request.purpose.as_ref().map(ToString::to_string),
+            flow,
+            signed_in: now,
+            renewed: now,
+            renewing: None,
+            standing: Standing::Good,
+            nonce: self.metadata.token_endpoint.as_ref().and_then(|url| self.provider.nonce(url)),
+        }
+    }
+}
+
+/// How long an answer that is on its way is waited for by a person who wants to stop: most take a tenth of a second.
+const LAST_ANSWER: Duration = Duration::from_secs(5);
+
+/// What this provider does not have, and what that means.
+fn notes(record: &Record) -> Vec<&'static str> {
+    let mut notes = Vec::new();
+    let expires = record.access.as_ref().and_then(|access| access.expires);
+    if record.refresh.is_none() && expires.is_some() {
+        notes.push("the provider gave no refresh token: when the access token is over, sign in again");
+    }
+    if expires.is_none() {
+        notes.push("the provider does not say how long its token lives: it may be for ever");
+    }
+    if !record.ours && record.metadata.revocation_endpoint.is_none() {
+        notes.push("the provider has no revocation endpoint: `hallpass logout` can only wipe what is here");
+    }
+    notes
+}
+
+fn signed_in(loaded: &Loaded) -> SignedIn {
+    let record = &loaded.record;
+    SignedIn {
+        identity: loaded.header.identity(),
+        person: record.person.clone(),
+        scope: record.scope.clone(),
+        resources: record.resources.clone(),
+        rung: loaded.header.key.rung(),
+        flow: record.flow,
+        renewable: record.refresh.is_some(),
+        bound: record.key.is_some(),
+        expires: record.access.as_ref().and_then(|access| access.expires),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_provider_does_not_have_is_said() {
+        let mut record = Record::for_tests("r");
+        assert_eq!(notes(&record).len(), 1);
+        record.refresh = None;
+        record.access.as_mut().unwrap().expires = None;
+        let notes = notes(&record);
+        assert!(notes.len() == 2 && notes[0].contains("for ever"), "{notes:?}");
+    }
+}
