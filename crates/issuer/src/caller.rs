@@ -34,9 +34,11 @@ impl ClientCaller {
         let refused = |why: &'static str| OAuthError::invalid_client().because(why);
         if asked.headers.contains_key(AUTHORIZATION) {
             // RFC 6749, section 5.2: answer in the scheme that was tried.
+            asked.issuer.store.count_stranger("authorization header");
             return Err(refused("an Authorization header").header(WWW_AUTHENTICATE, "Basic realm=\"token\""));
         }
         if asked.form.find("client_secret").is_some() {
+            asked.issuer.store.count_stranger("client secret");
             return Err(refused("a client secret"));
         }
         let signed = asked.form.find("client_assertion");
@@ -56,14 +58,19 @@ impl ClientCaller {
             return Err(refused("unknown client"));
         };
         if !client.standing.is_active() {
+            asked.record_refusal(client.id, "disabled").await?;
             return Err(refused("a disabled client"));
         }
         let assertion = match (&client.authentication, signed) {
             (ClientAuthentication::None, None) => None,
             (ClientAuthentication::None, Some(_)) => {
+                asked.record_refusal(client.id, "client_assertion").await?;
                 return Err(refused("a public client with an assertion"));
             }
-            (ClientAuthentication::PrivateKeyJwt(_), None) => return Err(refused("no assertion")),
+            (ClientAuthentication::PrivateKeyJwt(_), None) => {
+                asked.record_refusal(client.id, "client_assertion_missing").await?;
+                return Err(refused("no assertion"));
+            }
             (ClientAuthentication::PrivateKeyJwt(_), Some(_))
                 if asked.form.find("client_assertion_type") != Some(ASSERTION_TYPE) =>
             {
@@ -154,11 +161,10 @@ impl TokenCaller {
             }
         };
         let refused = |told| OAuthError::new(ErrorCode::InvalidToken, told).challenge(realm, true);
-        let token = asked
-            .issuer
-            .own_token(&asked.org, text, asked.now)
-            .await?
-            .map_err(|error| refused("the access token is not valid here").because(error))?;
+        let token = asked.issuer.own_token(&asked.org, text, asked.now).await?.map_err(|error| {
+            asked.issuer.store.count_stranger("unknown access token");
+            refused("the access token is not valid here").because(error)
+        })?;
         let proven = match scheme {
             Scheme::Bearer => None,
             Scheme::Dpop => {
@@ -172,25 +178,31 @@ impl TokenCaller {
                 )
             }
         };
-        bound(&token.claims, proven).map_err(|bad| {
-            refused("the access token is bound to a key and must be used with its proof").because(bad)
-        })?;
+        if let Err(bad) = bound(&token.claims, proven) {
+            asked.record_refusal_of((&token.place).into(), "proof_missing").await?;
+            let told = "the access token is bound to a key and must be used with its proof";
+            return Err(refused(told).because(bad));
+        }
         if let Some(why) = asked.issuer.store.is_dead(&token.place).await? {
+            asked.record_refusal_of((&token.place).into(), "cut").await?;
             return Err(refused("the access token is not valid here").because(why.text()));
         }
         Ok(Self { token })
     }
 
     /// Refuses a token that is meant for another audience than the issuer itself.
-    pub(crate) fn require_audience(&self, asked: &Asked) -> Result<(), OAuthError> {
+    pub(crate) async fn require_audience(&self, asked: &Asked) -> Result<(), OAuthError> {
         match self.token.claims.aud.has(&asked.org.issuer) {
             true => Ok(()),
-            false => Err(self.refused(asked, "the access token is for another audience")),
+            false => Err(self.refused(asked, "audience", "the access token is for another audience").await),
         }
     }
 
-    /// Refuses the token, with this sentence.
-    pub(crate) fn refused(&self, asked: &Asked, told: &'static str) -> OAuthError {
+    /// Refuses the token: recorded by this rule, told by this sentence.
+    pub(crate) async fn refused(&self, asked: &Asked, rule: &'static str, told: &'static str) -> OAuthError {
+        if let Err(failed) = asked.record_refusal_of((&self.token.place).into(), rule).await {
+            return failed;
+        }
         OAuthError::new(ErrorCode::InvalidToken, told).challenge(&asked.org.issuer, true)
     }
 }

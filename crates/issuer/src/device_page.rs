@@ -171,7 +171,7 @@ fn to_answer(person: &Person, grant: GrantId) -> Response {
 }
 
 fn already(person: &Person, grant: &DeviceGrant) -> Result<Response, Trouble> {
-    if answered_by(grant) == Some(person.person.id) {
+    if grant.answered_by() == Some(person.person.id) {
         return Ok(to_answer(person, grant.id));
     }
     Err(Trouble::new(
@@ -181,13 +181,6 @@ fn already(person: &Person, grant: &DeviceGrant) -> Result<Response, Trouble> {
         "If it was your program, run its command again: it gets a new code. Then tell an administrator that somebody else had the first one.",
     )
     .at(person.head()))
-}
-
-fn answered_by(grant: &DeviceGrant) -> Option<hallpass_model::id::PrincipalId> {
-    match grant.state {
-        DeviceState::Waiting => None,
-        DeviceState::Approved { by } | DeviceState::Denied { by } | DeviceState::Spent { by, .. } => Some(by),
-    }
 }
 
 fn over(person: &Person) -> Trouble {
@@ -264,7 +257,7 @@ async fn find_answer(person: &Person, request: GrantId) -> Result<Option<(Client
             None => None,
         });
     };
-    if grant.org != org || answered_by(&grant) != Some(own) {
+    if grant.org != org || grant.answered_by() != Some(own) {
         return Ok(None);
     }
     let answer = match grant.state {

@@ -147,7 +147,31 @@ impl Asked {
         rule: &'static str,
     ) -> Result<(), OAuthError> {
         let subject = RefusedSubject { client: Some(client), ..RefusedSubject::org(self.org.id()) };
+        self.record_refusal_of(subject, rule).await
+    }
+
+    /// The same, about whomever a token names that we have verified.
+    pub(crate) async fn record_refusal_of(
+        &self,
+        subject: RefusedSubject,
+        rule: &'static str,
+    ) -> Result<(), OAuthError> {
         Ok(self.issuer.store.change(Actor::Nobody, self.now, RecordRefusal { subject, rule }).await?)
+    }
+
+    /// Records what is refused for a reason that stands in the client's registration or the directory: a scope, a
+    /// resource. What is merely malformed says nothing of anybody.
+    pub(crate) async fn record_beyond(&self, client: ClientId, error: OAuthError) -> OAuthError {
+        use hallpass_model::wire::errors::ErrorCode as Code;
+        let rule = match error.code() {
+            Code::InvalidScope => "scope",
+            Code::InvalidTarget => "resource",
+            _ => return error,
+        };
+        match self.record_refusal(client, rule).await {
+            Ok(()) => error,
+            Err(failed) => failed,
+        }
     }
 
     /// Counts something that the store will keep for whoever asks.

@@ -43,15 +43,17 @@ async fn verifier(asked: &Asked) -> Result<ClientId, OAuthError> {
         let caller = ClientCaller::authenticate(asked).await?;
         // Anybody may say that they are a public client, so none learns anything.
         if caller.client.is_public() {
+            asked.record_refusal(caller.client.id, "public_client").await?;
             return Err(OAuthError::invalid_client().because("a public client at introspection"));
         }
         caller.use_up(asked).await?;
         return Ok(caller.client.id);
     }
     let caller = TokenCaller::authenticate(asked, &asked.org.endpoint("introspect")).await?;
-    caller.require_audience(asked)?;
+    caller.require_audience(asked).await?;
     if caller.token.place.principal.is_some() {
-        return Err(caller.refused(asked, "a client's own token is needed here, not a person's"));
+        let told = "a client's own token is needed here, not a person's";
+        return Err(caller.refused(asked, "token_of_a_person", told).await);
     }
     Ok(caller.token.place.client)
 }

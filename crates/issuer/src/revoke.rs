@@ -58,6 +58,8 @@ async fn access_token(asked: &Asked, caller: &ClientCaller, text: &str) -> Resul
     if token.place.client == caller.client.id {
         let revoke = RevokeAccessToken { place: token.place.clone() };
         asked.issuer.store.change(Actor::Nobody, asked.now, revoke).await?;
+    } else {
+        asked.record_refusal_of((&token.place).into(), "token_of_other_client").await?;
     }
     Ok(())
 }

@@ -34,10 +34,15 @@ pub(super) async fn redeem(
     match asked.issuer.store.change(Actor::Nobody, asked.now, redeem).await? {
         CodeRedeemed::Opened(opened) => Ok(open(asked, caller, *opened).into()),
         CodeRedeemed::Refused(CodeRefusal::OutOfGrant(why)) => Err(out_of_grant(why)),
-        // SECURITY: one sentence for every other reason; the ledger knows which it was.
-        CodeRedeemed::Refused(refusal) => Err(OAuthError::invalid_grant(
-            "the code is over, or not valid for this client, redirect URI, code verifier and key; log in again",
-        )
-        .because(refusal)),
+        CodeRedeemed::Refused(refusal) => {
+            if refusal == CodeRefusal::Unknown {
+                asked.issuer.store.count_stranger("unknown code");
+            }
+            // SECURITY: one sentence for every other reason; the ledger knows which it was.
+            Err(OAuthError::invalid_grant(
+                "the code is over, or not valid for this client, redirect URI, code verifier and key; log in again",
+            )
+            .because(refusal))
+        }
     }
 }

@@ -15,6 +15,7 @@ mod introspect;
 mod lease;
 mod metadata;
 mod refresh;
+mod refusals;
 mod requests;
 mod revoke;
 mod sessions_page;

@@ -161,7 +161,7 @@ async fn a_code_is_refused_to_whoever_is_not_meant_and_not_used_up_by_that() {
     }
     let last = good();
     world.wait(AUTHORIZATION_CODE);
-    assert_eq!(refusal(world.change(last).await), CodeRefusal::Unknown, "at its very end it is over");
+    assert_eq!(refusal(world.change(last).await), CodeRefusal::Over, "at its very end it is over");
     world.now = world.now - Lifetime::millis(1);
     let redeem = RedeemCode { proof: Some(world.proof(key(1))), ..world.redeem_code(code) };
     assert!(matches!(world.change(redeem).await, CodeRedeemed::Opened(_)));
