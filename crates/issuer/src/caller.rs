@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hallpass_model::client::{Client, ClientAuthentication, ClientKind};
 use hallpass_model::jose::{BadToken, JwkSet, peek_unverified};
 use hallpass_model::ledger::Actor;
+use hallpass_model::role::{Act, Role, may};
 use hallpass_model::verifier::bound;
 use hallpass_model::wire::assertion::{self, ASSERTION_TYPE, ExpectedClient};
 use hallpass_model::wire::dpop::Request;
@@ -114,6 +115,15 @@ impl ClientCaller {
             (true, ClientKind::Cli) => RefreshTokens::Always,
             (true, _) => RefreshTokens::IfAgreed,
         }
+    }
+
+    /// Asks the table of roles whether a client may do this at all. A refusal is recorded.
+    pub(crate) async fn permit(&self, asked: &Asked, act: Act) -> Result<(), OAuthError> {
+        if may(Role::Client, act) {
+            return Ok(());
+        }
+        asked.record_refusal(self.client.id, "role").await?;
+        Err(OAuthError::new(ErrorCode::UnauthorizedClient, "no client may do this here"))
     }
 
     /// As the ledger names it.

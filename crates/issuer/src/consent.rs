@@ -6,6 +6,7 @@ use hallpass_model::device::DeviceClaim;
 use hallpass_model::lifetimes;
 use hallpass_model::principal::OrgLimits;
 use hallpass_model::purpose::Purpose;
+use hallpass_model::role::Act;
 use hallpass_model::wire::oauth::{GrantType, Scopes};
 use http::StatusCode;
 use url::Url;
@@ -22,6 +23,7 @@ use crate::web::Person;
 
 /// `GET /{org}/consent`
 pub(crate) async fn show(person: Person) -> Result<Response, Trouble> {
+    person.permit(Act::ApproveForOneself).await?;
     let handle = person.visit.form.find("request").unwrap_or_default().to_owned();
     let Some(request) = authorize::load_request(&person.visit.issuer, &person.org, &handle).await? else {
         return Err(over(&person));
@@ -45,6 +47,7 @@ pub(crate) async fn show(person: Person) -> Result<Response, Trouble> {
 
 /// `POST /{org}/consent`
 pub(crate) async fn answer(person: Person) -> Result<Response, Trouble> {
+    person.permit(Act::ApproveForOneself).await?;
     let handle = person.visit.form.required("request")?;
     let yes = match person.visit.form.find("answer") {
         Some("yes") => true,

@@ -5,6 +5,7 @@
 
 use axum::response::Response;
 use hallpass_model::id::ClientId;
+use hallpass_model::role::{Act, Role, may};
 use hallpass_model::wire::oauth::IntrospectionResponse;
 use http::StatusCode;
 use http::header::AUTHORIZATION;
@@ -46,6 +47,7 @@ async fn verifier(asked: &Asked) -> Result<ClientId, OAuthError> {
             asked.record_refusal(caller.client.id, "public_client").await?;
             return Err(OAuthError::invalid_client().because("a public client at introspection"));
         }
+        caller.permit(asked, Act::Introspect).await?;
         caller.use_up(asked).await?;
         return Ok(caller.client.id);
     }
@@ -54,6 +56,9 @@ async fn verifier(asked: &Asked) -> Result<ClientId, OAuthError> {
     if caller.token.place.principal.is_some() {
         let told = "a client's own token is needed here, not a person's";
         return Err(caller.refused(asked, "token_of_a_person", told).await);
+    }
+    if !may(Role::Client, Act::Introspect) {
+        return Err(caller.refused(asked, "role", "no client may do this here").await);
     }
     Ok(caller.token.place.client)
 }

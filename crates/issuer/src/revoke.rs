@@ -6,6 +6,7 @@
 
 use axum::response::{IntoResponse, Response};
 use hallpass_model::ledger::Actor;
+use hallpass_model::role::Act;
 use hallpass_model::secret::Secret;
 use hallpass_model::session::RefreshToken;
 use hallpass_model::spelling::Prefix;
@@ -26,6 +27,7 @@ pub(crate) async fn revoke(asked: Asked) -> Result<Response, OAuthError> {
 async fn revoked(asked: &Asked) -> Result<(), OAuthError> {
     asked.slow_down()?;
     let caller = ClientCaller::authenticate(asked).await?;
+    caller.permit(asked, Act::RevokeOwnToken).await?;
     // Which kind it is shows in its spelling, so the hint (section 2.1) is not needed.
     let text = asked.form.required("token")?;
     caller.use_up(asked).await?;

@@ -18,6 +18,7 @@ mod refresh;
 mod refusals;
 mod requests;
 mod revoke;
+mod roles;
 mod sessions_page;
 mod story;
 mod tidy;
