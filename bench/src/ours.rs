@@ -185,6 +185,7 @@ async fn add_world(store: &Store, api_key: &SigningKey) -> Result<World, Failure
         scopes: Scopes::none(),
         any_scope: false,
         device_flow_barred: Scopes::none(),
+        older_assertions_until: None,
     };
     let api =
         store.change(Actor::Operator, process::now(), api).await?.map_err(|_| "the client is not added")?;
@@ -231,7 +232,7 @@ async fn open_session(store: &Store, world: World) -> Result<String, String> {
         code,
         org: world.org,
         client: world.cli,
-        redirect_uri: CALLBACK.to_owned(),
+        redirect_uri: Some(CALLBACK.to_owned()),
         code_verifier: verifier(),
         proof: None,
         refresh: RefreshTokens::Always,

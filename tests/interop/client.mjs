@@ -3,7 +3,8 @@
 // Standard input, first line, JSON:
 //   { "issuer": URL,
 //     "clients": { NAME ("cli" unless a step says which): { "client_id": ..., "redirect_uri": ..., "key", "kid": for a client that is not public, its private
-//                          key as PKCS #8 in base64, and that key's id } },
+//                          key as PKCS #8 in base64, and that key's id; "typ": the type of its assertions, where it is
+//                          not the library's own } },
 //     "now": what time it is there, in seconds, where that is not here's,
 //     "dpop": true or absent,
 //     "steps": [ STEP, ... ] }
@@ -37,11 +38,12 @@ const handles = new Map();
 /** What the steps so far brought: tokens by kind, newest and first. */
 const held = { first: {}, newest: {} };
 
-async function authentication({ key, kid }) {
+async function authentication({ key, kid, typ }) {
   if (!key) return client.None();
   const p256 = { name: 'ECDSA', namedCurve: 'P-256' };
   const imported = await crypto.subtle.importKey('pkcs8', Buffer.from(key, 'base64'), p256, false, ['sign']);
-  return client.PrivateKeyJwt({ key: imported, kid });
+  const options = typ ? { [client.modifyAssertion]: (header) => Object.assign(header, { typ }) } : undefined;
+  return client.PrivateKeyJwt({ key: imported, kid }, options);
 }
 
 async function configuration(name = 'cli', algorithm = 'oidc') {

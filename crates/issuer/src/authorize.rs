@@ -23,7 +23,9 @@ use hallpass_model::wire::errors::ErrorCode;
 use hallpass_model::wire::oauth::{Form, GrantType, Prompts, Scopes};
 use hallpass_model::wire::pkce::CodeChallenge;
 use hallpass_model::wire::redirect::RedirectUri;
-use hallpass_store::{CodeIssued, InBrowser, IssueCode, SaveRequest, TakeRequest, WebLogin};
+use hallpass_store::{
+    CodeIssued, InBrowser, IssueCode, RecordRefusal, RefusedSubject, SaveRequest, TakeRequest, WebLogin,
+};
 use http::StatusCode;
 use http::header::{ACCEPT, CACHE_CONTROL, LOCATION};
 use serde::{Deserialize, Serialize};
@@ -101,7 +103,7 @@ pub(crate) async fn authorize(to_authorize: AskedToAuthorize) -> Result<Response
     };
     let saved = match read {
         Ok(request) => save(&asked, request).await,
-        Err(error) => Err(asked.refuse(error)),
+        Err(error) => Err(asked.refuse(asked.record_beyond(client.id, error).await)),
     };
     Ok(saved.unwrap_or_else(|error| reply.error(error)))
 }
@@ -154,10 +156,20 @@ pub(crate) async fn finish(
     };
     let request = read_back(&kept.request)?;
     let reply = Reply { org, redirect_uri: &request.redirect_uri, state: request.state.as_deref() };
+    let record = async |rule| {
+        let subject = RefusedSubject {
+            principal: Some(consent.person),
+            client: Some(request.client),
+            ..RefusedSubject::org(org.id())
+        };
+        issuer.store.change(actor, now, RecordRefusal { subject, rule }).await
+    };
     if !consent.yes {
+        record("person_said_no").await?;
         return Ok(reply.error(OAuthError::new(ErrorCode::AccessDenied, "the person said no")));
     }
     if request.authenticated_after.is_some_and(|after| consent.authentication.at < after) {
+        record("login_too_old").await?;
         let told = "the person must prove again who they are";
         return Ok(reply.error(OAuthError::new(ErrorCode::LoginRequired, told)));
     }
@@ -203,14 +215,19 @@ async fn recipient(asked: &Asked) -> Result<(Arc<Client>, String), OAuthError> {
     let handle = asked.form.required("client_id")?;
     let unknown = || OAuthError::invalid_request("the client_id is not known here");
     let client = asked.issuer.store.find_client_by_handle(asked.org.id(), handle).await?;
-    let Some(client) = client.filter(|client| client.standing.is_active()) else {
+    let Some(client) = client else {
         asked.issuer.store.count_stranger("unknown client");
         return Err(unknown());
     };
+    if !client.standing.is_active() {
+        asked.record_refusal(client.id, "disabled").await?;
+        return Err(unknown());
+    }
     // Required though RFC 6749 would let it be left out where one is registered: nothing is guessed.
     let presented = asked.form.required("redirect_uri")?;
     let mut registered = client.redirect_uris.iter().filter_map(|uri| RedirectUri::parse(uri).ok());
     if !registered.any(|uri| uri.matches(presented)) {
+        asked.record_refusal(client.id, "redirect_uri").await?;
         return Err(OAuthError::invalid_request("the redirect_uri is not one this client registered"));
     }
     let redirect_uri = presented.to_owned();

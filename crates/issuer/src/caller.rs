@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use hallpass_model::client::{Client, ClientAuthentication, ClientKind};
-use hallpass_model::jose::{JwkSet, peek_unverified};
+use hallpass_model::jose::{BadToken, JwkSet, peek_unverified};
 use hallpass_model::ledger::Actor;
+use hallpass_model::role::{Act, Role, may};
 use hallpass_model::verifier::bound;
 use hallpass_model::wire::assertion::{self, ASSERTION_TYPE, ExpectedClient};
 use hallpass_model::wire::dpop::Request;
@@ -34,9 +35,11 @@ impl ClientCaller {
         let refused = |why: &'static str| OAuthError::invalid_client().because(why);
         if asked.headers.contains_key(AUTHORIZATION) {
             // RFC 6749, section 5.2: answer in the scheme that was tried.
+            asked.issuer.store.count_stranger("authorization header");
             return Err(refused("an Authorization header").header(WWW_AUTHENTICATE, "Basic realm=\"token\""));
         }
         if asked.form.find("client_secret").is_some() {
+            asked.issuer.store.count_stranger("client secret");
             return Err(refused("a client secret"));
         }
         let signed = asked.form.find("client_assertion");
@@ -56,20 +59,36 @@ impl ClientCaller {
             return Err(refused("unknown client"));
         };
         if !client.standing.is_active() {
+            asked.record_refusal(client.id, "disabled").await?;
             return Err(refused("a disabled client"));
         }
         let assertion = match (&client.authentication, signed) {
             (ClientAuthentication::None, None) => None,
             (ClientAuthentication::None, Some(_)) => {
+                asked.record_refusal(client.id, "client_assertion").await?;
                 return Err(refused("a public client with an assertion"));
             }
-            (ClientAuthentication::PrivateKeyJwt(_), None) => return Err(refused("no assertion")),
+            (ClientAuthentication::PrivateKeyJwt(_), None) => {
+                asked.record_refusal(client.id, "client_assertion_missing").await?;
+                return Err(refused("no assertion"));
+            }
+            (ClientAuthentication::PrivateKeyJwt(_), Some(_))
+                if asked.form.find("client_assertion_type") != Some(ASSERTION_TYPE) =>
+            {
+                asked.record_refusal(client.id, "client_assertion").await?;
+                return Err(refused("an unknown client_assertion_type"));
+            }
             (ClientAuthentication::PrivateKeyJwt(keys), Some(signed)) => {
-                match judge_assertion(asked, &handle, keys, signed) {
+                match judge_assertion(asked, &client, keys, signed) {
                     Ok(assertion) => Some(assertion),
-                    Err(error) => {
-                        asked.record_refusal(client.id, "client_assertion").await?;
-                        return Err(error);
+                    Err(bad) => {
+                        // The operator, who can do something about it, learns that only the type is the older one.
+                        let rule = match bad {
+                            BadToken::Type => "client_assertion_type",
+                            _ => "client_assertion",
+                        };
+                        asked.record_refusal(client.id, rule).await?;
+                        return Err(OAuthError::invalid_client().because(bad));
                     }
                 }
             }
@@ -98,6 +117,15 @@ impl ClientCaller {
         }
     }
 
+    /// Asks the table of roles whether a client may do this at all. A refusal is recorded.
+    pub(crate) async fn permit(&self, asked: &Asked, act: Act) -> Result<(), OAuthError> {
+        if may(Role::Client, act) {
+            return Ok(());
+        }
+        asked.record_refusal(self.client.id, "role").await?;
+        Err(OAuthError::new(ErrorCode::UnauthorizedClient, "no client may do this here"))
+    }
+
     /// As the ledger names it.
     pub(crate) fn actor(&self) -> Actor {
         Actor::Client(self.client.id)
@@ -106,18 +134,18 @@ impl ClientCaller {
 
 fn judge_assertion(
     asked: &Asked,
-    handle: &str,
+    client: &Client,
     keys: &JwkSet,
     signed: &str,
-) -> Result<Assertion, OAuthError> {
-    if asked.form.find("client_assertion_type") != Some(ASSERTION_TYPE) {
-        return Err(OAuthError::invalid_client().because("an unknown client_assertion_type"));
-    }
+) -> Result<Assertion, BadToken> {
     // SECURITY: the issuer's own identifier and nothing else (RFC 10070); never the token endpoint's address. The type
-    // that the RFC adds is not demanded yet: the libraries in use do not send it (decision 0004).
-    let expected = ExpectedClient { client_id: handle, issuer: &asked.org.issuer, older_form: true };
-    let claims = assertion::judge(signed, keys, &expected, asked.now)
-        .map_err(|bad| OAuthError::invalid_client().because(bad))?;
+    // that the RFC adds is demanded, but of a client that was let off it for a while (decision 0004).
+    let expected = ExpectedClient {
+        client_id: client.handle.as_str(),
+        issuer: &asked.org.issuer,
+        older_form: client.takes_older_assertions(asked.now),
+    };
+    let claims = assertion::judge(signed, keys, &expected, asked.now)?;
     Ok(Assertion { expires: claims.remembered_until(), jti: claims.jti })
 }
 
@@ -143,11 +171,10 @@ impl TokenCaller {
             }
         };
         let refused = |told| OAuthError::new(ErrorCode::InvalidToken, told).challenge(realm, true);
-        let token = asked
-            .issuer
-            .own_token(&asked.org, text, asked.now)
-            .await
-            .map_err(|error| refused("the access token is not valid here").because(error))?;
+        let token = asked.issuer.own_token(&asked.org, text, asked.now).await?.map_err(|error| {
+            asked.issuer.store.count_stranger("unknown access token");
+            refused("the access token is not valid here").because(error)
+        })?;
         let proven = match scheme {
             Scheme::Bearer => None,
             Scheme::Dpop => {
@@ -161,25 +188,31 @@ impl TokenCaller {
                 )
             }
         };
-        bound(&token.claims, proven).map_err(|bad| {
-            refused("the access token is bound to a key and must be used with its proof").because(bad)
-        })?;
+        if let Err(bad) = bound(&token.claims, proven) {
+            asked.record_refusal_of((&token.place).into(), "proof_missing").await?;
+            let told = "the access token is bound to a key and must be used with its proof";
+            return Err(refused(told).because(bad));
+        }
         if let Some(why) = asked.issuer.store.is_dead(&token.place).await? {
+            asked.record_refusal_of((&token.place).into(), "cut").await?;
             return Err(refused("the access token is not valid here").because(why.text()));
         }
         Ok(Self { token })
     }
 
     /// Refuses a token that is meant for another audience than the issuer itself.
-    pub(crate) fn require_audience(&self, asked: &Asked) -> Result<(), OAuthError> {
+    pub(crate) async fn require_audience(&self, asked: &Asked) -> Result<(), OAuthError> {
         match self.token.claims.aud.has(&asked.org.issuer) {
             true => Ok(()),
-            false => Err(self.refused(asked, "the access token is for another audience")),
+            false => Err(self.refused(asked, "audience", "the access token is for another audience").await),
         }
     }
 
-    /// Refuses the token, with this sentence.
-    pub(crate) fn refused(&self, asked: &Asked, told: &'static str) -> OAuthError {
+    /// Refuses the token: recorded by this rule, told by this sentence.
+    pub(crate) async fn refused(&self, asked: &Asked, rule: &'static str, told: &'static str) -> OAuthError {
+        if let Err(failed) = asked.record_refusal_of((&self.token.place).into(), rule).await {
+            return failed;
+        }
         OAuthError::new(ErrorCode::InvalidToken, told).challenge(&asked.org.issuer, true)
     }
 }

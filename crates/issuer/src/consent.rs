@@ -6,7 +6,8 @@ use hallpass_model::device::DeviceClaim;
 use hallpass_model::lifetimes;
 use hallpass_model::principal::OrgLimits;
 use hallpass_model::purpose::Purpose;
-use hallpass_model::wire::oauth::Scopes;
+use hallpass_model::role::Act;
+use hallpass_model::wire::oauth::{GrantType, Scopes};
 use http::StatusCode;
 use url::Url;
 
@@ -14,7 +15,7 @@ use crate::authorize::{self, AuthorizeRequest, Consent};
 use crate::login::Target;
 use crate::pages::Here;
 use crate::pages::answer::page_leading_to;
-use crate::pages::asking::{Asked, ConsentPage, ResourceLine};
+use crate::pages::asking::{Asked, ConsentPage, ResourceLine, ReturnsTo};
 use crate::pages::when::length;
 use crate::pages::words::ScopeLine;
 use crate::trouble::Trouble;
@@ -22,6 +23,7 @@ use crate::web::Person;
 
 /// `GET /{org}/consent`
 pub(crate) async fn show(person: Person) -> Result<Response, Trouble> {
+    person.permit(Act::ApproveForOneself).await?;
     let handle = person.visit.form.find("request").unwrap_or_default().to_owned();
     let Some(request) = authorize::load_request(&person.visit.issuer, &person.org, &handle).await? else {
         return Err(over(&person));
@@ -38,13 +40,14 @@ pub(crate) async fn show(person: Person) -> Result<Response, Trouble> {
         csrf: person.csrf.clone(),
         asked,
         handle,
-        returns_to: returns_to.origin().ascii_serialization(),
+        returns_to: ReturnsTo::of(&returns_to),
     };
     Ok(page_leading_to(&shown, &returns_to))
 }
 
 /// `POST /{org}/consent`
 pub(crate) async fn answer(person: Person) -> Result<Response, Trouble> {
+    person.permit(Act::ApproveForOneself).await?;
     let handle = person.visit.form.required("request")?;
     let yes = match person.visit.form.find("answer") {
         Some("yes") => true,
@@ -131,15 +134,16 @@ pub(crate) async fn asked(person: &Person, client: &Client, wanted: &Wanted<'_>)
         person: person.person.name.clone(),
         scopes: wanted.scopes.iter().map(ScopeLine::new).collect(),
         resources,
-        lifetime: lifetime(client.kind, wanted.scopes, &person.org.org.limits),
+        lifetime: lifetime(client, wanted.scopes, &person.org.org.limits),
         machine: wanted.device.map(|device| device.name.clone()),
         purpose: wanted.purpose.map(ToString::to_string),
     })
 }
 
 /// For how long, in words.
-fn lifetime(kind: ClientKind, scopes: &Scopes, limits: &OrgLimits) -> String {
-    if kind != ClientKind::Cli && !scopes.has("offline_access") {
+fn lifetime(client: &Client, scopes: &Scopes, limits: &OrgLimits) -> String {
+    let stays = client.kind == ClientKind::Cli || scopes.has("offline_access");
+    if !(stays && client.may_use(&GrantType::RefreshToken)) {
         return format!("{}, once", length(limits.access_token(None).min(lifetimes::ACCESS_TOKEN)));
     }
     let (most, idle) = (limits.session_absolute(), limits.session_idle());

@@ -4,13 +4,16 @@
 //! single-use and rate-limited; clients and scopes that may be barred from the flow; the code bound to the
 //! requester's key (`dpop_jkt`) before anybody approves it; and what the page shows the person.
 
+use std::sync::Arc;
+
 use axum::response::Response;
+use hallpass_model::client::Resource;
 use hallpass_model::device::DeviceClaim;
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::Secret;
 use hallpass_model::spelling::user_code;
 use hallpass_model::wire::errors::ErrorCode;
-use hallpass_model::wire::oauth::{DeviceAuthorization, GrantType};
+use hallpass_model::wire::oauth::{DeviceAuthorization, GrantType, Scopes};
 use hallpass_store::StartDevice;
 use http::StatusCode;
 
@@ -30,13 +33,10 @@ async fn begin(asked: &Asked) -> Result<Response, OAuthError> {
     let caller = ClientCaller::authenticate(asked).await?;
     token::may_use(asked, &caller.client, &GrantType::DeviceCode).await?;
     let form = &asked.form;
-    let scopes = consented_scopes(form, &caller.client, &asked.org)?;
-    if !scopes.within(&caller.client.device_flow_barred).is_empty() {
-        let told =
-            "a scope may not be asked for through the device flow; log in with a browser on this machine";
-        return Err(OAuthError::new(ErrorCode::InvalidScope, told));
-    }
-    let resources = consented_resources(asked).await?;
+    let (scopes, resources) = match reach(asked, &caller).await {
+        Ok(reach) => reach,
+        Err(error) => return Err(asked.record_beyond(caller.client.id, error).await),
+    };
     let jkt = authorize::dpop_jkt(form)?;
     caller.use_up(asked).await?;
     asked.count_write()?;
@@ -67,4 +67,15 @@ async fn begin(asked: &Asked) -> Result<Response, OAuthError> {
         interval: started.interval,
     };
     Ok(json(StatusCode::OK, &answer.reveal()))
+}
+
+/// What the person will be asked for, as far as this client may ask, and in this way.
+async fn reach(asked: &Asked, caller: &ClientCaller) -> Result<(Scopes, Vec<Arc<Resource>>), OAuthError> {
+    let scopes = consented_scopes(&asked.form, &caller.client, &asked.org)?;
+    if !scopes.within(&caller.client.device_flow_barred).is_empty() {
+        let told =
+            "a scope may not be asked for through the device flow; log in with a browser on this machine";
+        return Err(OAuthError::new(ErrorCode::InvalidScope, told));
+    }
+    Ok((scopes, consented_resources(asked).await?))
 }

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use axum::response::Response;
 use hallpass_model::grant::Approval;
 use hallpass_model::id::{ClientId, GrantId};
+use hallpass_model::role::Act;
 use hallpass_model::session::Session;
 use hallpass_model::spelling::user_code;
 use hallpass_store::{
@@ -30,10 +31,11 @@ use crate::trouble::Trouble;
 use crate::web::Person;
 
 /// `GET /{org}/device`: where the code is typed. A link may bring it along (`verification_uri_complete`).
-pub(crate) async fn show(person: Person) -> Response {
+pub(crate) async fn show(person: Person) -> Result<Response, Trouble> {
+    person.permit(Act::ApproveForOneself).await?;
     let code = person.visit.form.find("user_code").and_then(user_code::parse);
     let code = code.map(|code| user_code::render(&code)).unwrap_or_default();
-    entry(&person, StatusCode::OK, code, None)
+    Ok(entry(&person, StatusCode::OK, code, None))
 }
 
 fn entry(person: &Person, status: StatusCode, code: String, trouble: Option<String>) -> Response {
@@ -69,7 +71,7 @@ pub(crate) async fn answer(person: Person) -> Result<Response, Trouble> {
         typed: code.clone(),
     };
     let now = person.visit.now;
-    let grant = match person.change(guess).await? {
+    let grant = match person.change(Act::ApproveForOneself, guess).await? {
         Guessed::Found(grant) => grant,
         Guessed::Wrong => {
             return wrong(
@@ -151,7 +153,7 @@ async fn decide(person: &Person, grant: &DeviceGrant, answer: Answer) -> Result<
         answer,
         address: person.visit.address.map(|address| address.to_string()).unwrap_or_default(),
     };
-    match person.change(change).await? {
+    match person.change(Act::ApproveForOneself, change).await? {
         DeviceAnswered::Approved | DeviceAnswered::Denied => Ok(to_answer(person, grant.id)),
         DeviceAnswered::Already(_) => already(person, grant),
         DeviceAnswered::Expired | DeviceAnswered::NotThere => Err(over(person)),
@@ -171,7 +173,7 @@ fn to_answer(person: &Person, grant: GrantId) -> Response {
 }
 
 fn already(person: &Person, grant: &DeviceGrant) -> Result<Response, Trouble> {
-    if answered_by(grant) == Some(person.person.id) {
+    if grant.answered_by() == Some(person.person.id) {
         return Ok(to_answer(person, grant.id));
     }
     Err(Trouble::new(
@@ -181,13 +183,6 @@ fn already(person: &Person, grant: &DeviceGrant) -> Result<Response, Trouble> {
         "If it was your program, run its command again: it gets a new code. Then tell an administrator that somebody else had the first one.",
     )
     .at(person.head()))
-}
-
-fn answered_by(grant: &DeviceGrant) -> Option<hallpass_model::id::PrincipalId> {
-    match grant.state {
-        DeviceState::Waiting => None,
-        DeviceState::Approved { by } | DeviceState::Denied { by } | DeviceState::Spent { by, .. } => Some(by),
-    }
 }
 
 fn over(person: &Person) -> Trouble {
@@ -203,6 +198,7 @@ fn over(person: &Person) -> Trouble {
 
 /// `GET /{org}/device/answer`: what became of a request this person answered.
 pub(crate) async fn answered(person: Person) -> Result<Response, Trouble> {
+    person.permit(Act::EndOwnSession).await?;
     let request = request(&person)?;
     let (client, answer) = find_answer(&person, request).await?.ok_or_else(|| nothing(&person))?;
     let client = consent::client(&person, client).await?;
@@ -226,7 +222,7 @@ pub(crate) async fn answered(person: Person) -> Result<Response, Trouble> {
 pub(crate) async fn end(person: Person) -> Result<Response, Trouble> {
     let request = request(&person)?;
     let end = EndAfterApproval { org: person.org.id(), grant: request, by: person.person.id };
-    match person.change(end).await? {
+    match person.change(Act::EndOwnSession, end).await? {
         EndedAfterApproval::NotThere => Err(nothing(&person)),
         EndedAfterApproval::Denied | EndedAfterApproval::SessionCut(_) | EndedAfterApproval::Already => {
             Ok(to_answer(&person, request))
@@ -264,7 +260,7 @@ async fn find_answer(person: &Person, request: GrantId) -> Result<Option<(Client
             None => None,
         });
     };
-    if grant.org != org || answered_by(&grant) != Some(own) {
+    if grant.org != org || grant.answered_by() != Some(own) {
         return Ok(None);
     }
     let answer = match grant.state {

@@ -147,7 +147,31 @@ impl Asked {
         rule: &'static str,
     ) -> Result<(), OAuthError> {
         let subject = RefusedSubject { client: Some(client), ..RefusedSubject::org(self.org.id()) };
+        self.record_refusal_of(subject, rule).await
+    }
+
+    /// The same, about whomever a token names that we have verified.
+    pub(crate) async fn record_refusal_of(
+        &self,
+        subject: RefusedSubject,
+        rule: &'static str,
+    ) -> Result<(), OAuthError> {
         Ok(self.issuer.store.change(Actor::Nobody, self.now, RecordRefusal { subject, rule }).await?)
+    }
+
+    /// Records what is refused for a reason that stands in the client's registration or the directory: a scope, a
+    /// resource. What is merely malformed says nothing of anybody.
+    pub(crate) async fn record_beyond(&self, client: ClientId, error: OAuthError) -> OAuthError {
+        use hallpass_model::wire::errors::ErrorCode as Code;
+        let rule = match error.code() {
+            Code::InvalidScope => "scope",
+            Code::InvalidTarget => "resource",
+            _ => return error,
+        };
+        match self.record_refusal(client, rule).await {
+            Ok(()) => error,
+            Err(failed) => failed,
+        }
     }
 
     /// Counts something that the store will keep for whoever asks.
@@ -187,20 +211,29 @@ pub(crate) async fn posted(headers: &HeaderMap, body: Body) -> Result<Form, OAut
 }
 
 async fn posted_bytes(headers: &HeaderMap, body: Body) -> Result<Zeroizing<Vec<u8>>, OAuthError> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if !content_type.is_some_and(Form::is_content_type) {
-        return Err(OAuthError::invalid_request("the body must be application/x-www-form-urlencoded")
-            .status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    let content_type = headers.get(CONTENT_TYPE);
+    let is_form = content_type.is_some_and(|value| value.to_str().is_ok_and(Form::is_content_type));
+    if content_type.is_some() && !is_form {
+        return Err(no_form());
     }
     let whole = Limited::new(body, limits::BODY_MAX).collect();
-    match tokio::time::timeout(limits::BODY_TIMEOUT, whole).await {
-        Ok(Ok(body)) => Ok(Zeroizing::new(body.to_bytes().to_vec())),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BadForm::TooLong.into()),
+    let body = match tokio::time::timeout(limits::BODY_TIMEOUT, whole).await {
+        Ok(Ok(body)) => Zeroizing::new(body.to_bytes().to_vec()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(BadForm::TooLong.into()),
         Ok(Err(error)) => {
-            Err(OAuthError::invalid_request("the body ended before it was whole").because(error))
+            return Err(OAuthError::invalid_request("the body ended before it was whole").because(error));
         }
-        Err(_) => Err(OAuthError::invalid_request("the body took too long to come")
-            .status(StatusCode::REQUEST_TIMEOUT)
-            .header(CONNECTION, "close")),
-    }
+        Err(_) => {
+            return Err(OAuthError::invalid_request("the body took too long to come")
+                .status(StatusCode::REQUEST_TIMEOUT)
+                .header(CONNECTION, "close"));
+        }
+    };
+    // What says all in its headers has no body, and so no type of one: `userinfo` (OIDC Core, section 5.3.1).
+    if is_form || body.is_empty() { Ok(body) } else { Err(no_form()) }
+}
+
+fn no_form() -> OAuthError {
+    OAuthError::invalid_request("the body must be application/x-www-form-urlencoded")
+        .status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
 }

@@ -5,6 +5,7 @@
 
 use axum::response::Response;
 use hallpass_model::id::ClientId;
+use hallpass_model::role::{Act, Role, may};
 use hallpass_model::wire::oauth::IntrospectionResponse;
 use http::StatusCode;
 use http::header::AUTHORIZATION;
@@ -24,7 +25,7 @@ async fn introspected(asked: &Asked) -> Result<IntrospectionResponse, OAuthError
     let caller = verifier(asked).await?;
     let text = asked.form.required("token")?;
     let inactive = Ok(IntrospectionResponse::inactive());
-    let Ok(token) = asked.issuer.own_token(&asked.org, text, asked.now).await else { return inactive };
+    let Ok(token) = asked.issuer.own_token(&asked.org, text, asked.now).await? else { return inactive };
     let Some(audience) = token.claims.aud.single() else { return inactive };
     // SECURITY: meant for the caller, or not told of at all.
     let resource = asked.issuer.store.find_resource_by_url(asked.org.id(), audience).await?;
@@ -43,15 +44,21 @@ async fn verifier(asked: &Asked) -> Result<ClientId, OAuthError> {
         let caller = ClientCaller::authenticate(asked).await?;
         // Anybody may say that they are a public client, so none learns anything.
         if caller.client.is_public() {
+            asked.record_refusal(caller.client.id, "public_client").await?;
             return Err(OAuthError::invalid_client().because("a public client at introspection"));
         }
+        caller.permit(asked, Act::Introspect).await?;
         caller.use_up(asked).await?;
         return Ok(caller.client.id);
     }
     let caller = TokenCaller::authenticate(asked, &asked.org.endpoint("introspect")).await?;
-    caller.require_audience(asked)?;
+    caller.require_audience(asked).await?;
     if caller.token.place.principal.is_some() {
-        return Err(caller.refused(asked, "a client's own token is needed here, not a person's"));
+        let told = "a client's own token is needed here, not a person's";
+        return Err(caller.refused(asked, "token_of_a_person", told).await);
+    }
+    if !may(Role::Client, Act::Introspect) {
+        return Err(caller.refused(asked, "role", "no client may do this here").await);
     }
     Ok(caller.token.place.client)
 }

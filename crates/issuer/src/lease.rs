@@ -61,7 +61,10 @@ async fn connected(asked: &Asked) -> Result<Response, OAuthError> {
     let org = asked.org.id();
     let opened =
         issuer.store.change(Actor::Nobody, asked.now, LeaseConnected { org, lease, credential }).await?;
-    let opened = opened.ok_or_else(unknown)?;
+    let Some(opened) = opened else {
+        asked.record_refusal_of((&caller.token.place).into(), "lease").await?;
+        return Err(unknown());
+    };
     let LeaseState::Connected { connection } = opened.state else { return Err(unknown()) };
     let run = Run {
         issuer: issuer.clone(),

@@ -20,10 +20,14 @@ pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections at once: under the usual limit of 1,024 open files, with room for the store's.
 pub(crate) const CONNECTIONS_MAX: usize = 900;
+/// Connections from one network at once: all commands of a company behind one address, and still as much left for the rest.
+pub(crate) const CONNECTIONS_BY_NETWORK: usize = CONNECTIONS_MAX / 2;
 /// Streams at once on one HTTP/2 connection: a browser opens a dozen.
 pub(crate) const STREAMS_MAX: u32 = 64;
 /// How often an idle HTTP/2 connection is asked whether it is still there, and how long it may take to answer.
 pub(crate) const HTTP2_PING: Duration = Duration::from_secs(30);
+/// An HTTP/2 connection on which nothing goes on at most: twice as long as a poll is held, many times a run's lines.
+pub(crate) const HTTP2_IDLE: Duration = Duration::from_secs(60);
 /// How long requests under way may go on once the server was told to stop.
 pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 /// How long the accept loop rests when the system has no more sockets to give.

@@ -1,29 +1,28 @@
 //! The accept loop: sockets to requests.
 //!
-//! 1. Plain HTTP is served on loopback alone, or behind a trusted proxy; anywhere else it takes a certificate.
-//! 2. Connections are counted, and wait their turn when there are too many.
-//! 3. A slow client loses its connection: at the handshake, at the headers, at the body (`form`).
+//! 1. Plain HTTP is served on loopback alone, or to trusted proxies and nobody else; anywhere else it takes a certificate.
+//! 2. Connections are counted: one network has its share, and all wait their turn when there are too many.
+//! 3. A slow client loses its connection: at the handshake, at the headers, at the body (`form`), at doing nothing.
 //! 4. Who asks is the peer, unless the peer is a trusted proxy: then whom its `X-Forwarded-For` names last.
 //! 5. Told to stop, it accepts nothing more and lets the requests under way finish, for a while.
+
+mod connection; // one connection, from its first byte to its last
+mod places; // who holds how many
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use http::{HeaderMap, Request};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use http::HeaderMap;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt;
 
 use crate::limits;
 use crate::tls;
+use connection::Connection;
+use places::Places;
 
 /// Where to listen, and how.
 #[derive(Debug, Clone)]
@@ -32,7 +31,7 @@ pub struct Listen {
     pub address: SocketAddr,
     /// The certificate to serve TLS with.
     pub tls: Option<TlsFiles>,
-    /// Proxies whose `X-Forwarded-For` is believed. Nobody else's is.
+    /// Proxies whose `X-Forwarded-For` is believed. Nobody else's is, and off loopback nobody else gets plain HTTP.
     pub trusted_proxies: Vec<Network>,
 }
 
@@ -64,20 +63,22 @@ pub struct Listener {
     socket: TcpListener,
     tls: Option<TlsAcceptor>,
     trusted_proxies: Arc<[Network]>,
+    /// Tokens would cross a network in the clear to anybody but the proxies that were named.
+    proxies_only: bool,
 }
 
 impl Listener {
     /// Binds the address and reads the certificate.
     pub async fn bind(listen: &Listen) -> Result<Self, ListenError> {
-        let loopback = listen.address.ip().is_loopback();
-        if listen.tls.is_none() && !loopback && listen.trusted_proxies.is_empty() {
+        let proxies_only = listen.tls.is_none() && !listen.address.ip().is_loopback();
+        if proxies_only && listen.trusted_proxies.is_empty() {
             return Err(ListenError::PlainHttp(listen.address));
         }
         let tls = listen.tls.as_ref().map(tls::acceptor).transpose()?;
         let socket = TcpListener::bind(listen.address)
             .await
             .map_err(|error| ListenError::Bind(listen.address, error))?;
-        Ok(Self { socket, tls, trusted_proxies: listen.trusted_proxies.as_slice().into() })
+        Ok(Self { socket, tls, trusted_proxies: listen.trusted_proxies.as_slice().into(), proxies_only })
     }
 
     /// Where it listens: with the port it was given, if any free one was asked for.
@@ -87,18 +88,18 @@ impl Listener {
 
     /// Serves until `stop` says true, then until the requests under way are done or [`limits::DRAIN`] is over.
     pub(crate) async fn serve(self, router: Router, mut stop: watch::Receiver<bool>) {
-        let places = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
+        let places = Places::default();
         loop {
             let place = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                place = places.clone().acquire_owned() => place.expect("nobody closes the semaphore"),
+                place = places.one() => place,
             };
             let accepted = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
                 accepted = self.socket.accept() => accepted,
             };
             let (socket, peer) = match accepted {
-                Ok(accepted) => accepted,
+                Ok((socket, peer)) => (socket, peer.ip()),
                 Err(error) => {
                     // A connection that broke before it was accepted, or no socket left: neither is the end.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -106,9 +107,20 @@ impl Listener {
                     continue;
                 }
             };
+            let is_proxy = self.trusted_proxies.iter().any(|network| network.contains(peer));
+            // SECURITY: before anything is read: whoever is on that network sees what is sent to the others on it.
+            if self.proxies_only && !is_proxy {
+                tracing::debug!("hung up on a peer that is no trusted proxy: this is plain HTTP");
+                continue;
+            }
+            // A proxy brings everybody, so it alone has no share of its own.
+            let Some(place) = place.of(peer, is_proxy) else {
+                tracing::debug!("hung up on a peer whose network holds its share of connections already");
+                continue;
+            };
             let connection = Connection {
                 router: router.clone(),
-                peer: peer.ip(),
+                peer,
                 trusted_proxies: self.trusted_proxies.clone(),
                 stop: stop.clone(),
             };
@@ -119,74 +131,9 @@ impl Listener {
             });
         }
         drop(self.socket);
-        let all = places.acquire_many(limits::CONNECTIONS_MAX as u32);
-        if tokio::time::timeout(limits::DRAIN, all).await.is_err() {
+        if tokio::time::timeout(limits::DRAIN, places.all()).await.is_err() {
             tracing::warn!("requests under way were ended: they took too long");
         }
-    }
-}
-
-struct Connection {
-    router: Router,
-    peer: IpAddr,
-    trusted_proxies: Arc<[Network]>,
-    stop: watch::Receiver<bool>,
-}
-
-impl Connection {
-    async fn run(self, socket: TcpStream, tls: Option<TlsAcceptor>) {
-        // Answers are one small write; waiting to fill a packet only delays them.
-        let _ = socket.set_nodelay(true);
-        let Some(tls) = tls else { return self.http1(socket).await };
-        match tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, tls.accept(socket)).await {
-            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => self.http2(stream).await,
-            Ok(Ok(stream)) => self.http1(stream).await,
-            Ok(Err(_)) | Err(_) => tracing::debug!("a TLS handshake failed"),
-        }
-    }
-
-    async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let mut stop = self.stop.clone();
-        let service = service_fn(move |request| self.answer(request));
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits::HEADER_TIMEOUT)
-            .max_buf_size(limits::HEADERS_MAX)
-            .max_headers(limits::HEADER_COUNT_MAX)
-            .serve_connection(TokioIo::new(stream), service);
-        let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
-        }
-        let _ = tokio::time::timeout(limits::DRAIN, connection).await;
-    }
-
-    async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let mut stop = self.stop.clone();
-        let service = service_fn(move |request| self.answer(request));
-        let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(limits::STREAMS_MAX)
-            .max_header_list_size(limits::HEADERS_MAX as u32)
-            .keep_alive_interval(limits::HTTP2_PING)
-            .keep_alive_timeout(limits::HTTP2_PING)
-            .serve_connection(TokioIo::new(stream), service);
-        let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
-        }
-        let _ = tokio::time::timeout(limits::DRAIN, connection).await;
-    }
-
-    fn answer(
-        &self,
-        mut request: Request<Incoming>,
-    ) -> impl Future<Output = Result<axum::response::Response, std::convert::Infallible>> + use<> {
-        let address = requester(self.peer, request.headers(), &self.trusted_proxies);
-        request.extensions_mut().insert(RequesterAddress(address));
-        self.router.clone().oneshot(request.map(Body::new))
     }
 }
 
@@ -264,6 +211,8 @@ impl std::str::FromStr for Network {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     fn headers(values: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -318,5 +267,31 @@ mod tests {
         assert!(matches!(Listener::bind(&listen).await, Err(ListenError::PlainHttp(_))));
         listen.trusted_proxies = networks(&["10.0.0.0/8"]);
         assert!(Listener::bind(&listen).await.is_ok());
+    }
+
+    /// What a peer on this machine is answered by a server on every interface that names these proxies.
+    async fn answered(trusted: &[&str]) -> String {
+        let listen =
+            Listen { address: "0.0.0.0:0".parse().unwrap(), tls: None, trusted_proxies: networks(trusted) };
+        let listener = Listener::bind(&listen).await.unwrap();
+        let port = listener.address().unwrap().port();
+        let (stop, stopped) = watch::channel(false);
+        let router = Router::new().route("/", axum::routing::get(async || "served"));
+        let serving = tokio::spawn(listener.serve(router, stopped));
+        let mut peer = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let request = "GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        let mut answer = String::new();
+        // Hung up on is an error or an end, as the system has it.
+        let _ = peer.write_all(request.as_bytes()).await;
+        let _ = peer.read_to_string(&mut answer).await;
+        stop.send_replace(true);
+        serving.await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn plain_http_off_loopback_is_spoken_with_trusted_proxies_and_nobody_else() {
+        assert_eq!(answered(&["10.0.0.0/8"]).await, "", "naming a proxy opens the door to that proxy alone");
+        assert!(answered(&["10.0.0.0/8", "127.0.0.1"]).await.ends_with("served"));
     }
 }

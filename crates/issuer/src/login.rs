@@ -8,7 +8,8 @@ use hallpass_model::spelling::{self, Prefix, RANDOM_BYTES, user_code};
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::oauth::Form;
 use hallpass_store::{
-    BeginCeremony, CeremonyKind, EndWeb, FinishLogin, LoginRefusal, TakeCeremony, WebOpened,
+    BeginCeremony, CeremonyKind, EndWeb, FinishLogin, LoginRefusal, RecordRefusal, RefusedSubject,
+    TakeCeremony, WebOpened,
 };
 use http::StatusCode;
 use http::header::SET_COOKIE;
@@ -236,14 +237,24 @@ async fn finish(stranger: &Stranger) -> Result<Response, Refused> {
         tracing::info!(org.id = %org.id(), because = %why, "a passkey login was refused");
         Refused::Login("The passkey was refused. Try once more.")
     };
-    let presented = Presented::parse(credential).map_err(refused)?;
+    let presented = Presented::parse(credential).map_err(|why| {
+        visit.issuer.store.count_stranger("malformed passkey");
+        refused(why)
+    })?;
     // SECURITY: looked for in this org alone. Orgs share the relying party id, so a browser may bring another's.
     let Some(passkey) = visit.issuer.store.find_passkey(org.id(), presented.credential()).await? else {
         visit.issuer.store.count_stranger("unknown passkey");
         return Err(Refused::Login(UNKNOWN));
     };
-    let state =
-        visit.issuer.relying_party.finish_login(&state, &presented, &passkey.state).map_err(refused)?;
+    let state = match visit.issuer.relying_party.finish_login(&state, &presented, &passkey.state) {
+        Ok(state) => state,
+        Err(why) => {
+            let subject = RefusedSubject { principal: Some(passkey.person), ..RefusedSubject::org(org.id()) };
+            let record = RecordRefusal { subject, rule: "passkey" };
+            visit.issuer.store.change(Actor::Nobody, visit.now, record).await?;
+            return Err(refused(why));
+        }
+    };
     let login =
         FinishLogin { org: org.id(), passkey: passkey.id, state, authentication: by_passkey(visit.now) };
     let opened = visit.issuer.store.change(Actor::Principal(passkey.person), visit.now, login).await?;

@@ -7,6 +7,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hallpass_model::jose::Algorithm;
+use hallpass_model::role::{Act, Role, may};
 use hallpass_model::wire::metadata::IssuerMetadata;
 use hallpass_model::wire::oauth::GrantType;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -19,13 +20,17 @@ use crate::form::at_org;
 use crate::keys::OrgKeys;
 use crate::org::OrgIssuer;
 
-/// An org named by a path, for endpoints that read nothing else.
+/// An org named by a path, for its public documents.
 pub(crate) struct AtOrg(pub(crate) Arc<OrgIssuer>);
 
 impl FromRequestParts<Issuer> for AtOrg {
     type Rejection = OAuthError;
     async fn from_request_parts(parts: &mut Parts, issuer: &Issuer) -> Result<Self, OAuthError> {
-        at_org(parts, issuer).await.map(Self)
+        let org = at_org(parts, issuer).await?;
+        match may(Role::Anyone, Act::ReadMetadata) {
+            true => Ok(Self(org)),
+            false => Err(OAuthError::not_found()),
+        }
     }
 }
 
@@ -86,6 +91,7 @@ pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>) -> Bytes {
         code_challenge_methods_supported: words(&["S256"]),
         dpop_signing_alg_values_supported: texts(&SIGNED_BY_CLIENTS),
         authorization_response_iss_parameter_supported: true,
+        request_uri_parameter_supported: Some(false),
         subject_types_supported: words(&["public"]),
         id_token_signing_alg_values_supported: texts(&SIGNED_BY_US),
         acr_values_supported: words(&["phr"]),

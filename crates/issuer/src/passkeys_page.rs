@@ -3,6 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use hallpass_model::lifetimes::RECENT_LOGIN;
 use hallpass_model::purpose::plain;
+use hallpass_model::role::Act;
 use hallpass_store::{
     AddPasskey, CeremonyKind, NewPasskey, Passkey, PasskeyRefusal, PasskeyRemoved, RemovePasskey, RemovedBy,
 };
@@ -23,6 +24,7 @@ const NAME_MAX: usize = 64;
 
 /// `GET /{org}/passkeys`
 pub(crate) async fn show(person: Person) -> Result<Response, Trouble> {
+    person.permit(Act::RunOwnPasskeys).await?;
     let passkeys = person.visit.issuer.store.list_passkeys(person.person.id).await?;
     let shown = PasskeysPage {
         frame: person.frame(Here::Passkeys, "Your passkeys"),
@@ -84,6 +86,7 @@ impl Person {
 }
 
 async fn begin(person: &Person) -> Result<Response, Trouble> {
+    person.permit(Act::RunOwnPasskeys).await?;
     let known = person.visit.issuer.store.list_passkeys(person.person.id).await?;
     let known: Vec<&str> = known.iter().map(|passkey| passkey.state.as_str()).collect();
     // Filed beside the ones they have. A person who is logged in has one.
@@ -104,7 +107,7 @@ async fn add(person: &Person) -> Result<Response, Trouble> {
     let state = state.ok_or_else(Trouble::ceremony_over)?;
     let passkey = made(&person.visit.issuer, &state, credential, form.find("name"))?;
     let add = AddPasskey { person: person.person.id, passkey };
-    match person.change(add).await? {
+    match person.change(Act::RunOwnPasskeys, add).await? {
         Ok(_) => Ok(see_other(&format!("{}?done=added", person.path("passkeys")))),
         Err(refusal) => Err(refused(refusal).link(person.path("passkeys"), "Your passkeys")),
     }
@@ -137,7 +140,7 @@ async fn remove(person: &Person) -> Result<Response, Trouble> {
     let passkey = person.visit.form.required("passkey")?.parse().map_err(|_| Trouble::not_found())?;
     let by = RemovedBy::Themselves(person.person.id);
     let remove = RemovePasskey { org: person.org.id(), passkey, by };
-    let done = match person.change(remove).await? {
+    let done = match person.change(Act::RunOwnPasskeys, remove).await? {
         PasskeyRemoved::Removed => "removed",
         PasskeyRemoved::LastOne => "last",
         PasskeyRemoved::NotThere => return Err(Trouble::not_found()),

@@ -5,6 +5,7 @@ use hallpass_model::cut::{Target as CutTarget, Why};
 use hallpass_model::id::PrincipalId;
 use hallpass_model::principal::{Handle, Principal};
 use hallpass_model::purpose::plain;
+use hallpass_model::role::Act;
 use hallpass_store::{
     AddPerson, CutMade, LinkPurpose, MakeCut, MakeLink, PasskeyRemoved, RemovePasskey, RemovedBy,
     SetPersonStanding, StandingSet,
@@ -46,6 +47,9 @@ fn notice(done: &str) -> Option<&'static str> {
         }
         "ended" => Some("Everything they held is ended, and they are logged out everywhere."),
         "disabled" => Some("Disabled. Everything they held is ended."),
+        "handed-over" => Some(
+            "Disabled. Everything they held is ended, and what they answered for is handed over to the administrators' team.",
+        ),
         "enabled" => Some("Enabled."),
         "last" => {
             Some("They are the last active administrator. Add another to the administrators' team first.")
@@ -158,7 +162,7 @@ async fn add(administrator: &Administrator) -> Result<Response, Trouble> {
         return Err(bad("The name is missing.".into()));
     }
     let add = AddPerson { org: administrator.org.id(), handle, name };
-    let added = administrator.change(add).await?;
+    let added = administrator.change(Act::RunDirectory, add).await?;
     let person = added.map_err(|why| bad(format!("Nothing was changed: {why}.")))?;
     let person = load(administrator, &person.to_string()).await?;
     invite(administrator, person).await
@@ -168,7 +172,7 @@ async fn add(administrator: &Administrator) -> Result<Response, Trouble> {
 async fn invite(administrator: &Administrator, person: Principal) -> Result<Response, Trouble> {
     let make = MakeLink { purpose: LinkPurpose::Enrol { person: person.id } };
     let issuer = &administrator.visit.issuer;
-    let made = administrator.change(make).await?;
+    let made = administrator.change(Act::RunDirectory, make).await?;
     let Some(made) = made else { return Err(Trouble::not_found()) };
     let link = issuer.enrolment_address(&administrator.org.org.name, &made.link);
     one(administrator, person, Some(link), None).await
@@ -181,7 +185,7 @@ async fn remove_passkey(administrator: &Administrator, person: &Principal) -> Re
         return Err(Trouble::not_found());
     }
     let remove = RemovePasskey { org: administrator.org.id(), passkey, by: RemovedBy::Administrator };
-    match administrator.change(remove).await? {
+    match administrator.change(Act::RemoveLostPasskey, remove).await? {
         PasskeyRemoved::Removed => Ok("removed"),
         PasskeyRemoved::NotThere | PasskeyRemoved::LastOne => Err(Trouble::not_found()),
     }
@@ -193,7 +197,7 @@ async fn end(administrator: &Administrator, person: &Principal) -> Result<&'stat
         target: CutTarget::Principal(person.id),
         why: Why::EndedByAdministrator,
     };
-    match administrator.change(cut).await? {
+    match administrator.change(Act::EndAnySession, cut).await? {
         CutMade::Cut(_) | CutMade::Already(_) => Ok("ended"),
         CutMade::NotThere => Err(Trouble::not_found()),
     }
@@ -205,8 +209,10 @@ async fn stand(
     active: bool,
 ) -> Result<&'static str, Trouble> {
     let stand = SetPersonStanding { org: administrator.org.id(), person: person.id, active };
-    match administrator.change(stand).await? {
+    let set = administrator.change(Act::RunDirectory, stand).await?;
+    match set.standing {
         StandingSet::Done(standing) | StandingSet::Already(standing) if standing.is_active() => Ok("enabled"),
+        StandingSet::Done(_) if !set.handed_over.is_empty() => Ok("handed-over"),
         StandingSet::Done(_) | StandingSet::Already(_) => Ok("disabled"),
         StandingSet::LastAdministrator => Ok("last"),
         StandingSet::NotThere => Err(Trouble::not_found()),

@@ -6,6 +6,7 @@
 
 use axum::response::{IntoResponse, Response};
 use hallpass_model::ledger::Actor;
+use hallpass_model::role::Act;
 use hallpass_model::secret::Secret;
 use hallpass_model::session::RefreshToken;
 use hallpass_model::spelling::Prefix;
@@ -26,6 +27,7 @@ pub(crate) async fn revoke(asked: Asked) -> Result<Response, OAuthError> {
 async fn revoked(asked: &Asked) -> Result<(), OAuthError> {
     asked.slow_down()?;
     let caller = ClientCaller::authenticate(asked).await?;
+    caller.permit(asked, Act::RevokeOwnToken).await?;
     // Which kind it is shows in its spelling, so the hint (section 2.1) is not needed.
     let text = asked.form.required("token")?;
     caller.use_up(asked).await?;
@@ -54,10 +56,12 @@ async fn device_code(asked: &Asked, caller: &ClientCaller, text: &str) -> Result
 }
 
 async fn access_token(asked: &Asked, caller: &ClientCaller, text: &str) -> Result<(), OAuthError> {
-    let Ok(token) = asked.issuer.own_token(&asked.org, text, asked.now).await else { return Ok(()) };
+    let Ok(token) = asked.issuer.own_token(&asked.org, text, asked.now).await? else { return Ok(()) };
     if token.place.client == caller.client.id {
         let revoke = RevokeAccessToken { place: token.place.clone() };
         asked.issuer.store.change(Actor::Nobody, asked.now, revoke).await?;
+    } else {
+        asked.record_refusal_of((&token.place).into(), "token_of_other_client").await?;
     }
     Ok(())
 }

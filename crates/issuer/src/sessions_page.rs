@@ -4,6 +4,7 @@ use axum::response::Response;
 use hallpass_model::cut::Why;
 use hallpass_model::grant::Approval;
 use hallpass_model::id::SessionId;
+use hallpass_model::role::Act;
 use hallpass_model::time::Timestamp;
 use hallpass_store::{EndOthers, EndSession, SessionEnded, SessionSummary, Sessions, StolenSession};
 use http::StatusCode;
@@ -21,6 +22,7 @@ const SHOWN: u32 = 100;
 
 /// `GET /{org}/sessions`: the newest logins, or those before one.
 pub(crate) async fn show(person: Person) -> Result<Response, Trouble> {
+    person.permit(Act::EndOwnSession).await?;
     let now = person.visit.now;
     let before = person.visit.form.find("before").and_then(|before| before.parse::<SessionId>().ok());
     let listed = list(&person, before).await?;
@@ -111,7 +113,7 @@ pub(crate) async fn end(person: Person) -> Result<Response, Trouble> {
             let session = person.visit.form.required("session")?.parse().map_err(missing)?;
             let of = Some(person.person.id);
             let end = EndSession { org: person.org.id(), session, of, why: Why::EndedByPerson };
-            match person.change(end).await? {
+            match person.change(Act::EndOwnSession, end).await? {
                 SessionEnded::Ended => "ended",
                 SessionEnded::Already | SessionEnded::NotThere => "gone",
             }
@@ -119,7 +121,7 @@ pub(crate) async fn end(person: Person) -> Result<Response, Trouble> {
         Some("end-all") => {
             let keep = hallpass_model::secret::Secret::new(person.cookie.expose().to_vec());
             let end = EndOthers { org: person.org.id(), person: person.person.id, keep };
-            person.change(end).await?;
+            person.change(Act::EndOwnSession, end).await?;
             "all"
         }
         _ => return Err(Trouble::no_answer().at(person.head())),

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use hallpass_model::client::{Client, Resource};
+use hallpass_model::client::{Client, ClientKind, Resource};
 use hallpass_model::wire::errors::ErrorCode;
 use hallpass_model::wire::oauth::{Form, Scopes};
 use hallpass_store::{OutOfGrant, Reach, Reached, Wanted};
 
 use crate::error::OAuthError;
 use crate::form::Asked;
-use crate::metadata::OWN_SCOPES;
 use crate::org::OrgIssuer;
 
 /// Resources in one request for a person's consent: more is a list nobody reads.
@@ -88,12 +87,16 @@ fn parse_scopes(form: &Form) -> Result<Option<Scopes>, OAuthError> {
     Scopes::parse(text).map(Some).map_err(|bad| invalid_scope("the scopes are not well-formed").because(bad))
 }
 
-/// Whether a client may ask for a scope: who logged in and for longer always; its own; and whatever the org's
-/// resources understand, for a client that is registered so.
+/// Whether a client may ask for a scope: who logged in always; its own; and whatever the org's resources understand, for
+/// a client that is registered so. To act for longer, once the person is away, it must be registered like any other
+/// scope, but for a command-line tool's: its session is what the person logs in for, asked for or not.
 fn may_ask(client: &Client, org: &OrgIssuer, scope: &str) -> bool {
-    OWN_SCOPES.contains(&scope)
-        || client.scopes.has(scope)
-        || (client.any_scope && org.scopes.contains(scope))
+    client.scopes.has(scope)
+        || match scope {
+            "openid" | "profile" => true,
+            "offline_access" => client.kind == ClientKind::Cli,
+            other => client.any_scope && org.scopes.contains(other),
+        }
 }
 
 fn invalid_target(told: &'static str) -> OAuthError {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use hallpass_model::client::Client;
 use hallpass_model::cut::{Place, Stamp};
 use hallpass_model::grant::Authentication;
-use hallpass_model::id::{CredentialId, DeviceId, SessionId};
+use hallpass_model::id::{ClientId, CredentialId, DeviceId, OrgId, SessionId};
 use hallpass_model::jose::{BadToken, Thumbprint, Typ};
 use hallpass_model::lifetimes;
 use hallpass_model::purpose::Purpose;
@@ -16,7 +16,6 @@ use hallpass_model::verifier;
 use hallpass_model::wire::claims::{AccessClaims, Audience, Cnf};
 use hallpass_model::wire::id_token::{IdClaims, at_hash};
 use hallpass_model::wire::oauth::Scopes;
-
 use hallpass_store::StoreError;
 
 use crate::minted::hash_of;
@@ -143,54 +142,58 @@ pub(crate) enum NotOurs {
     /// It is signed by us and says something we never say.
     #[error("an access token whose claims are not the issuer's own")]
     Claims,
-    /// The client it was issued to could not be read.
-    #[error("the store could not be read")]
-    Store(#[from] StoreError),
 }
 
 impl Issuer {
     /// Reads an access token of this org that has not expired. Does **not** know of cuts, audience or binding.
+    ///
+    /// `Err` is the store's own failure, and nobody's fault: it says nothing of the token, and must not be answered as if
+    /// it did, for a holder that is told "log in again" does.
     pub(crate) async fn own_token(
         &self,
         org: &Arc<OrgIssuer>,
         text: &str,
         now: Timestamp,
-    ) -> Result<Arc<OwnToken>, NotOurs> {
+    ) -> Result<Result<Arc<OwnToken>, NotOurs>, StoreError> {
         let hash = hash_of(text);
         // Checked by these very keys: one that was taken away since then counts no more.
         let known = self.verified.find(&hash).filter(|token| Arc::ptr_eq(&token.org, org));
         if let Some(token) = known {
-            return if now < token.claims.expires() { Ok(token) } else { Err(BadToken::Expired.into()) };
+            let alive = now < token.claims.expires();
+            return Ok(if alive { Ok(token) } else { Err(BadToken::Expired.into()) });
         }
         let read = if self.minted.knows(&hash) { verifier::read_known } else { verifier::read };
-        let claims = read(text, &org.keys.published, &org.issuer, now, Lifetime::seconds(0))?;
-        let place = self.place(org, &claims).await?;
+        let claims = match read(text, &org.keys.published, &org.issuer, now, Lifetime::seconds(0)) {
+            Ok(claims) => claims,
+            Err(bad) => return Ok(Err(bad.into())),
+        };
+        let client = self.store.find_client_by_handle(org.id(), &claims.client_id).await?;
+        let place = client.and_then(|client| place(org.id(), client.id, &claims));
+        let Some(place) = place else { return Ok(Err(NotOurs::Claims)) };
         let token = Arc::new(OwnToken { claims, place, org: org.clone() });
         self.verified.keep(hash, token.clone());
-        Ok(token)
+        Ok(Ok(token))
     }
+}
 
-    /// Where a token of ours stands.
-    async fn place(&self, org: &OrgIssuer, claims: &AccessClaims) -> Result<Place, NotOurs> {
-        let client = self.store.find_client_by_handle(org.id(), &claims.client_id).await?;
-        let client = client.ok_or(NotOurs::Claims)?.id;
-        let principal = claims.principal_id();
-        // A client's own token: its subject is the client's id, which is no principal's.
-        if principal.is_none() && claims.sub != client.to_string() {
-            return Err(NotOurs::Claims);
-        }
-        let mut credentials = claims.ancestors().ok_or(NotOurs::Claims)?;
-        credentials.insert(0, claims.credential_id().ok_or(NotOurs::Claims)?);
-        Ok(Place {
-            org: org.id(),
-            principal,
-            client,
-            device: claims.device_id(),
-            session: claims.session_id(),
-            credentials,
-            stamp: Stamp(claims.ist.ok_or(NotOurs::Claims)?),
-        })
+/// Where a token of ours stands, which was issued to this client; `None` if it says what we never say.
+fn place(org: OrgId, client: ClientId, claims: &AccessClaims) -> Option<Place> {
+    let principal = claims.principal_id();
+    // A client's own token: its subject is the client's id, which is no principal's.
+    if principal.is_none() && claims.sub != client.to_string() {
+        return None;
     }
+    let mut credentials = claims.ancestors()?;
+    credentials.insert(0, claims.credential_id()?);
+    Some(Place {
+        org,
+        principal,
+        client,
+        device: claims.device_id(),
+        session: claims.session_id(),
+        credentials,
+        stamp: Stamp(claims.ist?),
+    })
 }
 
 /// Access tokens whose signature was checked, by the hash of their text, so that a verifier that asks again about

@@ -61,6 +61,16 @@ impl Trouble {
         )
     }
 
+    /// Something that nobody may do by the pages, administrators neither.
+    pub(crate) fn nobody_may() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "This is not done here",
+            "Neither people nor administrators may do this by these pages.",
+            "Ask whoever operates the server.",
+        )
+    }
+
     /// A request that a program of theirs got wrong.
     fn bad_request(status: StatusCode, told: &str) -> Self {
         Self::new(

@@ -26,11 +26,13 @@ pub(crate) async fn show(asked: Asked) -> Result<Response, OAuthError> {
 async fn told(asked: &Asked) -> Result<Response, OAuthError> {
     asked.slow_down()?;
     let caller = TokenCaller::authenticate(asked, &asked.org.endpoint("userinfo")).await?;
-    caller.require_audience(asked)?;
+    caller.require_audience(asked).await?;
     let Some(principal) = caller.token.place.principal else {
-        return Err(caller.refused(asked, "the access token is a client's own, and nobody logged in"));
+        let told = "the access token is a client's own, and nobody logged in";
+        return Err(caller.refused(asked, "no_person", told).await);
     };
     if !caller.token.claims.scope.has("openid") {
+        asked.record_refusal_of((&caller.token.place).into(), "scope").await?;
         let error = OAuthError::new(ErrorCode::InsufficientScope, "the access token lacks the scope openid");
         return Err(error.challenge(&asked.org.issuer, true));
     }

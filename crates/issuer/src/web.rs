@@ -2,7 +2,8 @@
 //!
 //! A handler says by its argument who may come: [`Stranger`] is anybody at an org's pages, [`Person`] somebody who is
 //! logged in to that very org, [`Administrator`] one of its administrators. Each of them reads the request whole, and
-//! believes a POST only with both proofs of `forms`; so no handler can forget to ask.
+//! believes a POST only with both proofs of `forms`; so no handler can forget to ask. Nothing is changed in a person's name
+//! but by [`Person::change`], which wants to hear what act of the table of roles it is.
 
 pub(crate) mod cookies; // what they are called, and how long browsers keep them
 pub(crate) mod forms; // whether a posted form came from a page of ours
@@ -20,7 +21,7 @@ use hallpass_model::role::{self, Act, Role};
 use hallpass_model::secret::{Secret, WebCookie};
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::oauth::Form;
-use hallpass_store::{Change, InBrowser, TouchWeb, WebSession};
+use hallpass_store::{Change, InBrowser, RecordRefusal, RefusedSubject, TouchWeb, WebSession};
 use http::header::{ACCEPT, SET_COOKIE};
 use http::{HeaderMap, Method};
 
@@ -266,8 +267,26 @@ impl Person {
         Ok(Some((person, web, cookie, administrator)))
     }
 
-    /// Changes something in their name, unless their login has ended since they asked.
-    pub(crate) async fn change<C: Change>(&self, change: C) -> Result<C::Outcome, Trouble> {
+    /// Asks the table of roles whether they may do this. A refusal is recorded.
+    pub(crate) async fn permit(&self, act: Act) -> Result<(), Trouble> {
+        let is_given = |role| role::may(role, act);
+        if is_given(Role::Person) || (self.administrator && is_given(Role::Administrator)) {
+            return Ok(());
+        }
+        let subject =
+            RefusedSubject { principal: Some(self.person.id), ..RefusedSubject::org(self.org.id()) };
+        let record = RecordRefusal { subject, rule: "role" };
+        self.visit.issuer.store.change(self.actor(), self.visit.now, record).await?;
+        let trouble = match self.administrator {
+            true => Trouble::nobody_may(),
+            false => Trouble::not_allowed(),
+        };
+        Err(trouble.at(self.head()).link(self.path("sessions"), "Your sessions"))
+    }
+
+    /// Does what this act is in their name: if they may, and unless their login has ended since they asked.
+    pub(crate) async fn change<C: Change>(&self, act: Act, change: C) -> Result<C::Outcome, Trouble> {
+        self.permit(act).await?;
         let change = InBrowser { login: self.web.login, change };
         let changed = self.visit.issuer.store.change(self.actor(), self.visit.now, change).await?;
         changed.map_err(|_| Trouble::logged_out().at(self.head()))
@@ -314,13 +333,10 @@ impl FromRequest<Issuer> for Administrator {
 
     async fn from_request(request: Request, issuer: &Issuer) -> Result<Self, Response> {
         let person = Person::from_request(request, issuer).await?;
-        let role = if person.administrator { Role::Administrator } else { Role::Person };
-        if role::may(role, Act::RunDirectory) {
-            return Ok(Self(person));
+        match person.permit(Act::RunDirectory).await {
+            Ok(()) => Ok(Self(person)),
+            Err(trouble) => Err(person.visit.refuse(trouble)),
         }
-        let sessions = person.path("sessions");
-        let trouble = Trouble::not_allowed().at(person.head()).link(sessions, "Your sessions");
-        Err(person.visit.refuse(trouble))
     }
 }
 

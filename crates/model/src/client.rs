@@ -91,6 +91,8 @@ pub struct Client {
     pub any_scope: bool,
     /// Scopes that may not be asked for through the device flow (RFC 10027: the flow is phishable).
     pub device_flow_barred: Scopes,
+    /// Until when its assertions may be of the form before RFC 10070: an exception, which has an end.
+    pub older_assertions_until: Option<Timestamp>,
     /// Whether it may be used.
     pub standing: Standing,
     /// When it was registered.
@@ -106,6 +108,11 @@ impl Client {
     /// Whether it may ask for this scope. That some resource defines it is another question.
     pub fn may_ask_for(&self, scope: &str) -> bool {
         self.any_scope || self.scopes.has(scope)
+    }
+
+    /// Whether an assertion of the form before RFC 10070 is taken from it now.
+    pub fn takes_older_assertions(&self, now: Timestamp) -> bool {
+        self.older_assertions_until.is_some_and(|until| now < until)
     }
 
     /// Whether it cannot prove that it is itself.

@@ -46,6 +46,9 @@ pub const DPOP_WINDOW: Lifetime = Lifetime::seconds(60);
 pub const DPOP_NONCE: Lifetime = Lifetime::minutes(10);
 /// A client assertion at most (RFC 7523, section 3): made for one request.
 pub const CLIENT_ASSERTION_MAX: Lifetime = Lifetime::minutes(5);
+/// How far ahead a client may be let off the newer form of assertions (RFC 10070) at most: by then its library has caught
+/// up, or somebody looks again.
+pub const OLDER_ASSERTIONS: Lifetime = Lifetime::days(365);
 /// Clocks of honest machines differ by so much.
 pub const CLOCK_SKEW: Lifetime = Lifetime::seconds(30);
 /// How long a clock must have gone evenly before anything is thrown away for being old by it: long enough that whoever
@@ -87,6 +90,7 @@ pub const TABLE: &[(&str, Lifetime, &str)] = &[
     ("DPoP proof, either way", DPOP_WINDOW, "clocks differ; replay memory stays small"),
     ("DPoP nonce", DPOP_NONCE, "bounds how early a proof can be made"),
     ("client assertion, at most", CLIENT_ASSERTION_MAX, "made for one request"),
+    ("older client assertions, at most", OLDER_ASSERTIONS, "a library catches up, or somebody looks again"),
     ("clock skew", CLOCK_SKEW, "honest clocks differ so much"),
     (
         "clock, gone evenly before old things are thrown away",

@@ -11,7 +11,7 @@ pub enum Role {
     Person,
     /// A registered client, about what was issued to it or is meant for it.
     Client,
-    /// Anybody at all.
+    /// Anybody at all, whatever else they are.
     Anyone,
 }
 
@@ -36,11 +36,11 @@ pub enum Act {
     BackUp,
     /// Read the ledger.
     ReadLedger,
-    /// See, and end, one's own sessions.
+    /// See, and end, one's own sessions, and what one has said yes to.
     EndOwnSession,
     /// Add, or remove, one's own passkeys.
     RunOwnPasskeys,
-    /// Answer a device flow for oneself.
+    /// Answer a client that asks to act for oneself: at the consent page, or by the device flow.
     ApproveForOneself,
     /// Revoke a token that was issued to the caller.
     RevokeOwnToken,
@@ -66,10 +66,11 @@ pub const TABLE: &[(Act, &[Role])] = &[
     (Act::ApproveForOneself, &[Role::Person]),
     (Act::RevokeOwnToken, &[Role::Client]),
     (Act::Introspect, &[Role::Client]),
-    (Act::ReadMetadata, &[Role::Operator, Role::Administrator, Role::Person, Role::Client, Role::Anyone]),
+    (Act::ReadMetadata, &[Role::Anyone]),
 ];
 
 /// Whether `role` may do this.
 pub fn may(role: Role, act: Act) -> bool {
-    TABLE.iter().any(|(row, roles)| *row == act && roles.contains(&role))
+    let given = |roles: &[Role]| roles.contains(&role) || roles.contains(&Role::Anyone);
+    TABLE.iter().any(|(row, roles)| *row == act && given(roles))
 }

@@ -158,7 +158,7 @@ async fn log_in(
         code,
         org,
         client,
-        redirect_uri: "http://127.0.0.1/callback".into(),
+        redirect_uri: Some("http://127.0.0.1/callback".into()),
         code_verifier: verifier,
         proof: None,
         refresh: RefreshTokens::Always,

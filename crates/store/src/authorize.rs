@@ -150,6 +150,12 @@ impl Change for IssueCode {
 
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
         if let Err(refusal) = may_issue(tx.db(), self.org, self.principal, self.client)? {
+            let subject = RefusedSubject {
+                principal: Some(self.principal),
+                client: Some(self.client),
+                ..RefusedSubject::org(self.org)
+            };
+            refuse(tx, &subject, crate::redeem::rule(refusal))?;
             return Ok(CodeIssued::Refused(refusal));
         }
         let (code, fingerprint) = tx.new_secret::<AuthorizationCode>(Prefix::Code);
@@ -226,8 +232,8 @@ pub struct RedeemCode {
     pub org: OrgId,
     /// The client that presented it.
     pub client: ClientId,
-    /// Where it says the code was sent.
-    pub redirect_uri: String,
+    /// Where it says the code was sent, if it says so: RFC 6749 asks for that (section 4.1.3), OAuth 2.1 does not.
+    pub redirect_uri: Option<String>,
     /// What answers the challenge.
     pub code_verifier: Secret<CodeVerifier>,
     /// The DPoP proof that came with it, if one did and it was valid.
@@ -252,9 +258,12 @@ pub enum CodeRedeemed {
 /// Why a code was refused. But for a replay, nothing was used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum CodeRefusal {
-    /// Unknown, or long over.
-    #[error("the code is unknown or over")]
+    /// Never issued, or so long over that it is forgotten. It names nobody, so it is counted and not recorded.
+    #[error("the code is unknown")]
     Unknown,
+    /// Its time is over.
+    #[error("the code is over")]
+    Over,
     /// Issued to another client, or by another org.
     #[error("the code was issued to another client")]
     OtherClient,
@@ -314,12 +323,18 @@ impl Change for RedeemCode {
         }
         let limits = match may_issue(tx.db(), code.org, code.principal, code.client)? {
             Ok(limits) => limits,
-            Err(_) => return Ok(CodeRedeemed::Refused(CodeRefusal::Revoked)),
+            Err(refusal) => {
+                refuse(tx, &subject(&code), crate::redeem::rule(refusal))?;
+                return Ok(CodeRedeemed::Refused(CodeRefusal::Revoked));
+            }
         };
         let (reached, scopes) =
             match reach(tx.db(), code.org, &code.grant.scopes, &code.grant.resources, &self.wanted)? {
                 Ok(within) => within,
-                Err(why) => return Ok(CodeRedeemed::Refused(why.into())),
+                Err(why) => {
+                    refuse(tx, &subject(&code), why.rule())?;
+                    return Ok(CodeRedeemed::Refused(why.into()));
+                }
             };
         let opened = open_session(
             tx,
@@ -375,9 +390,9 @@ impl RedeemCode {
             return Ok(Some(CodeRefusal::Replayed));
         }
         if tx.now >= code.expires {
-            return Ok(Some(CodeRefusal::Unknown));
+            return Ok(Some(CodeRefusal::Over));
         }
-        if code.redirect_uri != self.redirect_uri {
+        if self.redirect_uri.as_ref().is_some_and(|uri| *uri != code.redirect_uri) {
             return Ok(Some(CodeRefusal::RedirectUri));
         }
         if code.jkt.is_some_and(|key| self.proof.is_none_or(|proof| proof.key != key)) {
@@ -408,14 +423,15 @@ fn subject(code: &Code) -> RefusedSubject {
 
 fn code_rule(why: CodeRefusal) -> &'static str {
     match why {
-        CodeRefusal::Unknown => "code_over",
+        CodeRefusal::Unknown => "code_unknown",
+        CodeRefusal::Over => "code_over",
         CodeRefusal::OtherClient => "code_of_other_client",
         CodeRefusal::RedirectUri => "code_redirect_uri",
         CodeRefusal::CodeVerifier => "code_verifier",
         CodeRefusal::Proof => "code_proof",
         CodeRefusal::Replayed => "code_replayed",
         CodeRefusal::Revoked => "code_revoked",
-        CodeRefusal::OutOfGrant(_) => "out_of_grant",
+        CodeRefusal::OutOfGrant(why) => why.rule(),
     }
 }
 

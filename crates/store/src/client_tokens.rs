@@ -115,7 +115,10 @@ impl Change for IssueForClient {
         }
         let (reached, scopes) = match self.reach(tx, &granted)? {
             Ok(within) => within,
-            Err(why) => return Ok(ClientIssued::OutOfGrant(why)),
+            Err(why) => {
+                refuse(tx, &subject, why.rule())?;
+                return Ok(ClientIssued::OutOfGrant(why));
+            }
         };
         let credential = CredentialId::new(tx.now, tx.entropy());
         let stamp = tx.issue_stamp();

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use hallpass_model::client::{Client, ClientAuthentication, ClientKind};
 use hallpass_model::cut::{Target, Why};
 use hallpass_model::id::{ClientId, OrgId};
-use hallpass_model::ledger::{Entry, Event, Key};
+use hallpass_model::ledger::{Detail, Entry, Event, Key};
+use hallpass_model::lifetimes::OLDER_ASSERTIONS;
 use hallpass_model::principal::{Handle, Owner};
+use hallpass_model::time::Timestamp;
 use hallpass_model::wire::oauth::{GrantType, Scopes};
 use rusqlite::{Connection, Row};
 
@@ -45,6 +47,8 @@ pub struct AddClient {
     pub any_scope: bool,
     /// Scopes that may not be asked for through the device flow.
     pub device_flow_barred: Scopes,
+    /// Until when its assertions may be of the form before RFC 10070: recorded as the exception that it is.
+    pub older_assertions_until: Option<Timestamp>,
 }
 
 impl Change for AddClient {
@@ -59,6 +63,9 @@ impl Change for AddClient {
         }
         if !self.grant_types.iter().all(|grant_type| self.kind.grant_types().contains(grant_type)) {
             return Ok(Err(NotAdded::GrantType));
+        }
+        if self.older_assertions_until.is_some_and(|until| until > tx.now + OLDER_ASSERTIONS) {
+            return Ok(Err(NotAdded::ExceptionTooLong));
         }
         if find_by_handle(tx.db(), self.org, self.handle.as_str())?.is_some() {
             return Ok(Err(NotAdded::Taken));
@@ -80,8 +87,8 @@ pub(crate) fn insert_client(tx: &mut Tx<'_>, id: ClientId, add: &AddClient) -> R
     let grant_types: Vec<&str> = add.grant_types.iter().map(GrantType::text).collect();
     tx.db().run(
         "INSERT INTO clients (id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, \
-         scopes, any_scope, device_flow_barred, created) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+         scopes, any_scope, device_flow_barred, older_assertions_until, created) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         (
             id.bytes(),
             add.org.bytes(),
@@ -96,6 +103,7 @@ pub(crate) fn insert_client(tx: &mut Tx<'_>, id: ClientId, add: &AddClient) -> R
             add.scopes.to_string(),
             add.any_scope,
             add.device_flow_barred.to_string(),
+            add.older_assertions_until.map(Timestamp::millis),
             tx.now.millis(),
         ),
     )?;
@@ -103,6 +111,11 @@ pub(crate) fn insert_client(tx: &mut Tx<'_>, id: ClientId, add: &AddClient) -> R
         .with(Key::GRANT_TYPE, grant_types.join(" "))
         .with(Key::SCOPE, add.scopes.to_string());
     tx.record(Entry { org: Some(add.org), client: Some(id), detail, ..tx.entry(Event::Registered) });
+    if let Some(until) = add.older_assertions_until {
+        let detail =
+            Detail::new().with(Key::RULE, "client_assertion_type").with(Key::EXPIRES, until.millis());
+        tx.record(Entry { org: Some(add.org), client: Some(id), detail, ..tx.entry(Event::Excepted) });
+    }
     Ok(())
 }
 
@@ -165,7 +178,7 @@ impl Store {
         self.read(|db| {
             db.one(
                 "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
-                 any_scope, device_flow_barred, disabled, created FROM clients WHERE id = ?1",
+                 any_scope, device_flow_barred, older_assertions_until, disabled, created FROM clients WHERE id = ?1",
                 [client.bytes()],
                 read_client,
             )
@@ -182,7 +195,7 @@ impl Store {
         let rows = self.read(|db| {
             db.all(
                 "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
-                 any_scope, device_flow_barred, disabled, created FROM clients \
+                 any_scope, device_flow_barred, older_assertions_until, disabled, created FROM clients \
                  WHERE org = ?1 AND handle > ?2 ORDER BY handle LIMIT ?3",
                 (org.bytes(), after.map_or("", Handle::as_str), Page::<Client>::rows(limit)),
                 read_client,
@@ -195,7 +208,7 @@ impl Store {
 fn find_by_handle(db: &Connection, org: OrgId, handle: &str) -> Result<Option<Client>, StoreError> {
     db.one(
         "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
-         any_scope, device_flow_barred, disabled, created FROM clients WHERE org = ?1 AND handle = ?2",
+         any_scope, device_flow_barred, older_assertions_until, disabled, created FROM clients WHERE org = ?1 AND handle = ?2",
         (org.bytes(), handle),
         read_client,
     )
@@ -218,7 +231,8 @@ fn read_client(row: &Row<'_>) -> rusqlite::Result<Client> {
         scopes: row.word(10)?,
         any_scope: row.get(11)?,
         device_flow_barred: row.word(12)?,
-        standing: row.standing(13)?,
-        created: row.time(14)?,
+        older_assertions_until: row.maybe_time(13)?,
+        standing: row.standing(14)?,
+        created: row.time(15)?,
     })
 }

@@ -18,6 +18,7 @@ use rusqlite::Connection;
 use crate::change::{Change, News, Tx};
 use crate::error::StoreError;
 use crate::open::Store;
+use crate::refusals::{RefusedSubject, refuse};
 use crate::sql::{Columns, Sql};
 
 /// Cuts everything on one axis. What is already covered is not cut, or recorded, again.
@@ -87,7 +88,10 @@ impl Change for EndSession {
             (self.session.bytes(), self.org.bytes()),
             |row| row.id(0),
         )?;
-        if whose.is_none_or(|whose| self.of.is_some_and(|of| of != whose)) {
+        let Some(whose) = whose else { return Ok(SessionEnded::NotThere) };
+        if let Some(of) = self.of.filter(|of| *of != whose) {
+            let subject = RefusedSubject { principal: Some(of), ..RefusedSubject::org(self.org) };
+            refuse(tx, &subject, "session_of_another")?;
             return Ok(SessionEnded::NotThere);
         }
         Ok(match cut(tx, Some(self.org), Target::Session(self.session), self.why)? {

@@ -20,6 +20,7 @@ use crate::change::{Change, News, Tx};
 use crate::cuts::{CutMade, cut, session_of};
 use crate::error::StoreError;
 use crate::open::Store;
+use crate::refusals::{RefusedSubject, refuse};
 use crate::seal::Keys;
 use crate::sessions::{load, may_issue, origin_of};
 use crate::sql::{Columns, Sql, json};
@@ -137,6 +138,18 @@ pub struct DeviceGrant {
     pub state: DeviceState,
 }
 
+impl DeviceGrant {
+    /// Who has answered it.
+    pub fn answered_by(&self) -> Option<PrincipalId> {
+        match self.state {
+            DeviceState::Waiting => None,
+            DeviceState::Approved { by } | DeviceState::Denied { by } | DeviceState::Spent { by, .. } => {
+                Some(by)
+            }
+        }
+    }
+}
+
 /// How far a device login has come. That its time is over shows in its `expires`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceState {
@@ -220,13 +233,24 @@ impl Change for AnswerDevice {
         let Some(found) = find(tx.db(), self.grant)?.filter(|found| found.org == self.org) else {
             return Ok(DeviceAnswered::NotThere);
         };
+        let subject = RefusedSubject {
+            principal: Some(self.by.principal),
+            client: Some(found.client),
+            ..RefusedSubject::org(self.org)
+        };
         if found.state != DeviceState::Waiting {
+            // Their own answer sent twice is no refusal: they are shown what they said.
+            if found.answered_by() != Some(self.by.principal) {
+                refuse(tx, &subject, "answered_by_another")?;
+            }
             return Ok(DeviceAnswered::Already(found.state));
         }
         if tx.now >= found.expires {
+            refuse(tx, &subject, "user_code_over")?;
             return Ok(DeviceAnswered::Expired);
         }
         if let Err(refusal) = may_issue(tx.db(), self.org, self.by.principal, found.client)? {
+            refuse(tx, &subject, crate::redeem::rule(refusal))?;
             return Ok(DeviceAnswered::Refused(refusal));
         }
         tx.announce(News::Answered(self.grant));

@@ -2,6 +2,7 @@
 
 use hallpass_model::id::OrgId;
 use hallpass_model::ledger::{Detail, Entry, Event, Key};
+use hallpass_model::lifetimes::OLDER_ASSERTIONS;
 use hallpass_model::principal::{Owner, Standing};
 use rusqlite::Connection;
 
@@ -39,6 +40,9 @@ pub enum NotAdded {
     /// The kind of client may not use one of the grant types.
     #[error("this kind of client may not use one of the grant types")]
     GrantType,
+    /// An exception from a rule would last too long.
+    #[error("an exception lasts {OLDER_ASSERTIONS} at most")]
+    ExceptionTooLong,
 }
 
 /// What came of taking a thing out of use, or back into it.

@@ -9,6 +9,7 @@ use crate::error::StoreError;
 use crate::links::{LinkPurpose, find_link, spend};
 use crate::orgs::{AddOrg, OrgAdded, add_org};
 use crate::passkeys::{NewPasskey, PasskeyRefusal, add_passkey};
+use crate::refusals::{RefusedSubject, refuse};
 use crate::sql::{Columns, Sql};
 use crate::web::{WebOpened, open_web};
 
@@ -127,7 +128,11 @@ impl Change for FinishLogin {
         )?;
         let person = match person {
             None => return Ok(Err(LoginRefusal::UnknownPasskey)),
-            Some((_, false)) => return Ok(Err(LoginRefusal::Disabled)),
+            Some((person, false)) => {
+                let subject = RefusedSubject { principal: Some(person), ..RefusedSubject::org(self.org) };
+                refuse(tx, &subject, "disabled")?;
+                return Ok(Err(LoginRefusal::Disabled));
+            }
             Some((person, true)) => person,
         };
         tx.db().run(

@@ -107,8 +107,12 @@ impl Change for Exchange {
 
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
         let place = &self.subject.place;
-        let Some(session) = place.session else { return Ok(Exchanged::Refused(ExchangeRefusal::NoSession)) };
+        let Some(session) = place.session else {
+            refuse(tx, &place.into(), "no_session")?;
+            return Ok(Exchanged::Refused(ExchangeRefusal::NoSession));
+        };
         let Some(loaded) = load(tx.db(), session)? else {
+            refuse(tx, &place.into(), crate::redeem::rule(Refusal::Unknown))?;
             return Ok(Exchanged::Refused(Refusal::Unknown.into()));
         };
         let session = loaded.session;
@@ -122,7 +126,10 @@ impl Change for Exchange {
         let (reached, scopes) =
             match reach(tx.db(), session.org, &granted, &session.grant.resources, &self.wanted)? {
                 Ok(within) => within,
-                Err(why) => return Ok(Exchanged::Refused(why.into())),
+                Err(why) => {
+                    refuse(tx, &about(tx, Event::Denied, &session).into(), why.rule())?;
+                    return Ok(Exchanged::Refused(why.into()));
+                }
             };
         let credential = CredentialId::new(tx.now, tx.entropy());
         let stamp = tx.issue_stamp();

@@ -70,6 +70,15 @@ impl Change for GuessUserCode {
             }
         }
         if let Some(found) = find_by_user_code(tx.db(), tx.keys(), self.org, &self.typed)? {
+            // Two people with one code: what a person sees who was sent a stranger's, or whose own was taken.
+            if found.answered_by().is_some_and(|by| by != self.person) {
+                let subject = RefusedSubject {
+                    principal: Some(self.person),
+                    client: Some(found.client),
+                    ..RefusedSubject::org(self.org)
+                };
+                refuse(tx, &subject, "answered_by_another")?;
+            }
             return Ok(Guessed::Found(Box::new(found)));
         }
         for (counter, _) in &counters {

@@ -30,6 +30,7 @@ mod cuts; // revocation, and whether something is dead
 mod refusals; // refusals, recorded once a minute
 mod orgs; // tenants
 mod directory; // what every registered thing has in common
+mod owners; // who answers for what, when somebody leaves
 mod people; // persons
 mod teams; // people who answer together
 mod clients; // software that asks for credentials
@@ -82,6 +83,7 @@ pub use leases::{AwaitAllRuns, EndLease, Lease, LeaseConnected, LeaseDropped, Le
 pub use links::{Link, LinkMade, LinkPurpose, MakeLink};
 pub use open::{Engine, Store, StoreKeys, StorePlace};
 pub use orgs::{AddOrg, OrgAdded, RecoverAdministrator, SetOrgLimits, SetOrgStanding, Taken};
+pub use owners::{Owned, OwnedId, OwnerSet, OwnerTransferred, TransferOwner};
 pub use page::Page;
 pub use passkeys::{
     AddPasskey, BeginCeremony, Ceremony, CeremonyKind, NewPasskey, Passkey, PasskeyRefusal, PasskeyRemoved,

@@ -103,6 +103,7 @@ fn insert_hallpass_cli(tx: &mut Tx<'_>, org: OrgId, owner: PrincipalId) -> Resul
             scopes: crate::clients::always_asked(),
             any_scope: true,
             device_flow_barred: hallpass_model::wire::oauth::Scopes::none(),
+            older_assertions_until: None,
         },
     )
 }

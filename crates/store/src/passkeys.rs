@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::change::{Change, Tx};
 use crate::error::StoreError;
 use crate::open::Store;
+use crate::refusals::{RefusedSubject, refuse};
 use crate::sql::{Columns, Sql, json};
 
 /// What a ceremony is for.
@@ -175,15 +176,18 @@ pub(crate) fn add_passkey(
         |row| row.id(0),
     )?;
     let Some(org) = org else { return Ok(Err(PasskeyRefusal::NoPerson)) };
+    let subject = RefusedSubject { principal: Some(person), ..RefusedSubject::org(org) };
     let taken = tx.db().one(
         "SELECT 1 FROM passkeys WHERE org = ?1 AND credential = ?2",
         (org.bytes(), &passkey.credential),
         |_| Ok(()),
     )?;
     if taken.is_some() {
+        refuse(tx, &subject, "passkey_taken")?;
         return Ok(Err(PasskeyRefusal::Taken));
     }
     if passkeys_of(tx, person)?.len() >= PASSKEYS_MAX {
+        refuse(tx, &subject, "passkeys_too_many")?;
         return Ok(Err(PasskeyRefusal::TooMany));
     }
     let id = PasskeyId::new(tx.now, tx.entropy());
@@ -245,9 +249,14 @@ impl Change for RemovePasskey {
             |row| row.id(0),
         )?;
         let Some(person) = person else { return Ok(PasskeyRemoved::NotThere) };
+        let refused = |by| RefusedSubject { principal: Some(by), ..RefusedSubject::org(self.org) };
         let reason = match self.by {
-            RemovedBy::Themselves(own) if own != person => return Ok(PasskeyRemoved::NotThere),
-            RemovedBy::Themselves(_) if passkeys_of(tx, person)?.len() < 2 => {
+            RemovedBy::Themselves(own) if own != person => {
+                refuse(tx, &refused(own), "passkey_of_another")?;
+                return Ok(PasskeyRemoved::NotThere);
+            }
+            RemovedBy::Themselves(own) if passkeys_of(tx, person)?.len() < 2 => {
+                refuse(tx, &refused(own), "passkey_last")?;
                 return Ok(PasskeyRemoved::LastOne);
             }
             RemovedBy::Themselves(_) => "own",

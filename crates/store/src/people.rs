@@ -10,6 +10,7 @@ use crate::change::{Change, News, Tx};
 use crate::directory::{NotAdded, StandingSet, org_accepts, record_standing, standing_of};
 use crate::error::StoreError;
 use crate::open::Store;
+use crate::owners::{OwnerSet, person_left};
 use crate::page::Page;
 use crate::sql::{Columns, Sql, disabled_column};
 
@@ -64,7 +65,8 @@ pub(crate) fn insert_person(
     Ok(id)
 }
 
-/// Takes a person out of use, which also cuts everything issued to them, or puts them back into use.
+/// Takes a person out of use, which also cuts everything issued to them and hands over what they answered for, or puts
+/// them back into use.
 #[derive(Debug, Clone, Copy)]
 pub struct SetPersonStanding {
     /// Where.
@@ -76,7 +78,7 @@ pub struct SetPersonStanding {
 }
 
 impl Change for SetPersonStanding {
-    type Outcome = StandingSet;
+    type Outcome = OwnerSet;
 
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
         let standing = tx.db().one(
@@ -84,12 +86,12 @@ impl Change for SetPersonStanding {
             (self.person.bytes(), self.org.bytes()),
             |row| row.standing(0),
         )?;
-        let Some(standing) = standing else { return Ok(StandingSet::NotThere) };
+        let Some(standing) = standing else { return Ok(StandingSet::NotThere.into()) };
         if standing.is_active() == self.active {
-            return Ok(StandingSet::Already(standing));
+            return Ok(StandingSet::Already(standing).into());
         }
         if !self.active && crate::teams::is_last_administrator(tx.db(), self.org, self.person)? {
-            return Ok(StandingSet::LastAdministrator);
+            return Ok(StandingSet::LastAdministrator.into());
         }
         let standing = standing_of(self.active, tx.now);
         tx.db().run(
@@ -98,11 +100,13 @@ impl Change for SetPersonStanding {
         )?;
         let entry = Entry { org: Some(self.org), principal: Some(self.person), ..tx.entry(Event::Disabled) };
         record_standing(tx, entry, "person", self.active);
+        let mut handed_over = Vec::new();
         if !self.active {
             crate::cuts::cut(tx, Some(self.org), Target::Principal(self.person), Why::Disabled)?;
+            handed_over = person_left(tx, self.org, self.person)?;
         }
         tx.announce(News::Directory);
-        Ok(StandingSet::Done(standing))
+        Ok(OwnerSet { standing: StandingSet::Done(standing), handed_over })
     }
 }
 

@@ -90,11 +90,20 @@ impl Change for PollDevice {
         )?;
         let Some(polling) = polling else { return Ok(Polled::Refused(Refusal::Unknown)) };
         if let Some(refusal) = self.judge(&polling) {
+            // Whoever has the code and not its client or key may have been sold it, approved by somebody else.
+            refuse(tx, &subject(&polling.found), crate::redeem::rule(refusal))?;
             return Ok(Polled::Refused(refusal));
         }
         match polling.found.state {
-            _ if tx.now >= polling.found.expires => Ok(Polled::Expired),
-            DeviceState::Spent { .. } => Ok(Polled::Expired),
+            DeviceState::Spent { .. } => {
+                refuse(tx, &subject(&polling.found), "device_code_spent")?;
+                Ok(Polled::Expired)
+            }
+            _ if tx.now >= polling.found.expires => {
+                refuse(tx, &subject(&polling.found), "device_code_over")?;
+                Ok(Polled::Expired)
+            }
+            // The person's "no" is on record already: this is the news of it.
             DeviceState::Denied { .. } => Ok(Polled::Denied),
             DeviceState::Waiting => self.wait(tx, &polling),
             DeviceState::Approved { by } => self.collect(tx, polling, by),
@@ -139,13 +148,7 @@ impl PollDevice {
             return Err(StoreError::Damaged("an approved device login without what was agreed to".into()));
         };
         let device = known_device(tx.db(), by, found.device.as_ref())?;
-        let subject = RefusedSubject {
-            org: found.org,
-            principal: Some(by),
-            client: Some(found.client),
-            device,
-            session: None,
-        };
+        let subject = RefusedSubject { device, ..subject(&found) };
         let limits = match may_issue(tx.db(), found.org, by, found.client)? {
             Ok(limits) => limits,
             Err(refusal) => {
@@ -170,7 +173,10 @@ impl PollDevice {
         let (reached, scopes) =
             match reach(tx.db(), found.org, &grant.scopes, &grant.resources, &self.wanted)? {
                 Ok(within) => within,
-                Err(why) => return Ok(Polled::OutOfGrant(why)),
+                Err(why) => {
+                    refuse(tx, &subject, why.rule())?;
+                    return Ok(Polled::OutOfGrant(why));
+                }
             };
         let opened = open_session(
             tx,
@@ -198,6 +204,16 @@ impl PollDevice {
         )?;
         Ok(Polled::Opened(Box::new(opened)))
     }
+}
+
+/// Whom a refused poll is about. Before anybody has answered, the client alone.
+fn subject(found: &DeviceGrant) -> RefusedSubject {
+    let (principal, session) = match found.state {
+        DeviceState::Waiting => (None, None),
+        DeviceState::Approved { by } | DeviceState::Denied { by } => (Some(by), None),
+        DeviceState::Spent { by, session } => (Some(by), Some(session)),
+    };
+    RefusedSubject { org: found.org, principal, client: Some(found.client), device: None, session }
 }
 
 /// What each `slow_down` adds (RFC 8628, section 3.5).

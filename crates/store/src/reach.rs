@@ -76,6 +76,18 @@ pub enum OutOfGrant {
     Scope,
 }
 
+impl OutOfGrant {
+    /// The word it is recorded under.
+    pub(crate) fn rule(self) -> &'static str {
+        match self {
+            Self::Resource => "resource",
+            Self::Ambiguous => "resource_unsaid",
+            Self::Disabled => "resource_disabled",
+            Self::Scope => "scope",
+        }
+    }
+}
+
 /// Finds what of these scopes and resources is wanted.
 pub(crate) fn reach(
     db: &Connection,

@@ -85,7 +85,10 @@ impl Change for Redeem {
             match reach(tx.db(), session.org, &session.grant.scopes, &session.grant.resources, &self.wanted)?
             {
                 Ok(within) => within,
-                Err(why) => return Ok(Redeemed::OutOfGrant(why)),
+                Err(why) => {
+                    refuse(tx, &about(tx, Event::Denied, session).into(), why.rule())?;
+                    return Ok(Redeemed::OutOfGrant(why));
+                }
             };
         let (rotation, event, signal) = match verdict {
             Verdict::Next(rotation) => (rotation, Event::Refreshed, None),

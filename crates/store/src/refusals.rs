@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use hallpass_model::cut::Place;
 use hallpass_model::id::{ClientId, DeviceId, OrgId, PrincipalId, SessionId};
 use hallpass_model::ledger::{Detail, Entry, Event, Key};
 use hallpass_model::secret::Assertion;
@@ -49,6 +50,19 @@ impl From<Entry> for RefusedSubject {
             client: entry.client,
             device: entry.device,
             session: entry.session,
+        }
+    }
+}
+
+/// Whom a verified token of ours is about.
+impl From<&Place> for RefusedSubject {
+    fn from(place: &Place) -> Self {
+        Self {
+            org: place.org,
+            principal: place.principal,
+            client: Some(place.client),
+            device: place.device,
+            session: place.session,
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::cuts::{CutMade, cut_recording, is_dead};
 use crate::device::{DeviceState, read_grant};
 use crate::error::StoreError;
 use crate::leases;
+use crate::refusals::{RefusedSubject, refuse};
 use crate::sessions::{about, load};
 use crate::sql::{Columns, Sql};
 
@@ -76,7 +77,11 @@ impl Change for RevokeRefreshToken {
         // SECURITY: ids are public, so naming a session ends nothing; and a token of another client's is neither
         // revoked nor confirmed (RFC 7009, section 2.1).
         let authentic = self.token.authenticate(&loaded.key(tx.keys())?).is_ok();
-        if !authentic || session.org != self.org || session.client != self.client {
+        if !authentic {
+            return Ok(false);
+        }
+        if session.org != self.org || session.client != self.client {
+            refuse(tx, &about(tx, Event::Denied, session).into(), "token_of_other_client")?;
             return Ok(false);
         }
         sign_out(tx, session)
@@ -106,9 +111,12 @@ impl Change for RevokeDeviceCode {
             [&fingerprint.0],
             read_grant,
         )?;
-        let Some(found) = found.filter(|found| found.org == self.org && found.client == self.client) else {
+        let Some(found) = found else { return Ok(false) };
+        if found.org != self.org || found.client != self.client {
+            let subject = RefusedSubject { client: Some(found.client), ..RefusedSubject::org(found.org) };
+            refuse(tx, &subject, "token_of_other_client")?;
             return Ok(false);
-        };
+        }
         // A poll that is held open for it need not wait any longer.
         tx.announce(News::Answered(found.id));
         match found.state {

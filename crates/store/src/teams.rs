@@ -2,13 +2,14 @@
 
 use hallpass_model::id::{OrgId, PrincipalId, TeamId};
 use hallpass_model::ledger::{Detail, Entry, Event, Key};
-use hallpass_model::principal::{Handle, Team};
+use hallpass_model::principal::{Handle, Owner, Team};
 use rusqlite::{Connection, Row};
 
 use crate::change::{Change, News, Tx};
 use crate::directory::{NotAdded, StandingSet, org_accepts, record_standing, registered, standing_of};
 use crate::error::StoreError;
 use crate::open::Store;
+use crate::owners::{Owned, OwnerSet, hand_over, team_left};
 use crate::page::Page;
 use crate::sql::{Columns, Sql, disabled_column};
 
@@ -63,7 +64,7 @@ pub struct SetTeamMembers {
 }
 
 /// What came of changing a team's members.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MembersSet {
     /// They are as asked: so many joined, so many left.
     Done {
@@ -71,6 +72,8 @@ pub enum MembersSet {
         joined: usize,
         /// How many left.
         left: usize,
+        /// What the administrators answer for from now on, as nobody is left in the team who can.
+        handed_over: Vec<Owned>,
     },
     /// There is no such team in this org.
     NotThere,
@@ -112,12 +115,13 @@ impl Change for SetTeamMembers {
             )?;
             record_member(tx, self.org, self.team, *person, "member_left");
         }
+        let handed_over = team_left(tx, self.org, self.team)?;
         tx.announce(News::Directory);
-        Ok(MembersSet::Done { joined: joining.len(), left: leaving.len() })
+        Ok(MembersSet::Done { joined: joining.len(), left: leaving.len(), handed_over })
     }
 }
 
-/// Takes a team out of use, so that it may own nothing new, or puts it back into use.
+/// Takes a team out of use, so that it may own nothing, or puts it back into use. What it owned is handed over.
 #[derive(Debug, Clone, Copy)]
 pub struct SetTeamStanding {
     /// Where.
@@ -129,17 +133,17 @@ pub struct SetTeamStanding {
 }
 
 impl Change for SetTeamStanding {
-    type Outcome = StandingSet;
+    type Outcome = OwnerSet;
 
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
         let Some(team) = find_team(tx.db(), self.team)?.filter(|team| team.org == self.org) else {
-            return Ok(StandingSet::NotThere);
+            return Ok(StandingSet::NotThere.into());
         };
         if team.standing.is_active() == self.active {
-            return Ok(StandingSet::Already(team.standing));
+            return Ok(StandingSet::Already(team.standing).into());
         }
         if !self.active && is_administrators(tx.db(), self.org, self.team)? {
-            return Ok(StandingSet::LastAdministrator);
+            return Ok(StandingSet::LastAdministrator.into());
         }
         let standing = standing_of(self.active, tx.now);
         tx.db().run(
@@ -149,8 +153,12 @@ impl Change for SetTeamStanding {
         let detail = Detail::new().with(Key::TEAM, self.team.to_string());
         let entry = Entry { org: Some(self.org), detail, ..tx.entry(Event::Disabled) };
         record_standing(tx, entry, "team", self.active);
+        let handed_over = match self.active {
+            true => Vec::new(),
+            false => hand_over(tx, self.org, Owner::Team(self.team))?,
+        };
         tx.announce(News::Directory);
-        Ok(StandingSet::Done(standing))
+        Ok(OwnerSet { standing: StandingSet::Done(standing), handed_over })
     }
 }
 

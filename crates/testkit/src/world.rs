@@ -1,5 +1,6 @@
 //! An issuer with an org, a person, clients and an API in it, served on an ephemeral port, in one line of a test.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use hallpass_issuer::{Issuer, Listen, Listener, Settings, serve};
@@ -25,6 +26,7 @@ use tempfile::TempDir;
 
 use crate::client::{Refused, Reply, Tokens};
 use crate::clock::{START, TestClock};
+use crate::disk;
 
 /// The one API of a world: `notes:read` and `notes:write`.
 pub const NOTES: &str = "https://notes.example/";
@@ -56,7 +58,9 @@ pub struct World {
     pub notes_api_key: SigningKey,
     /// A client that follows no redirect and keeps no cookie.
     pub http: reqwest::Client,
-    /// The data folder, removed with the world.
+    /// The data folder.
+    pub data: PathBuf,
+    /// What the data folder is in, removed with the world.
     pub folder: TempDir,
     pub(crate) nonce: Mutex<Option<String>>,
     entropy: Arc<dyn Entropy>,
@@ -65,10 +69,22 @@ pub struct World {
 impl World {
     /// A world whose time begins at [`START`].
     pub async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+        let place = StorePlace::new(folder.path().join("data"));
+        Self::stored_in(place, folder).await
+    }
+
+    /// The same, its store on a disk that can fail: [`disk`], by [`World::data`].
+    pub async fn on_a_disk_that_can_fail() -> Self {
+        let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+        Self::stored_in(disk::place(folder.path()), folder).await
+    }
+
+    async fn stored_in(place: StorePlace, folder: TempDir) -> Self {
         let clock = Arc::new(TestClock::default());
         let entropy: Arc<dyn Entropy> = Arc::new(Seeded::new(1));
-        let folder = tempfile::tempdir().expect("there is room for a temporary folder");
-        let store = open_store(&folder, &entropy);
+        let data = place.data.clone();
+        let store = open_store(place, &entropy);
 
         let listen = Listen { address: ([127, 0, 0, 1], 0).into(), tls: None, trusted_proxies: Vec::new() };
         let listener = Listener::bind(&listen).await.expect("a free port is bound");
@@ -93,6 +109,7 @@ impl World {
             notes_api: ClientId::from_bytes([0; 16]),
             notes_api_key,
             http: http_client(),
+            data,
             folder,
             nonce: Mutex::default(),
             entropy,
@@ -156,6 +173,7 @@ impl World {
             scopes: Scopes::none(),
             any_scope: false,
             device_flow_barred: Scopes::none(),
+            older_assertions_until: None,
         }
     }
 
@@ -257,7 +275,7 @@ impl World {
                 code,
                 org: self.org,
                 client: self.cli,
-                redirect_uri: redirect_uri.to_owned(),
+                redirect_uri: Some(redirect_uri.to_owned()),
                 code_verifier: code_verifier(),
                 proof: None,
                 refresh: RefreshTokens::Always,
@@ -346,13 +364,12 @@ fn told(entry: &hallpass_model::ledger::Entry) -> String {
     }
 }
 
-fn open_store(folder: &TempDir, entropy: &Arc<dyn Entropy>) -> Store {
+fn open_store(place: StorePlace, entropy: &Arc<dyn Entropy>) -> Store {
     let keys = StoreKeys {
         kek: KeyEncryptionKey::from_bytes(&[7; 32]),
         ledger: LedgerKey::generate("world.test/ledger", &Seeded::new(7))
             .expect("a name and a seed make a key"),
     };
-    let place = StorePlace::new(folder.path().join("data"));
     Store::open(place, keys, entropy.clone(), START).expect("a new store opens")
 }
 

@@ -69,6 +69,8 @@ questions! {
         redirect_uris: Vec<String>,
         scopes: Vec<String>,
         device_flow_barred: Vec<String>,
+        /// A date, or a moment (RFC 3339).
+        older_assertions_until: Option<String>,
         /// A JWK set of public keys.
         jwks: Option<serde_json::Value>,
     }
@@ -82,6 +84,14 @@ questions! {
         scopes: Vec<String>,
         /// The handle of the client that may introspect.
         server: Option<String>,
+    }
+    /// Another owner for a thing.
+    OwnerTransfer {
+        org: Option<String>,
+        /// `client:HANDLE` or `resource:URL`.
+        thing: String,
+        /// `person:HANDLE` or `team:HANDLE`.
+        to: String,
     }
     /// One resource.
     OneResource { org: Option<String>, url: String, }
@@ -126,13 +136,27 @@ answers! {
     PersonShown {
         id: String, org: String, handle: String, name: String, owner: String, state: String, teams: Vec<String>,
         created: String,
+        /// What the administrators answer for from now on, as this person has just left.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        handed_over: Vec<String>,
     }
     /// A person with their enrolment link.
     PersonAdded { person: PersonShown, link: LinkShown, }
     /// A passkey.
     PasskeyShown { id: String, name: String, created: String, used: Option<String>, }
     /// A team.
-    TeamShown { id: String, org: String, handle: String, state: String, members: Vec<String>, created: String, }
+    TeamShown {
+        id: String, org: String, handle: String, state: String, members: Vec<String>, created: String,
+        /// What the administrators answer for from now on, as nobody in this team can any more.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        handed_over: Vec<String>,
+    }
+    /// A thing that was given another owner.
+    OwnerShown {
+        thing: String, owner: String,
+        /// False where they answered for it already.
+        anew: bool,
+    }
     /// A client.
     ClientShown {
         id: String, org: String, handle: String, name: String, kind: String, owner: String, state: String,
@@ -141,7 +165,10 @@ answers! {
         grant_types: Vec<String>, redirect_uris: Vec<String>, scopes: Vec<String>,
         /// Whether it may ask for every scope of the org's resources.
         any_scope: bool,
-        device_flow_barred: Vec<String>, created: String,
+        device_flow_barred: Vec<String>,
+        /// Where it is let off the newer form of client assertions.
+        older_assertions_until: Option<String>,
+        created: String,
     }
     /// A resource.
     ResourceShown {

@@ -145,7 +145,7 @@ async fn ask(request: Request<Incoming>, office: Office) -> Result<Response<verb
     if request.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind != "application/json") {
         return Err(Refused::usage("questions are `application/json`"));
     }
-    verb.permit()?;
+    let verb = verb.permit()?;
     let body = Limited::new(request.into_body(), QUESTION_MAX).collect();
     let body: Bytes = match tokio::time::timeout(QUESTION_TIMEOUT, body).await {
         Ok(Ok(body)) => body.to_bytes(),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use hallpass_model::id::{ClientId, OrgId, PrincipalId, ResourceId};
-use hallpass_model::ledger::{Actor, Entry, Field, Key, Value};
+use hallpass_model::ledger::{Actor, Entry, Event, Field, Key, Value};
 use hallpass_store::LedgerEntry;
 
 use super::forms::EntryShown;
@@ -108,6 +108,11 @@ impl Story {
             Some(url) => words.push(url),
             None => words.extend(entry.resource.map(resource)),
         }
+        if entry.event == Event::OwnerChanged
+            && let Some(owner) = detail(Key::OWNER)
+        {
+            words.push(format!("to {}", self.owner(&owner).await));
+        }
         words.extend(entry.session.map(|id| id.to_string()));
         words.extend(entry.credential.filter(|_| entry.session.is_none()).map(|id| id.to_string()));
         words.extend(entry.lease.map(|id| id.to_string()));
@@ -135,6 +140,18 @@ impl Story {
         let found = self.office.store().find_client(id).await.ok().flatten();
         let name = found.map_or_else(|| id.to_string(), |client| client.handle.to_string());
         remember(&mut self.clients, id, name)
+    }
+
+    /// The short name of whoever answers for something, by their id.
+    async fn owner(&mut self, id: &str) -> String {
+        if let Ok(person) = id.parse() {
+            return self.principal(person).await;
+        }
+        let team = match id.parse() {
+            Ok(team) => self.office.store().find_team(team).await.ok().flatten(),
+            Err(_) => None,
+        };
+        team.map_or_else(|| id.to_owned(), |team| format!("team {}", team.handle))
     }
 
     async fn org(&mut self, id: OrgId) -> String {

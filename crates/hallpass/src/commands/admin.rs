@@ -15,6 +15,7 @@ mod clients;
 mod devices;
 mod links;
 mod orgs;
+mod owners;
 mod people;
 mod resources;
 mod sessions;
@@ -74,6 +75,8 @@ enum AdminCommand {
     #[command(subcommand)]
     Resource(resources::ResourceCommand),
     #[command(subcommand)]
+    Owner(owners::OwnerCommand),
+    #[command(subcommand)]
     Device(devices::DeviceCommand),
     #[command(subcommand)]
     Session(sessions::SessionCommand),
@@ -100,6 +103,7 @@ pub(crate) async fn admin(args: AdminArgs, out: &mut Output) -> Result<Exit, Fai
         AdminCommand::Team(command) => teams::run(command, &mut server, out).await,
         AdminCommand::Client(command) => clients::run(command, &mut server, out).await,
         AdminCommand::Resource(command) => resources::run(command, &mut server, out).await,
+        AdminCommand::Owner(command) => owners::run(command, &mut server, out).await,
         AdminCommand::Device(command) => devices::run(command, &mut server, out).await,
         AdminCommand::Session(command) => sessions::run(command, &mut server, out).await,
         AdminCommand::Limits(args) => orgs::limits(args, &mut server, out).await,

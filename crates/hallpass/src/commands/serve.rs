@@ -56,6 +56,8 @@ pub(crate) struct ServeArgs {
     tls_key: Option<String>,
 
     /// Believe the forwarded headers of this proxy alone; give it once for each
+    ///
+    /// Without a certificate and off loopback, nobody but the proxies that are named is spoken with.
     #[arg(long = "trusted-proxy", value_name = "NETWORK")]
     trusted_proxies: Vec<String>,
 

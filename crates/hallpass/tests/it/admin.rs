@@ -48,6 +48,51 @@ fn an_owner_who_is_disabled_answers_for_nothing_new() {
 }
 
 #[test]
+fn what_an_owner_who_leaves_answered_for_is_handed_over_and_can_be_taken_over() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    server.admin(&["person", "add", "grace"]).json();
+    server.admin(&["team", "add", "platform", "--member", "grace"]).json();
+    let resource = |url, owner| {
+        ["resource", "add", url, "--environment", "dev", "--scope", "a", "--owner", owner].map(str::to_owned)
+    };
+    for (url, owner) in [("https://a.example", "person:grace"), ("https://b.example", "team:platform")] {
+        let add = resource(url, owner);
+        server.admin(&add.each_ref().map(String::as_str)).json();
+    }
+    server.admin(&["client", "add", "hers", "--kind", "cli", "--owner", "person:grace"]).json();
+
+    let disabled = server.admin(&["person", "disable", "grace"]);
+    let all = ["client:hers", "resource:https://a.example", "resource:https://b.example"];
+    assert_eq!(disabled.json()["handed_over"], serde_json::json!(all));
+    for thing in all {
+        assert!(
+            disabled.err.contains(&format!("handed `{thing}` over to `team:administrators`")),
+            "{}",
+            disabled.err
+        );
+    }
+    let shown = server.admin(&["client", "show", "hers"]).json();
+    assert_eq!(shown["owner"], "team:administrators");
+
+    let transfer = |thing, to| server.admin(&["owner", "transfer", thing, "--to", to]);
+    transfer("client:hers", "person:grace").failed(5, &["is disabled, and cannot answer"]);
+    transfer("client:hers", "team:platform").failed(5, &["nobody active"]);
+    transfer("client:nobody", "person:ada").failed(1, &["no client `nobody`"]);
+    transfer("team:platform", "person:ada").failed(2, &["nothing that has an owner", "client:HANDLE"]);
+    assert_eq!(transfer("client:hers", "person:ada").json()["anew"], true);
+    assert_eq!(transfer("client:hers", "person:ada").json()["anew"], false);
+    assert_eq!(transfer("resource:https://a.example", "person:ada").json()["anew"], true);
+    let listed = server.ledger(&["list", "--event", "owner_changed"]);
+    assert_eq!(listed.out.lines().count(), 5, "{}", listed.out);
+    assert!(listed.out.contains("client hers of grace to team administrators"), "{}", listed.out);
+    assert!(listed.out.contains("client hers to ada"), "{}", listed.out);
+
+    let enabled = server.admin(&["person", "enable", "grace"]).json();
+    assert_eq!(enabled["handed_over"], serde_json::Value::Null);
+}
+
+#[test]
 fn the_last_administrator_stays_and_a_lost_one_is_recovered() {
     let root = tempfile::tempdir().unwrap();
     let server = Server::start(root.path(), &[]).with_org();
@@ -100,6 +145,32 @@ fn a_kind_of_client_fixes_its_grant_types_and_a_service_has_a_key() {
     assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o7777, 0o600);
     assert!(std::fs::read_to_string(&key).unwrap().starts_with("-----BEGIN PRIVATE KEY-----\n"));
     server.admin(&with_key).failed(70, &["never written over"]);
+}
+
+#[test]
+fn a_client_is_let_off_the_newer_assertions_until_a_date_and_no_longer_than_a_year() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    let key = root.path().join("api.pem");
+    let service = ["client", "add", "api", "--kind", "service", "--owner", "person:ada", "--new-key"];
+    let service = [&service[..], &[key.to_str().unwrap(), "--older-assertions-until"]].concat();
+    let until = |date: &str| server.admin(&[&service[..], &[date]].concat());
+    until("soon").failed(2, &["`soon` is no date", "hint: "]);
+    until("2020-01-01").failed(2, &["is over already"]);
+    until("9999-01-01").failed(5, &["more than 365d away", "hint: "]);
+    let next_year = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 360);
+    let day = next_year.to_string()[..10].to_owned();
+    let added = until(&day).json();
+    assert_eq!(added["older_assertions_until"], format!("{day}T00:00:00Z"));
+    let cli =
+        ["client", "add", "c", "--kind", "cli", "--owner", "person:ada", "--older-assertions-until", &day];
+    server.admin(&cli).failed(2, &["without a key"]);
+    assert_eq!(
+        server.admin(&["client", "show", "hallpass-cli"]).json()["older_assertions_until"],
+        serde_json::Value::Null
+    );
+    let listed = server.ledger(&["list", "--event", "excepted"]);
+    assert_eq!(listed.out.lines().count(), 1, "{}", listed.out);
 }
 
 #[test]

@@ -34,15 +34,17 @@ pub(crate) fn page(status: StatusCode, page: &impl Template) -> Response {
     page_with_policy(status, page, HeaderValue::from_static(POLICY))
 }
 
-/// Answers with a page whose forms may lead on to `elsewhere`, an origin.
+/// Answers with a page whose forms may lead on to `elsewhere`.
 ///
 /// Chromium holds `form-action` against redirects, too, so the page whose answer goes back to a program on this computer
-/// must name it. An IPv6 literal cannot be named (CSP, section 2.3.1 has no production for it): there the scheme stands
-/// for it.
+/// must name it. Neither an IPv6 literal (CSP, section 2.3.1 has no production for it) nor an app's private scheme, whose
+/// origin is opaque, can be named by its origin: there the scheme stands for it.
 pub(crate) fn page_leading_to(page: &impl Template, elsewhere: &url::Url) -> Response {
-    let source = match elsewhere.host() {
-        Some(url::Host::Ipv6(_)) | None => format!("{}:", elsewhere.scheme()),
-        Some(_) => elsewhere.origin().ascii_serialization(),
+    let source = match (elsewhere.scheme(), elsewhere.host()) {
+        ("http" | "https", Some(url::Host::Domain(_) | url::Host::Ipv4(_))) => {
+            elsewhere.origin().ascii_serialization()
+        }
+        (scheme, _) => format!("{scheme}:"),
     };
     let policy = format!("{POLICY} {source}");
     let policy = HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static(POLICY));

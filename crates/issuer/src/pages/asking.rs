@@ -42,8 +42,30 @@ pub(crate) struct ConsentPage {
     pub(crate) asked: Asked,
     /// The waiting request.
     pub(crate) handle: String,
-    /// Scheme, host and port that get the answer.
-    pub(crate) returns_to: String,
+    /// Who gets the answer.
+    pub(crate) returns_to: ReturnsTo,
+}
+
+/// Who gets the answer to a request for consent, as far as the address says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ReturnsTo {
+    /// A program on the person's own computer, listening at this origin.
+    ThisComputer(String),
+    /// An app on the person's own device, which has registered this scheme there (RFC 8252, section 7.1).
+    App(String),
+    /// A web site, of this origin.
+    Site(String),
+}
+
+impl ReturnsTo {
+    /// Who gets it where it is sent to `address`: a redirect URI that was registered.
+    pub(crate) fn of(address: &url::Url) -> Self {
+        match address.scheme() {
+            "http" => Self::ThisComputer(address.origin().ascii_serialization()),
+            "https" => Self::Site(address.origin().ascii_serialization()),
+            scheme => Self::App(scheme.to_owned()),
+        }
+    }
 }
 
 /// `GET /{org}/device`.

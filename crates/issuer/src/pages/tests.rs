@@ -160,7 +160,7 @@ fn examples() -> Vec<(&'static str, String)> {
                 csrf: csrf.clone(),
                 asked: asked("ada-laptop", "Look through last week's notes"),
                 handle: "abc".into(),
-                returns_to: "http://127.0.0.1:53211".into(),
+                returns_to: ReturnsTo::ThisComputer("http://127.0.0.1:53211".into()),
             }
             .render(),
         ),

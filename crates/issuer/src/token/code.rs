@@ -22,7 +22,8 @@ pub(super) async fn redeem(
         code: form.secret("code").ok_or(BadForm::Missing("code"))?,
         org: asked.org.id(),
         client: caller.client.id,
-        redirect_uri: form.required("redirect_uri")?.to_owned(),
+        // OAuth 2.1 has done away with it here, as PKCE says the same; what RFC 6749 has clients send must be right.
+        redirect_uri: form.find("redirect_uri").map(str::to_owned),
         code_verifier: form.secret("code_verifier").ok_or(BadForm::Missing("code_verifier"))?,
         proof,
         refresh: caller.refresh(),
@@ -33,10 +34,15 @@ pub(super) async fn redeem(
     match asked.issuer.store.change(Actor::Nobody, asked.now, redeem).await? {
         CodeRedeemed::Opened(opened) => Ok(open(asked, caller, *opened).into()),
         CodeRedeemed::Refused(CodeRefusal::OutOfGrant(why)) => Err(out_of_grant(why)),
-        // SECURITY: one sentence for every other reason; the ledger knows which it was.
-        CodeRedeemed::Refused(refusal) => Err(OAuthError::invalid_grant(
-            "the code is over, or not valid for this client, redirect URI, code verifier and key; log in again",
-        )
-        .because(refusal)),
+        CodeRedeemed::Refused(refusal) => {
+            if refusal == CodeRefusal::Unknown {
+                asked.issuer.store.count_stranger("unknown code");
+            }
+            // SECURITY: one sentence for every other reason; the ledger knows which it was.
+            Err(OAuthError::invalid_grant(
+                "the code is over, or not valid for this client, redirect URI, code verifier and key; log in again",
+            )
+            .because(refusal))
+        }
     }
 }

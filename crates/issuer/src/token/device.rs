@@ -13,7 +13,7 @@ use hallpass_model::id::GrantId;
 use hallpass_model::ledger::Actor;
 use hallpass_model::lifetimes;
 use hallpass_model::secret::Secret;
-use hallpass_model::session::ProofOfKey;
+use hallpass_model::session::{ProofOfKey, Refusal};
 use hallpass_model::wire::errors::ErrorCode;
 use hallpass_model::wire::oauth::PreferWait;
 use hallpass_store::{PollDevice, Polled, Wanted};
@@ -50,7 +50,12 @@ pub(super) async fn redeem(
                 poll.held = true;
             }
             (Polled::Opened(opened), _) => break Ok(open(asked, caller, *opened)),
-            (other, _) => break Err(refused(other)),
+            (other, _) => {
+                if matches!(other, Polled::Refused(Refusal::Unknown)) {
+                    asked.issuer.store.count_stranger("unknown device code");
+                }
+                break Err(refused(other));
+            }
         }
     };
     match (polled, applied) {

@@ -149,13 +149,19 @@ async fn subject(
     {
         return Err(OAuthError::invalid_request("the subject must be an access token of this issuer"));
     }
-    let token = asked.issuer.own_token(&asked.org, text, asked.now).await;
-    let token = token.map_err(|error| bad_subject().because(error))?;
+    let token = asked.issuer.own_token(&asked.org, text, asked.now).await?;
+    let token = token.map_err(|error| {
+        asked.issuer.store.count_stranger("unknown subject token");
+        bad_subject().because(error)
+    })?;
+    let record = |rule| asked.record_refusal_of((&token.place).into(), rule);
     // SECURITY: a token that was sent to an API must not come back for more (confused deputy).
     if !token.claims.aud.has(&asked.org.issuer) {
+        record("subject_audience").await?;
         return Err(bad_subject().because("a subject for another audience"));
     }
     if token.place.client != caller.client.id {
+        record("subject_of_other_client").await?;
         return Err(bad_subject().because("a subject of another client"));
     }
     // SECURITY: a bound subject is worth nothing without its key; a proof by another key is a refusal too.
@@ -164,10 +170,12 @@ async fn subject(
         (None, _) => {}
         (Some(cnf), Some(key)) if cnf.jkt == Some(key) => {}
         (Some(_), None) => {
+            record("proof_missing").await?;
             let told = "the subject is bound to a key; send a DPoP proof by it";
             return Err(OAuthError::new(ErrorCode::InvalidDpopProof, told));
         }
         (Some(_), Some(_)) => {
+            record("proof_of_other_key").await?;
             let told = "the proof is not by the key the subject is bound to";
             return Err(OAuthError::new(ErrorCode::InvalidDpopProof, told));
         }

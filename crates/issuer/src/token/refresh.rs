@@ -35,7 +35,12 @@ pub(super) async fn redeem(
     };
     match asked.issuer.store.change(Actor::Nobody, asked.now, redeem).await? {
         Redeemed::Next(opened) | Redeemed::Again(opened, _) => Ok(tokens(asked, caller, opened).into()),
-        Redeemed::Refused(refusal) => Err(refused(refusal)),
+        Redeemed::Refused(refusal) => {
+            if refusal == Refusal::Unknown {
+                asked.issuer.store.count_stranger("unknown refresh token");
+            }
+            Err(refused(refusal))
+        }
         Redeemed::OutOfGrant(why) => Err(out_of_grant(why)),
         Redeemed::Ended(why) => Err(ended(why)),
     }

@@ -1,10 +1,12 @@
 //! Client credentials at `/token`, and how a client proves who it is (RFC 7523, RFC 10070).
 
-use hallpass_model::jose::{SigningKey, Typ};
+use hallpass_model::client::{ClientAuthentication, ClientKind};
+use hallpass_model::jose::{JwkSet, SigningKey, Typ};
 use hallpass_model::lifetimes::CLIENT_ASSERTION_MAX;
 use hallpass_model::time::{Clock, Lifetime};
 use hallpass_model::wire::assertion::ASSERTION_TYPE;
 use hallpass_model::wire::errors::ErrorCode;
+use hallpass_store::AddClient;
 use hallpass_testkit::client::encode;
 use hallpass_testkit::world::NOTES;
 use hallpass_testkit::{Reply, World};
@@ -99,19 +101,56 @@ async fn an_assertion_for_anybody_else_or_of_another_kind_is_refused() {
     assert_eq!(reply.status, 200, "the good one is good: {}", reply.body);
 }
 
-/// Decision 0004: `JWT` as the type, as the libraries in use have it; the audience rule is the new one all the same.
+/// Decision 0004: `JWT` as the type, as libraries had it before RFC 10070, is for a client that was let off the newer one,
+/// and as long as it was; the audience rule is the new one all the same.
 #[tokio::test]
-async fn an_assertion_of_the_older_type_is_taken_for_the_issuer_alone() {
-    let (world, key) = world_with_robot().await;
-    let now = world.clock.now();
-    let mut claims = json!({
-        "iss": "robot", "sub": "robot", "aud": world.at("token"), "jti": "1", "iat": now.seconds(),
-        "exp": (now + CLIENT_ASSERTION_MAX).seconds(),
-    });
-    let reply = ask(&world, &key.sign(Typ::IdToken, &claims), &[]).await;
-    assert_eq!(reply.refused().code, ErrorCode::InvalidClient, "the token endpoint is no audience");
-    claims["aud"] = json!(world.issuer_url);
-    assert_eq!(ask(&world, &key.sign(Typ::IdToken, &claims), &[]).await.status, 200);
+async fn an_assertion_of_the_older_type_is_taken_from_a_client_that_was_let_off_and_until_its_date() {
+    let (world, strict_key) = world_with_robot().await;
+    let older_key = SigningKey::generate();
+    let until = world.clock.now() + Lifetime::days(30);
+    world
+        .add_client(AddClient { older_assertions_until: Some(until), ..service(&world, "older", &older_key) })
+        .await;
+    let signed = |client: &str, key: &SigningKey, typ: Typ, aud: &str, jti: u8| {
+        let now = world.clock.now();
+        let claims = json!({
+            "iss": client, "sub": client, "aud": aud, "jti": jti.to_string(), "iat": now.seconds(),
+            "exp": (now + CLIENT_ASSERTION_MAX).seconds(),
+        });
+        key.sign(typ, &claims)
+    };
+    let ask = async |signed: String| ask(&world, &signed, &[]).await.status.as_u16();
+    let (us, token_endpoint) = (world.issuer_url.as_str(), world.at("token"));
+
+    let before = world.ledger_size().await;
+    assert_eq!(
+        ask(signed("robot", &strict_key, Typ::IdToken, us, 1)).await,
+        401,
+        "strict, unless it was let off"
+    );
+    assert_eq!(world.ledger_from(before).await, ["denied: client_assertion_type"]);
+    assert_eq!(ask(signed("robot", &strict_key, Typ::ClientAuthentication, us, 2)).await, 200);
+
+    assert_eq!(ask(signed("older", &older_key, Typ::IdToken, us, 1)).await, 200);
+    assert_eq!(
+        ask(signed("older", &older_key, Typ::ClientAuthentication, us, 2)).await,
+        200,
+        "the newer one, too"
+    );
+    assert_eq!(ask(signed("older", &older_key, Typ::AccessToken, us, 3)).await, 401, "and no other");
+    let to_endpoint = signed("older", &older_key, Typ::IdToken, &token_endpoint, 4);
+    assert_eq!(ask(to_endpoint).await, 401, "the token endpoint is no audience");
+
+    world.clock.set(until);
+    assert_eq!(ask(signed("older", &older_key, Typ::IdToken, us, 5)).await, 401, "its date has come");
+    assert_eq!(ask(signed("older", &older_key, Typ::ClientAuthentication, us, 6)).await, 200);
+}
+
+fn service(world: &World, handle: &str, key: &SigningKey) -> AddClient {
+    AddClient {
+        authentication: ClientAuthentication::PrivateKeyJwt(JwkSet::new(vec![key.public().clone()])),
+        ..world.new_client(handle, ClientKind::Service)
+    }
 }
 
 #[tokio::test]

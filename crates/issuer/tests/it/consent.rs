@@ -1,7 +1,9 @@
 //! The question between `authorize` and its answer.
 
+use hallpass_model::client::ClientKind;
 use hallpass_model::lifetimes::AUTHORIZE_REQUEST;
 use hallpass_model::time::Lifetime;
+use hallpass_model::wire::oauth::Scopes;
 use hallpass_testkit::world::NOTES;
 use hallpass_testkit::{Reply, Visitor, World};
 use http::StatusCode;
@@ -13,12 +15,30 @@ const BACK: &str = "http://127.0.0.1:53211/callback";
 
 /// The way to the consent page, as the client's request begins it.
 async fn ask(visitor: &mut Visitor<'_>, extra: &[(&str, &str)]) -> String {
+    ask_as(visitor, "hallpass-cli", BACK, "openid notes:read", extra).await
+}
+
+async fn ask_as(
+    visitor: &mut Visitor<'_>,
+    client: &str,
+    redirect_uri: &str,
+    scope: &str,
+    extra: &[(&str, &str)],
+) -> String {
+    let query = query(client, redirect_uri, scope, extra);
+    let reply = visitor.get(&format!("/acme/authorize?{query}")).await;
+    let location = reply.header("location").unwrap_or_else(|| panic!("no way on: {}", reply.body));
+    let url = Url::parse(location).expect("an address");
+    format!("{}?{}", url.path(), url.query().unwrap_or_default())
+}
+
+fn query(client: &str, redirect_uri: &str, scope: &str, extra: &[(&str, &str)]) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.extend_pairs([
         ("response_type", "code"),
-        ("client_id", "hallpass-cli"),
-        ("redirect_uri", BACK),
-        ("scope", "openid notes:read"),
+        ("client_id", client),
+        ("redirect_uri", redirect_uri),
+        ("scope", scope),
         ("resource", NOTES),
         ("state", "s1"),
         ("code_challenge", CHALLENGE),
@@ -28,10 +48,7 @@ async fn ask(visitor: &mut Visitor<'_>, extra: &[(&str, &str)]) -> String {
         ("device_name", "ada-laptop"),
     ]);
     query.extend_pairs(extra);
-    let reply = visitor.get(&format!("/acme/authorize?{}", query.finish())).await;
-    let location = reply.header("location").unwrap_or_else(|| panic!("no way on: {}", reply.body));
-    let url = Url::parse(location).expect("an address");
-    format!("{}?{}", url.path(), url.query().unwrap_or_default())
+    query.finish()
 }
 
 fn parameter(reply: &Reply, name: &str) -> Option<String> {
@@ -88,6 +105,76 @@ async fn who_says_yes_gets_a_code_to_the_program_once() {
 
     let again = ada.post("/acme/consent", &[("request", &request), ("answer", "yes")]).await;
     assert_eq!(again.status, StatusCode::GONE, "a request is answered once");
+}
+
+/// RFC 8252, section 7.1. Chromium follows a form's redirect only where the page's policy names its target.
+#[tokio::test]
+async fn an_app_of_a_private_scheme_gets_its_answer_and_the_person_is_told_the_scheme() {
+    let world = World::new().await;
+    let redirects = ["com.example.app://cb", "com.example.app:/cb"];
+    world
+        .add_client(hallpass_store::AddClient {
+            redirect_uris: redirects.map(str::to_owned).to_vec(),
+            ..world.new_client("app", ClientKind::Agent)
+        })
+        .await;
+    let mut ada = world.visitor_as(world.ada).await;
+    for redirect in redirects {
+        let way = ask_as(&mut ada, "app", redirect, "openid", &[]).await;
+        let page = ada.get(&way).await;
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.ends_with("form-action 'self' com.example.app:"), "{policy}");
+        assert!(page.body.contains("an app on <b>this device</b>"), "{}", page.body);
+        assert!(page.body.contains("<code>com.example.app:</code>"), "{}", page.body);
+        let reply = ada.post("/acme/consent", &[("request", &handle(&page)), ("answer", "yes")]).await;
+        assert!(reply.header("location").unwrap().starts_with(redirect), "{redirect}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_goes_to_a_web_site_is_not_said_to_stay_on_this_computer() {
+    let world = World::new().await;
+    let redirect = "https://ide.example/callback";
+    world
+        .add_client(hallpass_store::AddClient {
+            redirect_uris: vec![redirect.to_owned()],
+            ..world.new_client("ide", ClientKind::Agent)
+        })
+        .await;
+    let mut ada = world.visitor_as(world.ada).await;
+    let way = ask_as(&mut ada, "ide", redirect, "openid", &[]).await;
+    let page = ada.get(&way).await;
+    assert!(page.body.contains("the web site <code>https://ide.example</code>"), "{}", page.body);
+    assert!(!page.body.contains("this computer"), "{}", page.body);
+    assert!(
+        page.body.contains("5 minutes, once"),
+        "and without a refresh token it says for how long: {}",
+        page.body
+    );
+}
+
+/// To act for weeks, unseen, is asked for like any other scope, and the client's registration is the bound.
+#[tokio::test]
+async fn offline_access_is_only_for_a_client_registered_with_it_and_for_command_lines() {
+    let world = World::new().await;
+    let with_scopes = |handle, kind, scopes: &str| hallpass_store::AddClient {
+        scopes: Scopes::parse(scopes).unwrap(),
+        ..world.new_client(handle, kind)
+    };
+    world.add_client(with_scopes("agent", ClientKind::Agent, "notes:read")).await;
+    world.add_client(with_scopes("stays", ClientKind::Agent, "notes:read offline_access")).await;
+    world.add_client(with_scopes("other-cli", ClientKind::Cli, "notes:read")).await;
+    for (client, scope, allowed) in [
+        ("agent", "openid profile notes:read", true),
+        ("agent", "openid notes:read offline_access", false),
+        ("stays", "openid notes:read offline_access", true),
+        ("other-cli", "openid notes:read offline_access", true),
+    ] {
+        let query = query(client, BACK, scope, &[]);
+        let reply = world.get(&format!("authorize?{query}")).await;
+        let error = parameter(&reply, "error");
+        assert_eq!(error.as_deref(), (!allowed).then_some("invalid_scope"), "{client} {scope}");
+    }
 }
 
 #[tokio::test]

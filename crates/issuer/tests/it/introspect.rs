@@ -188,6 +188,25 @@ async fn userinfo_tells_what_was_agreed_to_and_no_more() {
     );
 }
 
+/// OIDC Core, section 5.3.1: GET or POST, and a POST whose token stands in the header has no body to give a type to.
+#[tokio::test]
+async fn userinfo_is_posted_to_with_or_without_a_body() {
+    let world = World::new().await;
+    let login = world.sign_in("ada", "hallpass-cli").await;
+    let post = || world.http.post(world.at("userinfo")).bearer_auth(&login.access);
+    let typed = || post().header("content-type", "application/x-www-form-urlencoded");
+    for bare in [post(), post().header("content-length", "0"), typed(), typed().body("x=1")] {
+        let reply = world.send(bare).await;
+        assert_eq!((reply.status.as_u16(), &reply.json()["sub"]), (200, &json!(world.ada.to_string())));
+    }
+    assert_eq!(world.send(post().body("x=1")).await.status, 415, "a body without a type is still no form");
+    assert_eq!(
+        world.send(world.http.post(world.at("token"))).await.status,
+        400,
+        "and elsewhere an empty one lacks all"
+    );
+}
+
 /// RFC 6750, sections 2 and 3; RFC 9449, section 7.
 #[tokio::test]
 async fn a_token_is_believed_in_the_header_alone_and_as_it_is_bound() {

@@ -21,6 +21,11 @@ async fn the_document_stands_at_both_places_and_names_the_issuer_byte_for_byte()
         "MCP clients refuse an issuer that does not say so"
     );
     assert!(document.authorization_response_iss_parameter_supported);
+    assert_eq!(
+        document.request_uri_parameter_supported,
+        Some(false),
+        "left out it would mean yes (OIDC Discovery, section 3), and `authorize` refuses it"
+    );
     assert!(document.scopes_supported.contains(&"notes:read".to_owned()));
     assert!(!document.token_endpoint_auth_methods_supported.iter().any(|method| method.contains("secret")));
 }

@@ -135,7 +135,6 @@ async fn a_code_is_bound_to_client_redirect_uri_and_code_verifier() {
     for (name, value, expected) in [
         ("client_id", "other-cli", ErrorCode::InvalidGrant),
         ("redirect_uri", "http://127.0.0.1:49153/callback", ErrorCode::InvalidGrant),
-        ("redirect_uri", "", ErrorCode::InvalidRequest),
         ("code_verifier", &wrong_verifier, ErrorCode::InvalidGrant),
         ("code_verifier", "short", ErrorCode::InvalidGrant),
         ("code_verifier", "", ErrorCode::InvalidRequest),
@@ -146,6 +145,14 @@ async fn a_code_is_bound_to_client_redirect_uri_and_code_verifier() {
         assert_eq!(refused.code, expected, "{name}={value}");
     }
     assert!(redeem(&world, &code, &[], None).await.is_ok(), "nothing of that spent it");
+}
+
+/// OAuth 2.1 has no `redirect_uri` at the token endpoint: PKCE ties the code to whoever asked for it.
+#[tokio::test]
+async fn a_client_of_oauth_2_1_sends_no_redirect_uri_along() {
+    let world = World::new().await;
+    let login = redeem(&world, &code(&world, None).await, &[("redirect_uri", "")], None).await.unwrap();
+    assert!(world.accepts(&login.access).await);
 }
 
 #[tokio::test]

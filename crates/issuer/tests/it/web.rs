@@ -1,9 +1,11 @@
 //! The pages: who may see them, which forms are believed, and that nothing of one org is believed at another.
 
 use hallpass_model::lifetimes::{CEREMONY, ENROLMENT_LINK, RECENT_LOGIN, SETUP_LINK, WEB_ABSOLUTE, WEB_IDLE};
+use hallpass_model::principal::Owner;
 use hallpass_model::time::{Clock, Lifetime};
-use hallpass_store::{LinkPurpose, MakeCut, SetPersonStanding};
+use hallpass_store::{LinkPurpose, MakeCut, OwnedId, SetPersonStanding, TransferOwner};
 use hallpass_testkit::passkey::SoftPasskey;
+use hallpass_testkit::world::NOTES;
 use hallpass_testkit::{Visitor, World};
 use http::StatusCode;
 
@@ -544,8 +546,19 @@ async fn administrators_alone_see_and_change_the_people() {
     assert_eq!(world.ledger_from(before).await, ["removed: lost"]);
     assert_eq!(grace_s.log_in("acme", &[]).await.status, StatusCode::FORBIDDEN);
 
+    let resource = world.store.find_resource_by_url(world.org, NOTES).await.unwrap().unwrap().id;
+    let hers = TransferOwner { org: world.org, thing: OwnedId::Resource(resource), to: Owner::Person(grace) };
+    world.change(hers).await;
+    assert!(
+        ada.get(&format!("/acme/people?person={person}")).await.body.contains("go to the administrators")
+    );
     let disabled = ada.post("/acme/people", &[("act", "disable"), ("person", &person)]).await;
-    assert_eq!(disabled.status, StatusCode::SEE_OTHER);
+    let done = disabled.header("location").unwrap_or_else(|| panic!("{}", disabled.body)).to_owned();
+    assert!(done.ends_with("&done=handed-over"), "{done}");
+    assert!(
+        ada.get(&done).await.body.contains("handed over to the administrators"),
+        "what became of it is said"
+    );
     let herself = ada.post("/acme/people", &[("act", "disable"), ("person", &ada_s_id)]).await;
     assert_eq!(herself.status, StatusCode::CONFLICT);
 }

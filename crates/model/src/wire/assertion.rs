@@ -48,7 +48,8 @@ pub struct ExpectedClient<'a> {
     /// The issuer's own identifier. Not the token endpoint: another issuer could publish ours as its own and
     /// pass on what it is sent (RFC 10070).
     pub issuer: &'a str,
-    /// Whether the form before RFC 10070 (`JWT` or no type) is tolerated from this client.
+    /// Whether the form before RFC 10070 (`JWT` or no type) is taken from this client now
+    /// ([`Client::takes_older_assertions`](crate::client::Client::takes_older_assertions)).
     pub older_form: bool,
 }
 

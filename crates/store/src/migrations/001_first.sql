@@ -73,6 +73,7 @@ CREATE TABLE clients (
   scopes TEXT NOT NULL,
   any_scope INTEGER NOT NULL,          -- whether it may ask for whatever the org's resources define
   device_flow_barred TEXT NOT NULL,
+  older_assertions_until INTEGER,      -- until when its assertions may be of the form before RFC 10070
   disabled INTEGER,
   created INTEGER NOT NULL,
   UNIQUE (org, handle),

@@ -1,14 +1,14 @@
 //! What survives on a disk that loses all that was not synced, at any instant; and on a full one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use hallpass_model::cut::{Place, Target, Why};
 use hallpass_model::id::{CredentialId, OrgId};
 use hallpass_model::ledger::{Actor, Event};
 use hallpass_model::random::{Entropy, Seeded};
 use hallpass_store::{AddPerson, CutMade, Engine, Filter, MakeCut, Redeemed, Store, StoreError, StorePlace};
+use hallpass_testkit::disk::{self, VFS};
 
-use crate::disk::{self, VFS};
 use crate::world::{World, key, next, open, token};
 
 /// Power cuts.
@@ -214,16 +214,10 @@ async fn without_syncing_the_same_test_finds_what_is_lost() {
     panic!("nothing was synced, and the test did not notice");
 }
 
-fn on_forgetful_disk(folder: &Path) -> StorePlace {
-    disk::register();
-    let engine = Engine { vfs: Some(VFS.to_owned()), ..Engine::default() };
-    StorePlace { engine, ..StorePlace::new(folder.canonicalize().unwrap().join("data")) }
-}
-
 #[tokio::test]
 async fn a_full_disk_is_said_to_be_full_loses_nothing_and_works_again_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
-    let place = on_forgetful_disk(folder.path());
+    let place = disk::place(folder.path());
     let data = place.data.clone();
     let world = World::at(place, folder).await;
     let first = token(&world.log_in(Some(key(1))).await);
@@ -245,7 +239,7 @@ async fn a_full_disk_is_said_to_be_full_loses_nothing_and_works_again_when_there
 async fn a_checkpoint_whose_commit_failed_is_signed_in_the_next_and_was_never_kept_outside() {
     let folder = tempfile::tempdir().unwrap();
     let outside = folder.path().join("ledger.checkpoint");
-    let place = on_forgetful_disk(folder.path()).with_outside(&outside);
+    let place = disk::place(folder.path()).with_outside(&outside);
     let data = place.data.clone();
     let world = World::at(place, folder).await;
     let join = |n: u64| {

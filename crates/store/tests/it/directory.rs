@@ -1,7 +1,8 @@
 //! Orgs, people, teams, clients, resources.
 
 use hallpass_model::client::{ClientAuthentication, ClientKind};
-use hallpass_model::ledger::{Event, Field};
+use hallpass_model::ledger::{Event, Field, Key};
+use hallpass_model::lifetimes::OLDER_ASSERTIONS;
 use hallpass_model::principal::{OrgLimits, Owner};
 use hallpass_model::time::Lifetime;
 use hallpass_model::wire::oauth::{GrantType, Scopes};
@@ -30,6 +31,7 @@ fn service(world: &World, owner: Owner) -> AddClient {
         scopes: Scopes::none(),
         any_scope: false,
         device_flow_barred: Scopes::none(),
+        older_assertions_until: None,
     }
 }
 
@@ -118,23 +120,47 @@ async fn a_kind_of_client_gets_no_other_kind_s_grant_types_and_a_server_is_of_th
 }
 
 #[tokio::test]
+async fn an_older_form_of_assertions_is_an_exception_with_an_end_and_is_recorded() {
+    let world = World::new().await;
+    let owner = Owner::Person(world.ada);
+    let until = |until| AddClient { older_assertions_until: Some(until), ..service(&world, owner) };
+    let late = world.now + OLDER_ASSERTIONS + Lifetime::millis(1);
+    assert_eq!(world.change(until(late)).await, Err(NotAdded::ExceptionTooLong));
+    let most = world.now + OLDER_ASSERTIONS;
+    let client = world.change(until(most)).await.unwrap();
+    let kept = world.store.find_client(client).await.unwrap().unwrap();
+    assert!(kept.takes_older_assertions(most - Lifetime::millis(1)) && !kept.takes_older_assertions(most));
+    let excepted = world.ledger().await.pop().unwrap();
+    assert_eq!((excepted.event, excepted.client), (Event::Excepted, Some(client)));
+    assert_eq!(excepted.detail.find(&Key::EXPIRES).unwrap().to_string(), most.millis().to_string());
+    let strict = world.store.find_client(world.cli).await.unwrap().unwrap();
+    assert!(!strict.takes_older_assertions(world.now), "nobody who was not let off is");
+}
+
+#[tokio::test]
 async fn the_last_active_administrator_stays() {
     let world = World::new().await;
     let org = world.store.find_org(world.org).await.unwrap().unwrap();
     let disable = |person| SetPersonStanding { org: world.org, person, active: false };
     let members = |members| SetTeamMembers { org: world.org, team: org.administrators, members };
-    assert_eq!(world.change(disable(world.ada)).await, StandingSet::LastAdministrator);
+    assert_eq!(world.change(disable(world.ada)).await.standing, StandingSet::LastAdministrator);
     assert_eq!(world.change(members(vec![])).await, MembersSet::LastAdministrator);
     let away = SetTeamStanding { org: world.org, team: org.administrators, active: false };
-    assert_eq!(world.change(away).await, StandingSet::LastAdministrator);
+    assert_eq!(world.change(away).await.standing, StandingSet::LastAdministrator);
 
     let grace = world.change(grace(&world)).await.unwrap();
-    assert_eq!(world.change(members(vec![world.ada, grace])).await, MembersSet::Done { joined: 1, left: 0 });
-    assert!(matches!(world.change(disable(world.ada)).await, StandingSet::Done(_)));
+    assert_eq!(
+        world.change(members(vec![world.ada, grace])).await,
+        MembersSet::Done { joined: 1, left: 0, handed_over: vec![] }
+    );
+    assert!(matches!(world.change(disable(world.ada)).await.standing, StandingSet::Done(_)));
     // Ada is in the team still, but she could not answer.
-    assert_eq!(world.change(disable(grace)).await, StandingSet::LastAdministrator);
+    assert_eq!(world.change(disable(grace)).await.standing, StandingSet::LastAdministrator);
     assert_eq!(world.change(members(vec![world.ada])).await, MembersSet::LastAdministrator);
-    assert_eq!(world.change(members(vec![grace])).await, MembersSet::Done { joined: 0, left: 1 });
+    assert_eq!(
+        world.change(members(vec![grace])).await,
+        MembersSet::Done { joined: 0, left: 1, handed_over: vec![] }
+    );
     let stranger = hallpass_model::id::PrincipalId::from_bytes([3; 16]);
     assert_eq!(world.change(members(vec![grace, stranger])).await, MembersSet::NoMember);
 }
@@ -195,7 +221,7 @@ async fn standings_are_set_once_and_recorded_and_what_is_remembered_is_not_stale
     assert_eq!(world.change(SetClientStanding { org: other.org, ..off }).await, StandingSet::NotThere);
     assert_eq!(world.change(SetResourceStanding { org: other.org, ..notes }).await, StandingSet::NotThere);
     let person = SetPersonStanding { org: other.org, person: world.ada, active: false };
-    assert_eq!(world.change(person).await, StandingSet::NotThere);
+    assert_eq!(world.change(person).await.standing, StandingSet::NotThere);
 }
 
 #[tokio::test]

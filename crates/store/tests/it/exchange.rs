@@ -207,6 +207,7 @@ fn service(world: &World) -> AddClient {
         scopes: scopes("notes:read"),
         any_scope: false,
         device_flow_barred: Scopes::none(),
+        older_assertions_until: None,
     }
 }
 

@@ -134,7 +134,7 @@ async fn a_code_is_refused_to_whoever_is_not_meant_and_not_used_up_by_that() {
         (RedeemCode { code: Secret::from_text("hpc_no".into()), ..good() }, CodeRefusal::Unknown),
         (RedeemCode { org: other.org, ..good() }, CodeRefusal::OtherClient),
         (RedeemCode { client: ClientId::from_bytes([1; 16]), ..good() }, CodeRefusal::OtherClient),
-        (RedeemCode { redirect_uri: "http://127.0.0.1/".into(), ..good() }, CodeRefusal::RedirectUri),
+        (RedeemCode { redirect_uri: Some("http://127.0.0.1/".into()), ..good() }, CodeRefusal::RedirectUri),
         (
             RedeemCode { code_verifier: Secret::from_text("y".repeat(43)), ..good() },
             CodeRefusal::CodeVerifier,
@@ -161,7 +161,7 @@ async fn a_code_is_refused_to_whoever_is_not_meant_and_not_used_up_by_that() {
     }
     let last = good();
     world.wait(AUTHORIZATION_CODE);
-    assert_eq!(refusal(world.change(last).await), CodeRefusal::Unknown, "at its very end it is over");
+    assert_eq!(refusal(world.change(last).await), CodeRefusal::Over, "at its very end it is over");
     world.now = world.now - Lifetime::millis(1);
     let redeem = RedeemCode { proof: Some(world.proof(key(1))), ..world.redeem_code(code) };
     assert!(matches!(world.change(redeem).await, CodeRedeemed::Opened(_)));

@@ -11,6 +11,7 @@ mod login; // codes
 mod device; // the device flow
 mod refresh; // every row of the rotation's table
 mod cuts; // every axis, every path, every clock
+mod owners; // what becomes of things whose owner leaves
 mod lists; // lists of sessions
 mod forget; // what is forgotten, and what stays dead whatever the clock does
 mod exchange; // narrower tokens, leases, clients' own tokens
@@ -20,5 +21,4 @@ mod backup; // copies, and putting them back
 mod vouched; // what was changed while no server ran
 mod plans; // every statement's query plan
 mod holders; // holders that crash and race
-mod disk; // a disk that forgets what was not synced, or is full
-mod crash; // what survives on such a disk
+mod crash; // what survives on a disk that forgets what was not synced, or is full

@@ -123,7 +123,7 @@ impl World {
             code,
             org: self.org,
             client: self.cli,
-            redirect_uri: REDIRECT.into(),
+            redirect_uri: Some(REDIRECT.into()),
             code_verifier: verifier(),
             proof: None,
             refresh: RefreshTokens::Always,

@@ -2,7 +2,9 @@
 
 use hallpass_model::client::{Client, ClientAuthentication, ClientKind};
 use hallpass_model::jose::JwkSet;
+use hallpass_model::lifetimes::OLDER_ASSERTIONS;
 use hallpass_model::principal::{Handle, Org};
+use hallpass_model::time::Timestamp;
 use hallpass_model::wire::oauth::{GrantType, Scopes};
 use hallpass_model::wire::redirect::RedirectUri;
 use hallpass_store::{AddClient, SetClientStanding};
@@ -16,18 +18,21 @@ pub(super) async fn add(office: &Office, form: ClientAdd) -> Result<ClientShown,
     let handle: Handle = form.handle.parse().map_err(Refused::usage)?;
     let kind = parse_kind(&form.kind)?;
     let owner = office.owner(&org, &form.owner).await?;
+    let authentication = authentication(kind, form.jwks)?;
+    let older = older_assertions(form.older_assertions_until.as_deref(), &authentication, office.now())?;
     let add = AddClient {
         org: org.id,
         handle,
         name: form.name.clone().unwrap_or_else(|| form.handle.clone()),
         kind,
         owner,
-        authentication: authentication(kind, form.jwks)?,
+        authentication,
         grant_types: grant_types(kind, &form.grant_types)?,
         redirect_uris: redirect_uris(&form.redirect_uris)?,
         scopes: scopes(&form.scopes)?,
         any_scope: false,
         device_flow_barred: scopes(&form.device_flow_barred)?,
+        older_assertions_until: older,
     };
     office
         .change(add)
@@ -73,7 +78,11 @@ async fn stand(office: &Office, form: OneOf, active: bool) -> Result<ClientShown
     find(office, &org, &form.handle).await
 }
 
-async fn load(office: &Office, org: &Org, handle: &str) -> Result<std::sync::Arc<Client>, Refused> {
+pub(super) async fn load(
+    office: &Office,
+    org: &Org,
+    handle: &str,
+) -> Result<std::sync::Arc<Client>, Refused> {
     let client = office.store().find_client_by_handle(org.id, handle).await?;
     client.ok_or_else(|| Refused::not_there(format_args!("there is no client `{handle}` in `{}`", org.name)))
 }
@@ -127,6 +136,34 @@ fn authentication(
         }
         None => Ok(ClientAuthentication::None),
     }
+}
+
+/// Until when the client is let off the newer form of assertions: a day, which it ends before, or a moment.
+fn older_assertions(
+    typed: Option<&str>,
+    authentication: &ClientAuthentication,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Refused> {
+    let Some(typed) = typed else { return Ok(None) };
+    if *authentication == ClientAuthentication::None {
+        return Err(Refused::usage("a client without a key sends no assertions, older or newer"));
+    }
+    let day = typed.parse::<jiff::civil::Date>().and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC));
+    let moment =
+        typed.parse::<jiff::Timestamp>().or_else(|_| day.map(|day| day.timestamp())).map_err(|_| {
+            Refused::usage(format_args!("`{typed}` is no date"))
+                .hint("write `2027-03-31`, or a moment such as `2027-03-31T12:00:00Z`")
+        })?;
+    let until = Timestamp::from_millis(moment.as_millisecond());
+    if until <= now {
+        return Err(Refused::usage(format_args!("`{typed}` is over already")));
+    }
+    if until > now + OLDER_ASSERTIONS {
+        return Err(Refused::by_rule(format_args!("`{typed}` is more than {OLDER_ASSERTIONS} away")).hint(
+            "an exception has an end; by then the client's library has caught up, or somebody looks again",
+        ));
+    }
+    Ok(Some(until))
 }
 
 /// Those asked for, by their short or full names; all of the kind's where none is.
@@ -194,6 +231,7 @@ async fn shown(office: &Office, org: &Org, client: &Client) -> Result<ClientShow
         scopes: list_scopes(&client.scopes),
         any_scope: client.any_scope,
         device_flow_barred: list_scopes(&client.device_flow_barred),
+        older_assertions_until: client.older_assertions_until.map(|until| until.to_string()),
         created: client.created.to_string(),
     })
 }

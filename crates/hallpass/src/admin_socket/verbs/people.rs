@@ -6,6 +6,7 @@ use hallpass_model::principal::{Handle, Org, Principal};
 use hallpass_store::{AddPerson, PasskeyRemoved, RemovePasskey, RemovedBy, SetPersonStanding};
 
 use super::links::enrol;
+use super::owners::render_owned;
 use crate::admin_socket::forms::{
     InOrg, OneOf, PasskeyRemove, PasskeyShown, PersonAdd, PersonAdded, PersonErased, PersonShown,
 };
@@ -57,10 +58,10 @@ pub(super) async fn enable(office: &Office, form: OneOf) -> Result<PersonShown, 
 async fn stand(office: &Office, form: OneOf, active: bool) -> Result<PersonShown, Refused> {
     let org = office.org(form.org.as_deref()).await?;
     let person = office.person(&org, &form.handle).await?;
-    let outcome = office.change(SetPersonStanding { org: org.id, person: person.id, active }).await?;
-    Refused::unless_set(outcome, &format!("person `{}`", form.handle))?;
+    let set = office.change(SetPersonStanding { org: org.id, person: person.id, active }).await?;
+    Refused::unless_set(set.standing, &format!("person `{}`", form.handle))?;
     let person = office.person(&org, &form.handle).await?;
-    shown(office, &org, person).await
+    Ok(PersonShown { handed_over: render_owned(&set.handed_over), ..shown(office, &org, person).await? })
 }
 
 pub(super) async fn erase(office: &Office, form: OneOf) -> Result<PersonErased, Refused> {
@@ -121,5 +122,6 @@ pub(super) async fn shown(office: &Office, org: &Org, person: Principal) -> Resu
         state: render_standing(person.standing),
         teams,
         created: person.created.to_string(),
+        handed_over: Vec::new(),
     })
 }

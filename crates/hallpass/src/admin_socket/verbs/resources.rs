@@ -103,7 +103,7 @@ fn check_url(text: &str, issuer: &str) -> Result<(), Refused> {
     Ok(())
 }
 
-async fn load(office: &Office, org: &Org, url: &str) -> Result<std::sync::Arc<Resource>, Refused> {
+pub(super) async fn load(office: &Office, org: &Org, url: &str) -> Result<std::sync::Arc<Resource>, Refused> {
     let resource = office.store().find_resource_by_url(org.id, url).await?;
     resource.ok_or_else(|| {
         Refused::not_there(format_args!("there is no resource `{url}` in `{}`", org.name))

@@ -2,8 +2,9 @@
 
 use hallpass_model::id::PrincipalId;
 use hallpass_model::principal::{Handle, Org, Team};
-use hallpass_store::{AddTeam, MembersSet, SetTeamMembers, SetTeamStanding};
+use hallpass_store::{AddTeam, MembersSet, Owned, SetTeamMembers, SetTeamStanding};
 
+use super::owners::render_owned;
 use crate::admin_socket::forms::{InOrg, OneOf, TeamAdd, TeamMembers, TeamShown};
 use crate::admin_socket::office::{Office, PAGE, render_standing};
 use crate::admin_socket::refused::Refused;
@@ -44,8 +45,8 @@ pub(super) async fn members(office: &Office, form: TeamMembers) -> Result<TeamSh
     let org = office.org(form.org.as_deref()).await?;
     let team = office.team(&org, &form.handle).await?;
     let members = members_of(office, &org, &form.members).await?;
-    match office.change(SetTeamMembers { org: org.id, team: team.id, members }).await? {
-        MembersSet::Done { .. } => {}
+    let handed_over = match office.change(SetTeamMembers { org: org.id, team: team.id, members }).await? {
+        MembersSet::Done { handed_over, .. } => handed_over,
         MembersSet::NotThere => {
             return Err(Refused::not_there(format_args!("there is no team `{}`", form.handle)));
         }
@@ -58,8 +59,8 @@ pub(super) async fn members(office: &Office, form: TeamMembers) -> Result<TeamSh
             return Err(Refused::by_rule("the org would be left without an active administrator")
                 .hint("name at least one person who is active"));
         }
-    }
-    shown(office, &org, office.team(&org, &form.handle).await?).await
+    };
+    left(office, &org, &form.handle, &handed_over).await
 }
 
 pub(super) async fn disable(office: &Office, form: OneOf) -> Result<TeamShown, Refused> {
@@ -73,9 +74,15 @@ pub(super) async fn enable(office: &Office, form: OneOf) -> Result<TeamShown, Re
 async fn stand(office: &Office, form: OneOf, active: bool) -> Result<TeamShown, Refused> {
     let org = office.org(form.org.as_deref()).await?;
     let team = office.team(&org, &form.handle).await?;
-    let outcome = office.change(SetTeamStanding { org: org.id, team: team.id, active }).await?;
-    Refused::unless_set(outcome, &format!("team `{}`", form.handle))?;
-    shown(office, &org, office.team(&org, &form.handle).await?).await
+    let set = office.change(SetTeamStanding { org: org.id, team: team.id, active }).await?;
+    Refused::unless_set(set.standing, &format!("team `{}`", form.handle))?;
+    left(office, &org, &form.handle, &set.handed_over).await
+}
+
+/// The team as it is after a change, and what it left to the administrators.
+async fn left(office: &Office, org: &Org, handle: &str, handed_over: &[Owned]) -> Result<TeamShown, Refused> {
+    let team = shown(office, org, office.team(org, handle).await?).await?;
+    Ok(TeamShown { handed_over: render_owned(handed_over), ..team })
 }
 
 async fn members_of(office: &Office, org: &Org, handles: &[String]) -> Result<Vec<PrincipalId>, Refused> {
@@ -94,5 +101,6 @@ async fn shown(office: &Office, org: &Org, team: Team) -> Result<TeamShown, Refu
         state: render_standing(team.standing),
         members: office.handles(team.members).await?,
         created: team.created.to_string(),
+        handed_over: Vec::new(),
     })
 }

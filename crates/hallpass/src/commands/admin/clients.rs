@@ -70,6 +70,13 @@ pub(super) struct ClientAddArgs {
     #[arg(long = "bar-device-scope", value_name = "SCOPE")]
     device_flow_barred: Vec<String>,
 
+    /// Take assertions of the type before RFC 10070 (`JWT`) from it until this date, a year ahead at most
+    ///
+    /// For a library that does not send the newer type, `client-authentication+jwt`, yet. The exception is recorded, and
+    /// ends by itself: as the day begins, UTC.
+    #[arg(long, value_name = "DATE")]
+    older_assertions_until: Option<String>,
+
     /// A file with its public keys, as a JWK set
     #[arg(long, value_name = "FILE", conflicts_with = "new_key")]
     jwks: Option<PathBuf>,
@@ -135,6 +142,7 @@ async fn add(args: ClientAddArgs, server: &mut AdminClient, out: &mut Output) ->
         redirect_uris: args.redirect_uris,
         scopes: args.scopes,
         device_flow_barred: args.device_flow_barred,
+        older_assertions_until: args.older_assertions_until,
         jwks,
     };
     let added = server.ask::<_, ClientShown>("client.add", &form).await;
@@ -201,6 +209,7 @@ fn show(client: ClientShown, out: &mut Output) -> Result<Exit, Failure> {
                 },
             ),
             ("barred by device flow", client.device_flow_barred.join(" ")),
+            ("older assertions until", client.older_assertions_until.clone().unwrap_or_default()),
             ("added", client.created.clone()),
         ])
     })

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::owners::say_handed_over;
 use super::table::{Table, facts};
 use super::{HandleArgs, OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
@@ -28,8 +29,11 @@ Example:
     /// Show a person
     Show(HandleArgs),
     /// Take a person out of use, and cut everything issued to them
+    ///
+    /// The clients and resources they answered for, alone or as the last active member of a team, are handed over to the
+    /// org's administrators' team in the same step, and listed. `hallpass admin owner transfer` gives them on.
     Disable(HandleArgs),
-    /// Put a person back to use; what was cut stays cut
+    /// Put a person back to use; what was cut stays cut, and what was handed over stays there
     Enable(HandleArgs),
     /// Print a new enrolment link, for a person who lost theirs or every passkey
     Link(HandleArgs),
@@ -128,6 +132,7 @@ pub(super) async fn run(
         PersonCommand::Disable(args) => {
             let person: PersonShown = server.ask("person.disable", &one(args)).await?;
             out.say(format_args!("disabled `{}` and cut everything issued to them", person.handle));
+            say_handed_over(&person.handed_over, out);
             show(person, out)
         }
         PersonCommand::Enable(args) => {

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::owners::say_handed_over;
 use super::table::{Table, facts};
 use super::{HandleArgs, OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
@@ -22,10 +23,15 @@ Example:
     /// Show a team
     Show(HandleArgs),
     /// Say who is in a team, in place of who was
+    ///
+    /// Where nobody active is left in it, what it answered for is handed over to the administrators' team, and listed.
     Members(TeamAddArgs),
-    /// Take a team out of use: it can own nothing new
+    /// Take a team out of use: it can own nothing
+    ///
+    /// What it answered for is handed over to the administrators' team in the same step, and listed. `hallpass admin owner
+    /// transfer` gives it on.
     Disable(HandleArgs),
-    /// Put a team back to use
+    /// Put a team back to use; what was handed over stays there
     Enable(HandleArgs),
 }
 
@@ -66,11 +72,14 @@ pub(super) async fn run(
         TeamCommand::Show(args) => show(server.ask("team.show", &one(args)).await?, out),
         TeamCommand::Members(args) => {
             let form = TeamMembers { org: args.org.org, handle: args.handle, members: args.members };
-            show(server.ask("team.members", &form).await?, out)
+            let team: TeamShown = server.ask("team.members", &form).await?;
+            say_handed_over(&team.handed_over, out);
+            show(team, out)
         }
         TeamCommand::Disable(args) => {
             let team: TeamShown = server.ask("team.disable", &one(args)).await?;
-            out.say(format_args!("disabled the team `{}`: it can own nothing new", team.handle));
+            out.say(format_args!("disabled the team `{}`: it can own nothing", team.handle));
+            say_handed_over(&team.handed_over, out);
             show(team, out)
         }
         TeamCommand::Enable(args) => {

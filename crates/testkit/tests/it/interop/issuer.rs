@@ -4,19 +4,17 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hallpass_model::grant::{Approval, Grant};
-use hallpass_model::jose::SigningKey;
+use hallpass_model::client::{ClientAuthentication, ClientKind};
+use hallpass_model::jose::{JwkSet, SigningKey};
 use hallpass_model::time::{Clock, Lifetime};
-use hallpass_model::wire::oauth::Scopes;
-use hallpass_model::wire::pkce::CodeChallenge;
-use hallpass_store::{Answer, CodeIssued, IssueCode};
-use hallpass_testkit::World;
-use hallpass_testkit::world::NOTES;
+use hallpass_store::{AddClient, Answer};
+use hallpass_testkit::{Reply, World, visitor};
 use serde_json::{Value, json};
-use url::Url;
 
 use super::Npm;
 
+/// What tokens are for here: its server is the library, and introspects.
+const API: &str = "https://interop.example/";
 const SCOPE: &str = "openid profile offline_access notes:read";
 
 #[tokio::test]
@@ -43,11 +41,11 @@ async fn openid_client_logs_in_by_code_with_dpop() {
 async fn logs_in_by_code(dpop: bool) {
     let world = World::new().await;
     let steps = json!([
-        { "do": "code", "scope": SCOPE, "resource": NOTES },
+        { "do": "code", "scope": SCOPE, "resource": API },
         { "do": "introspect", "client": "api" },
         { "do": "refresh", "resource": world.issuer_url },
         "userinfo",
-        { "do": "refresh", "resource": NOTES },
+        { "do": "refresh", "resource": API },
         { "do": "introspect", "client": "api" },
         { "do": "revoke", "of": "refresh_token" },
         { "do": "refresh", "refused": true },
@@ -59,7 +57,7 @@ async fn logs_in_by_code(dpop: bool) {
     assert_eq!(heard[0]["claims"]["sub"], world.ada.to_string());
     assert_eq!(
         (&heard[1]["introspection"]["active"], &heard[1]["introspection"]["aud"]),
-        (&json!(true), &json!(NOTES))
+        (&json!(true), &json!(API))
     );
     assert_eq!(heard[1]["introspection"]["cnf"]["jkt"].is_string(), dpop);
     assert_eq!(heard[3]["userinfo"]["sub"], world.ada.to_string());
@@ -76,11 +74,11 @@ async fn logs_in_by_code(dpop: bool) {
 async fn openid_client_logs_in_by_device_and_a_replay_ends_the_session() {
     let world = World::new().await;
     let steps = json!([
-        { "do": "device", "scope": SCOPE, "resource": NOTES },
-        { "do": "refresh", "resource": NOTES },
-        { "do": "refresh", "resource": NOTES },
-        { "do": "refresh", "resource": NOTES, "token": "first", "refused": true },
-        { "do": "refresh", "resource": NOTES, "refused": true },
+        { "do": "device", "scope": SCOPE, "resource": API },
+        { "do": "refresh", "resource": API },
+        { "do": "refresh", "resource": API },
+        { "do": "refresh", "resource": API, "token": "first", "refused": true },
+        { "do": "refresh", "resource": API, "refused": true },
     ]);
     let heard = converse(&world, false, steps).await;
     assert_eq!(heard[0]["claims"]["sub"], world.ada.to_string());
@@ -92,10 +90,10 @@ async fn openid_client_logs_in_by_device_and_a_replay_ends_the_session() {
 async fn openid_client_logs_in_by_device_with_dpop_and_a_retry_is_harmless() {
     let world = World::new().await;
     let steps = json!([
-        { "do": "device", "scope": SCOPE, "resource": NOTES },
-        { "do": "refresh", "resource": NOTES },
-        { "do": "refresh", "resource": NOTES, "token": "first" },
-        { "do": "refresh", "resource": NOTES },
+        { "do": "device", "scope": SCOPE, "resource": API },
+        { "do": "refresh", "resource": API },
+        { "do": "refresh", "resource": API, "token": "first" },
+        { "do": "refresh", "resource": API },
     ]);
     let heard = converse(&world, true, steps).await;
     assert_eq!(heard[1]["refresh_token"], heard[2]["refresh_token"], "a retry has the same successor");
@@ -106,9 +104,9 @@ async fn openid_client_logs_in_by_device_with_dpop_and_a_retry_is_harmless() {
 async fn openid_client_gets_tokens_as_a_service() {
     let world = World::new().await;
     let steps = json!([
-        { "do": "client_credentials", "client": "robot", "scope": "notes:read", "resource": NOTES },
+        { "do": "client_credentials", "client": "robot", "scope": "notes:read", "resource": API },
         { "do": "introspect", "client": "api" },
-        { "do": "client_credentials", "client": "robot", "scope": "notes:write", "resource": NOTES, "refused": true },
+        { "do": "client_credentials", "client": "robot", "scope": "notes:write", "resource": API, "refused": true },
     ]);
     let heard = converse(&world, false, steps).await;
     assert_eq!((&heard[0]["scope"], heard[0]["refresh_token"].is_null()), (&json!("notes:read"), true));
@@ -123,8 +121,17 @@ fn oauth2(step: &str) -> Value {
 /// Has openid-client go these steps, the person saying yes wherever one is asked; what came of each.
 async fn converse(world: &World, dpop: bool, steps: Value) -> Vec<Value> {
     with_time(world);
-    let robot = SigningKey::generate();
+    let (robot, api) = (SigningKey::generate(), SigningKey::generate());
     world.add_service("robot", &robot, "notes:read").await;
+    let server = world
+        .add_client(AddClient {
+            authentication: ClientAuthentication::PrivateKeyJwt(JwkSet::new(vec![api.public().clone()])),
+            // The library writes the type of before RFC 10070 (decision 0004).
+            older_assertions_until: Some(world.clock.now() + Lifetime::days(1)),
+            ..world.new_client("interop-api", ClientKind::Service)
+        })
+        .await;
+    world.add_resource(API, "notes:read notes:write", Some(server)).await;
     let pkcs8 = |key: &SigningKey| STANDARD.encode(key.to_pkcs8());
     let job = json!({
         "issuer": world.issuer_url,
@@ -132,8 +139,11 @@ async fn converse(world: &World, dpop: bool, steps: Value) -> Vec<Value> {
         "dpop": dpop,
         "clients": {
             "cli": { "client_id": "hallpass-cli", "redirect_uri": "http://127.0.0.1:49152/callback" },
-            "api": { "client_id": "notes-api", "key": pkcs8(&world.notes_api_key), "kid": world.notes_api_key.kid() },
-            "robot": { "client_id": "robot", "key": pkcs8(&robot), "kid": robot.kid() },
+            "api": { "client_id": "interop-api", "key": pkcs8(&api), "kid": api.kid() },
+            // Told to write the newer one, it needs no exception.
+            "robot": {
+                "client_id": "robot", "key": pkcs8(&robot), "kid": robot.kid(), "typ": "client-authentication+jwt",
+            },
         },
         "steps": steps,
     });
@@ -156,42 +166,23 @@ async fn converse(world: &World, dpop: bool, steps: Value) -> Vec<Value> {
     results
 }
 
-/// Where the browser is sent back to, once ada has agreed. The request goes to the endpoint as it is; the pages between it and
-/// the code, which want a passkey, have tests of their own.
+/// Where the browser is sent back to, once ada has logged in with her passkey and agreed on the page that asked her.
 async fn approve(world: &World, address: &str) -> String {
-    let reply = world.send(world.http.get(address)).await;
-    let on = reply.header("location").unwrap_or_else(|| panic!("{}", reply.body));
-    assert!(on.starts_with(&format!("{}/consent?request=", world.issuer_url)), "{on}");
-
-    let asked: Url = address.parse().expect("a URL");
-    let find =
-        |name: &str| asked.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
-    let asked = |name: &str| find(name).unwrap_or_else(|| panic!("no {name}: {asked}"));
-    let issue = IssueCode {
-        org: world.org,
-        client: world.cli,
-        principal: world.ada,
-        grant: Grant {
-            scopes: Scopes::parse(&asked("scope")).expect("scopes"),
-            resources: vec![asked("resource")],
-            purpose: None,
-            authentication: world.by_passkey(),
-            approval: Approval::Browser,
-        },
-        redirect_uri: asked("redirect_uri"),
-        code_challenge: CodeChallenge::parse(
-            &asked("code_challenge"),
-            find("code_challenge_method").as_deref(),
-        )
-        .expect("a challenge"),
-        nonce: find("nonce"),
-        dpop_jkt: find("dpop_jkt").map(|jkt| jkt.parse().expect("a thumbprint")),
-        device: None,
-        address: "127.0.0.1".to_owned(),
+    let here = |address: &str| {
+        let path = address.strip_prefix(&world.base_url);
+        path.unwrap_or_else(|| panic!("not one of our pages: {address}")).to_owned()
     };
-    let CodeIssued::Issued { code, .. } = world.change(issue).await else { panic!("no code") };
-    let back = [("code", code.expose_text()), ("state", &asked("state")), ("iss", &world.issuer_url)];
-    Url::parse_with_params(&asked("redirect_uri"), back).expect("a URL").into()
+    let on = |reply: &Reply| {
+        let location = reply.header("location");
+        location.unwrap_or_else(|| panic!("no way on: {}", reply.body)).to_owned()
+    };
+    let mut ada = world.visitor_as(world.ada).await;
+    let asked = ada.get(&here(address)).await;
+    let page = ada.get(&here(&on(&asked))).await;
+    let request =
+        visitor::field(&page.body, "request").unwrap_or_else(|| panic!("nobody was asked: {}", page.body));
+    let answered = ada.post("/acme/consent", &[("request", &request), ("answer", "yes")]).await;
+    on(&answered)
 }
 
 /// Has the world's time go on as time here does: the other side's clock, and its five seconds between two polls, are real.

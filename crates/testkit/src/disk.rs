@@ -1,5 +1,5 @@
 //! A SQLite VFS over the system's own that keeps every write in memory until it is synced, so that a power cut can be
-//! had at any instant; and that can be full.
+//! had at any instant; that can be full; and that can give nothing back.
 #![expect(
     unsafe_code,
     reason = "a VFS is a table of C functions; nothing else here can lose unsynced writes"
@@ -10,10 +10,11 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, Once};
 
+use hallpass_store::{Engine, StorePlace};
 use rusqlite::ffi;
 
 /// The name it is registered under.
-pub(crate) const VFS: &str = "forgetful";
+pub const VFS: &str = "forgetful";
 
 /// The disks there are, by the folder they stand for.
 static DISKS: LazyLock<Mutex<HashMap<PathBuf, Disk>>> = LazyLock::new(Mutex::default);
@@ -29,6 +30,8 @@ struct Disk {
     dead: bool,
     /// Nothing more fits.
     full: bool,
+    /// Nothing is given back.
+    unreadable: bool,
     /// How often a file that is no log was synced: once for each time the log was copied into the database.
     checkpoints: usize,
 }
@@ -39,7 +42,7 @@ enum Unsynced {
 }
 
 /// Makes the VFS known to SQLite, once.
-pub(crate) fn register() {
+pub fn register() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // SAFETY: the table lives for ever, as SQLite wants of a registered VFS, and every function in it keeps to the
@@ -65,27 +68,41 @@ pub(crate) fn register() {
 }
 
 /// The power goes after so many more writes and syncs.
-pub(crate) fn cut_power_after(folder: &Path, steps: u32) {
+pub fn cut_power_after(folder: &Path, steps: u32) {
     disk(folder, |disk| disk.until_power_cut = Some(steps));
 }
 
 /// The power goes now, if it has not gone, and comes back: what was not synced is lost.
-pub(crate) fn power_back(folder: &Path) {
+pub fn power_back(folder: &Path) {
     disk(folder, |disk| *disk = Disk { checkpoints: disk.checkpoints, ..Disk::default() });
 }
 
 /// How often the log was copied into the database to its end.
-pub(crate) fn checkpoints(folder: &Path) -> usize {
+pub fn checkpoints(folder: &Path) -> usize {
     disk(folder, |disk| disk.checkpoints)
 }
 
 /// Whether anything more fits.
-pub(crate) fn set_full(folder: &Path, full: bool) {
+pub fn set_full(folder: &Path, full: bool) {
     disk(folder, |disk| disk.full = full);
 }
 
+/// Whether nothing is given back any more. What SQLite still has in its memory it goes on having.
+pub fn set_unreadable(folder: &Path, unreadable: bool) {
+    disk(folder, |disk| disk.unreadable = unreadable);
+}
+
+/// A new folder's store, on such a disk.
+pub fn place(folder: &Path) -> StorePlace {
+    register();
+    let engine = Engine { vfs: Some(VFS.to_owned()), ..Engine::default() };
+    // The VFS is told paths without links in them.
+    let folder = folder.canonicalize().expect("the folder is there");
+    StorePlace { engine, ..StorePlace::new(folder.join("data")) }
+}
+
 fn disk<T>(folder: &Path, f: impl FnOnce(&mut Disk) -> T) -> T {
-    f(DISKS.lock().unwrap().entry(folder.to_owned()).or_default())
+    f(DISKS.lock().expect("no test panics while it holds the disks").entry(folder.to_owned()).or_default())
 }
 
 impl Disk {
@@ -199,8 +216,8 @@ unsafe extern "C" fn read(file: *mut ffi::sqlite3_file, into: *mut c_void, amoun
             return read;
         }
         on_disk(file, |disk, path| {
-            if disk.dead {
-                return ffi::SQLITE_IOERR;
+            if disk.dead || disk.unreadable {
+                return ffi::SQLITE_IOERR_READ;
             }
             let mut size = real_size(file);
             for unsynced in disk.pending.get(path).into_iter().flatten() {
