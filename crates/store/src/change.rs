@@ -10,6 +10,7 @@ use hallpass_model::time::Timestamp;
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
+use crate::copier::Copier;
 use crate::error::StoreError;
 use crate::ledger;
 use crate::meta::Meta;
@@ -51,6 +52,8 @@ pub(crate) struct Core {
     pub(crate) note: Option<String>,
     /// Keeps the newest outside the database, where that is wanted.
     pub(crate) scribe: Option<Scribe>,
+    /// Copies the log into the database, so that the writer need not.
+    pub(crate) copier: Option<Copier>,
     /// A commit failed, and what memory holds was not made to agree with the disk again.
     pub(crate) stale: bool,
     /// Recorded by the running change and not yet written.
@@ -156,6 +159,7 @@ impl Core {
             signed: None,
             note: None,
             scribe: None,
+            copier: None,
             stale: false,
             entries: Vec::new(),
             news: Vec::new(),

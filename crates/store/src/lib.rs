@@ -15,6 +15,7 @@ mod seal; // the key-encryption key, and what is derived from it
 mod migrate; // the schema, step by step
 mod meta; // what the store knows of itself
 mod writer; // the thread that runs changes, many to a commit
+mod copier; // the log, copied into the database beside it
 mod readers; // connections that only read
 mod news; // hints for those who wait in this process
 mod sql; // how rows are asked for and read

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{broadcast, watch};
 
 use crate::change::{Change, Core};
+use crate::copier::Copier;
 use crate::error::{OpenError, StoreError};
 use crate::folder::Folder;
 use crate::news::Board;
@@ -117,6 +118,9 @@ impl Store {
             outside.settle(&mut core, now)?;
             core.scribe = Some(Scribe::start(outside).map_err(file)?);
         }
+        let own = connect(&database, &place.engine, Access::Write)?;
+        let pages = place.engine.checkpoint_pages.unwrap_or(CHECKPOINT_PAGES);
+        core.copier = Some(Copier::start(&mut core.db, own, pages).map_err(file)?);
         let readers: Result<Vec<_>, _> =
             (0..READERS).map(|_| connect(&database, &place.engine, Access::Read)).collect();
 
@@ -217,11 +221,6 @@ fn set_up(db: &Connection, engine: &Engine, access: Access) -> rusqlite::Result<
             let _mode: String = db.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
             // SECURITY: FULL syncs the log at every commit; anything less may lose what was acknowledged.
             db.pragma_update(None, "synchronous", if engine.unsafe_no_sync { "OFF" } else { "FULL" })?;
-            db.pragma_update(
-                None,
-                "wal_autocheckpoint",
-                engine.checkpoint_pages.unwrap_or(CHECKPOINT_PAGES),
-            )?;
             db.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES)
         }
         Access::Read => db.pragma_update(None, "query_only", true),

@@ -191,6 +191,7 @@ fn close(core: &mut Core) {
         Ok(_) => keep_outside(core),
         Err(error) => tracing::warn!(%error, "The store could not sign a last checkpoint."),
     }
+    core.copier = None;
     if let Err(error) = core.db.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)") {
         tracing::warn!(%error, "The store could not tidy its log away.");
     }
