@@ -1,5 +1,6 @@
 //! The store: opening it, changing it, and hearing what happened.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,13 +31,14 @@ pub struct Store {
 }
 
 pub(crate) struct Inner {
-    // Dropped in this order: the writer ends and the readers close before the folder is let go.
+    // Dropped in this order: the writer ends and the readers close before the file and the folder are let go.
     writer: Writer,
     pub(crate) readers: Readers,
     pub(crate) board: Arc<Board>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) strangers: crate::refusals::Strangers,
     pub(crate) place: StorePlace,
+    _database: Arc<File>,
     _folder: Folder,
 }
 
@@ -120,7 +122,8 @@ impl Store {
         }
         let own = connect(&database, &place.engine, Access::Write)?;
         let pages = place.engine.checkpoint_pages.unwrap_or(CHECKPOINT_PAGES);
-        core.copier = Some(Copier::start(&mut core.db, own, pages).map_err(file)?);
+        let held = Arc::new(File::open(&database).map_err(file)?);
+        core.copier = Some(Copier::start(&mut core.db, own, Arc::clone(&held), pages).map_err(file)?);
         let readers: Result<Vec<_>, _> =
             (0..READERS).map(|_| connect(&database, &place.engine, Access::Read)).collect();
 
@@ -129,7 +132,16 @@ impl Store {
         let readers = Readers::new(readers?);
         let strangers = crate::refusals::Strangers::default();
         Ok(Self {
-            inner: Arc::new(Inner { writer, readers, board, keys, strangers, place, _folder: folder }),
+            inner: Arc::new(Inner {
+                writer,
+                readers,
+                board,
+                keys,
+                strangers,
+                place,
+                _database: held,
+                _folder: folder,
+            }),
         })
     }
 
