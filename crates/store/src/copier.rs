@@ -126,7 +126,7 @@ impl Drop for Copier {
 }
 
 /// See [`Shared::piece`].
-const PIECE: u32 = 256;
+const PIECE: u32 = 128;
 /// Pages that one commit may copy in passing.
 const NEARLY_DONE: u32 = 64;
 /// The writer copies the log itself once it is so many times too long: a copier that is not done by then is not going to be.
