@@ -91,8 +91,11 @@ async fn children(hallpass: &Child) -> (u32, u32) {
     loop {
         let ours: Vec<(u32, String)> =
             processes().filter(|(parent, ..)| *parent == pid).map(|(_, pid, name)| (pid, name)).collect();
-        let named = |wanted: &str| ours.iter().find(|(_, name)| name.contains(wanted)).map(|(pid, _)| *pid);
-        if let (Some(command), Some(watcher)) = (named("/bin/cat"), named("watcher")) {
+        let named =
+            |is_it: &dyn Fn(&str) -> bool| ours.iter().find(|(_, name)| is_it(name)).map(|(pid, _)| *pid);
+        // Before it becomes the command, the fork shows our own arguments, which name it at their end.
+        let command = named(&|name| name.starts_with("/bin/cat"));
+        if let (Some(command), Some(watcher)) = (command, named(&|name| name.contains("watcher"))) {
             return (command, watcher);
         }
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
