@@ -127,7 +127,11 @@ impl Browser {
     /// Clicks the element, which must be visible, and waits for the page that follows, if one does.
     pub async fn click(&self, css: &str) -> Result<(), BrowserError> {
         let element = self.find(css).await?;
-        self.post(&format!("{element}/click"), json!({})).await.map(drop)
+        let id = element.trim_start_matches("/element/");
+        let leaves = self.script(LEAVES, json!([{ ELEMENT: id }])).await?;
+        let page = self.find("html").await?;
+        self.post(&format!("{element}/click"), json!({})).await?;
+        self.turn(&page, leaves == json!(true)).await
     }
 
     /// Types into the element, after what stands there.
@@ -138,10 +142,30 @@ impl Browser {
 
     /// Presses a key where the focus is.
     pub async fn press(&self, key: Key) -> Result<(), BrowserError> {
+        let leaves = match key {
+            Key::Enter | Key::Space => self.script(LEAVES, json!([null])).await? == json!(true),
+            Key::Tab | Key::Escape => false,
+        };
+        let page = self.find("html").await?;
         let key = key.code();
         let strokes = json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
         let actions = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": strokes }] });
-        self.post("/actions", actions).await.map(drop)
+        self.post("/actions", actions).await?;
+        self.turn(&page, leaves).await
+    }
+
+    /// Waits for the next page after something that leaves this one: the driver answers before the browser has begun to go,
+    /// and what is read then is of the old page. Where nothing follows (a script asks for a passkey and is refused one) the
+    /// page is the same after `TURNING`.
+    async fn turn(&self, page: &str, leaves: bool) -> Result<(), BrowserError> {
+        let deadline = Instant::now() + TURNING;
+        while leaves && Instant::now() < deadline {
+            match self.send(Method::GET, &format!("{page}/name"), None).await {
+                Ok(_) => tokio::time::sleep(POLL).await,
+                Err(_) => return Ok(()), // its elements are gone: this is another page
+            }
+        }
+        Ok(())
     }
 
     /// Whether the element has the focus.
@@ -421,6 +445,14 @@ fn text_of(value: Value) -> Result<String, BrowserError> {
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long the driver may take for one command; more than `PATIENCE`, which it waits for itself.
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
+/// How long the browser may take to leave a page once told to.
+const TURNING: Duration = Duration::from_secs(2);
+/// Whether acting on the element (on the one with the focus, if none is given) submits a form or follows a link.
+const LEAVES: &str = "
+    const at = arguments[0] ?? document.activeElement;
+    const link = at?.closest('a[href]');
+    if (link) return link.href.split('#')[0] !== location.href.split('#')[0];
+    return Boolean(at?.form?.checkValidity() && (at.type === 'submit' || !arguments[0]));";
 /// How often to look again.
 const POLL: Duration = Duration::from_millis(20);
 /// WebDriver, section 12: the key under which an element's id is sent.
