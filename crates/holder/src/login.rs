@@ -36,7 +36,7 @@ use crate::error::HolderError;
 use crate::presets::{self, Preset};
 use crate::provider::{Fields, Provider, With};
 use crate::shelf::Identity;
-use crate::vault::Rung;
+use crate::vault::{Chosen, Rung};
 
 /// How the person is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,9 +216,10 @@ impl Holder {
             return Err(HolderError::Usage { what: what.into() });
         }
         let choice = choose(request.flow, offers(&metadata), &request.surroundings)?;
-        let rung = self.shelf.choose(request.rung)?;
-        on_event(LoginEvent::Rung(rung));
         let identity = Identity { issuer: metadata.issuer.clone(), client_id: client.id().to_owned() };
+        let Chosen { rung, notes } = self.shelf.choose(request.rung, &identity)?;
+        notes.iter().for_each(|note| on_event(LoginEvent::Note(note)));
+        on_event(LoginEvent::Rung(rung));
         let replaces = self.may_replace(&identity, rung, on_event)?;
         on_event(LoginEvent::Chose(&choice));
 

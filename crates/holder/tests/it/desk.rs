@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hallpass_holder::{
-    AskPassphrase, Flow, Holder, HolderError, Identity, LoginEvent, LoginRequest, Opener, PassRequest, Rung,
+    AskPassphrase, Flow, Holder, HolderError, Identity, LoginEvent, LoginRequest, Opener, PassRequest, Places, Rung,
     Settings, SignedIn, Surroundings,
 };
 use hallpass_model::device::DeviceClass;
@@ -99,6 +99,7 @@ impl Desk {
             ca_file: None,
             clock: Arc::new(move || now() + later),
             ask_passphrase,
+            places: Places::default(),
         });
         Self { holder, state }
     }
