@@ -14,6 +14,7 @@
 //! plaintext rung.
 
 mod rung; // their names and their order
+mod bounded; // nobody is waited for longer than this
 mod secret_service; // of a desktop session
 #[cfg(target_os = "macos")]
 mod keychain; // untested
@@ -254,7 +255,8 @@ impl Vault {
         if self.passphrases.prepare()? {
             return Ok(Chosen { rung: Rung::Passphrase, notes });
         }
-        let mut why: Vec<_> = faults.iter().map(|(rung, fault)| format!("the {rung} {}", fault.why())).collect();
+        let mut why: Vec<_> =
+            faults.iter().map(|(rung, fault)| format!("the {rung} {}", fault.why())).collect();
         why.push("nobody is there to type a passphrase".into());
         Err(HolderError::NoRung { why: why.join(", ") })
     }

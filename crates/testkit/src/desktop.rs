@@ -43,7 +43,9 @@ impl Desktop {
             .spawn()
             .expect("`scripts/setup test` installs dbus");
         let mut address = String::new();
-        BufReader::new(bus.stdout.take().expect("it was piped")).read_line(&mut address).expect("it says where");
+        BufReader::new(bus.stdout.take().expect("it was piped"))
+            .read_line(&mut address)
+            .expect("it says where");
         Self { home, bus, keyring: None, address: address.trim().to_owned() }
     }
 

@@ -9,17 +9,12 @@
 mod bus; // the socket, and a call and its answer
 mod wire; // how messages are written
 
-use std::time::Duration;
-
 use zeroize::Zeroizing;
 
+use super::bounded::PATIENCE;
 use super::{Fault, Keeper, RecordKey};
 use bus::{Bus, NoReply};
 use wire::{Call, Reader, Writer};
-
-/// How long one operation may take, all its calls together: a service that runs answers in milliseconds, and one that the
-/// bus has to start in a few hundred.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 const SERVICE: &str = "org.freedesktop.secrets";
 const SERVICE_PATH: &str = "/org/freedesktop/secrets";
@@ -98,7 +93,8 @@ impl SecretService {
         body.blob(&key[..]);
         body.text(CONTENT_TYPE);
         body.bool(true);
-        let mut answer = service.call(&collection, COLLECTION_INTERFACE, "CreateItem", "a{sv}(oayays)b", body)?;
+        let mut answer =
+            service.call(&collection, COLLECTION_INTERFACE, "CreateItem", "a{sv}(oayays)b", body)?;
         let (item, prompt) = (answer.text().ok_or(ODD)?, answer.text().ok_or(ODD)?);
         match prompt == NOTHING && item != NOTHING {
             true => Ok(()),
@@ -234,4 +230,3 @@ impl Connected {
         LOCKED.into()
     }
 }
-

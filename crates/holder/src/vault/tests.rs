@@ -39,8 +39,7 @@ impl Keeper for Breakable {
 
 /// A machine with two rungs that can be broken, and somebody who types or not.
 fn machine(types: bool) -> (Vault, Breakable, Breakable) {
-    let ask: AskPassphrase =
-        Arc::new(move |_| Ok(types.then(|| Secret::from_text("correct horse".into()))));
+    let ask: AskPassphrase = Arc::new(move |_| Ok(types.then(|| Secret::from_text("correct horse".into()))));
     let (upper, lower) = (Breakable::default(), Breakable::default());
     let mut vault = Vault::new(ask, Places::default());
     vault.keepers = vec![
@@ -85,7 +84,9 @@ fn a_rung_that_was_asked_for_and_does_not_work_is_an_error_and_no_other_is_taken
     upper.broken.store(true, Ordering::Relaxed);
     let why = vault.choose(Some(Rung::SecretService), None).unwrap_err();
     assert!(matches!(why, HolderError::NoRung { .. }), "{why}");
-    assert!(vault.choose(Some(Rung::Keychain), None).unwrap_err().to_string().contains("not on this machine"));
+    assert!(
+        vault.choose(Some(Rung::Keychain), None).unwrap_err().to_string().contains("not on this machine")
+    );
 }
 
 #[test]
@@ -152,7 +153,7 @@ fn a_bus_without_a_keyring_and_a_machine_without_a_bus_are_no_reason_to_wait() {
         }
         assert!(vault.choose(Some(Rung::SecretService), None).is_err());
     }
-    assert!(started.elapsed() < secret_service::PATIENCE);
+    assert!(started.elapsed() < bounded::PATIENCE);
 }
 
 #[test]
@@ -162,5 +163,5 @@ fn a_keyring_that_hangs_is_given_up_on_in_time() {
     let started = std::time::Instant::now();
     let why = on(&desktop).choose(Some(Rung::SecretService), None).unwrap_err().to_string();
     assert!(why.contains("does not answer in time"), "{why}");
-    assert!(started.elapsed() < secret_service::PATIENCE * 3);
+    assert!(started.elapsed() < bounded::PATIENCE * 3);
 }

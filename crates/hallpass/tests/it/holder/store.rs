@@ -98,6 +98,10 @@ async fn a_server_without_a_session_bus_signs_in_without_waiting_for_one() {
     machine.world.answer_device(&code, machine.world.ada, Answer::Yes).await;
     let said = Said(in_time(child.wait_with_output()).await.unwrap());
     assert_eq!(said.code(), 0, "{}", said.err());
-    assert!(!said.err().contains("session bus"), "what most servers lack is not talked about: {}", said.err());
+    assert!(
+        !said.err().contains("session bus"),
+        "what most servers lack is not talked about: {}",
+        said.err()
+    );
     machine.run(&["logout"]).await;
 }

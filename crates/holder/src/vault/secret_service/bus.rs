@@ -58,8 +58,8 @@ impl Bus {
         };
         // Not blocking: a bus that accepts nobody must not hold us up.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-            .map_err(failed)?;
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(failed)?;
         rustix::net::connect(&socket, &address).map_err(failed)?;
         let peer = rustix::net::sockopt::socket_peercred(&socket).map_err(failed)?;
         // SECURITY: a socket that somebody else put there is given nothing.
@@ -112,7 +112,9 @@ impl Bus {
         for _ in 0..OTHERS_MAX {
             match self.next().map_err(NoReply::Failed)? {
                 Some((serial, Reply::Return(reader))) if serial == self.serial => return Ok(reader),
-                Some((serial, Reply::Error(name))) if serial == self.serial => return Err(NoReply::Error(name)),
+                Some((serial, Reply::Error(name))) if serial == self.serial => {
+                    return Err(NoReply::Error(name));
+                }
                 _ => {} // a signal, such as the one that tells us our name
             }
         }
@@ -213,10 +215,13 @@ mod tests {
 
     #[test]
     fn only_a_unix_socket_is_a_session_bus() {
-        for good in ["unix:path=/run/user/1000/bus", "unix:path=/a%20b,guid=00", "unix:abstract=/tmp/dbus-x"] {
+        for good in ["unix:path=/run/user/1000/bus", "unix:path=/a%20b,guid=00", "unix:abstract=/tmp/dbus-x"]
+        {
             assert!(socket_address(good).is_some(), "{good}");
         }
-        for bad in ["tcp:host=127.0.0.1,port=1", "unix:runtime=yes", "launchd:env=X", "autolaunch:", "unix:path=%z"] {
+        for bad in
+            ["tcp:host=127.0.0.1,port=1", "unix:runtime=yes", "launchd:env=X", "autolaunch:", "unix:path=%z"]
+        {
             assert!(socket_address(bad).is_none(), "{bad}");
         }
         assert!(Bus::connect("tcp:host=127.0.0.1,port=1", SOON).is_err());
@@ -249,7 +254,12 @@ mod tests {
         let path = folder.path().join("bus");
         let listener = UnixListener::bind(&path).unwrap();
         let other = std::thread::spawn(move || {
-            for words in [&b"REJECTED EXTERNAL\r\n"[..], &[b'x'; 2048], b"OK 00\r\nHTTP/1.1 400 Bad Request\r\n\r\n", b""] {
+            for words in [
+                &b"REJECTED EXTERNAL\r\n"[..],
+                &[b'x'; 2048],
+                b"OK 00\r\nHTTP/1.1 400 Bad Request\r\n\r\n",
+                b"",
+            ] {
                 let (mut stream, _) = listener.accept().unwrap();
                 stream.write_all(words).unwrap();
                 // The line that was sent is read, so that closing is no reset.

@@ -308,14 +308,8 @@ mod tests {
     fn a_call_is_laid_out_as_the_specification_has_it() {
         let mut body = Writer::default();
         body.text("default");
-        let call = Call {
-            destination: "a.b",
-            path: "/a",
-            interface: "a.b",
-            member: "M",
-            signature: "s",
-            body,
-        };
+        let call =
+            Call { destination: "a.b", path: "/a", interface: "a.b", member: "M", signature: "s", body };
         let message = call.render(2);
         assert_eq!(&message[..16], b"l\x01\0\x01\x0c\0\0\0\x02\0\0\0\x47\0\0\0");
         assert_eq!(&message[16..27], b"\x01\x01o\0\x02\0\0\0/a\0");
@@ -343,7 +337,8 @@ mod tests {
         assert!(reader.blob().unwrap().is_empty());
         assert_eq!(reader.blob().unwrap().as_slice(), [7; 32]);
         for len in 0..whole.len() {
-            let Ok(Some((_, Reply::Return(mut reader)))) = parse(Zeroizing::new(whole[..len].to_vec())) else {
+            let Ok(Some((_, Reply::Return(mut reader)))) = parse(Zeroizing::new(whole[..len].to_vec()))
+            else {
                 continue;
             };
             let all = (|| {
