@@ -209,7 +209,7 @@ impl Vault {
         #[cfg(windows)]
         add(Rung::CredentialManager, true, Box::new(credential_manager::CredentialManager));
         add(Rung::Keyring, true, Box::new(keyring::Keyring));
-        add(Rung::Memory, false, Box::new(memory::Memory::default()));
+        add(Rung::Memory, false, Box::<memory::Memory>::default());
         Self { keepers, passphrases: passphrase::Passphrases::new(ask) }
     }
 
