@@ -9,6 +9,8 @@ use hallpass_model::device::DeviceClass;
 
 use crate::env;
 
+pub(crate) mod host; // whether it is one person's alone
+
 /// The word that stands for no browser at all.
 const NO_BROWSER: &str = "none";
 /// What container engines leave in a container's root.
@@ -126,15 +128,13 @@ fn judge_browsers(mut named: Vec<String>) -> Browser {
 }
 
 /// What sort of machine this is, for the approval page.
-pub(crate) fn device_class(at: &Surroundings) -> DeviceClass {
-    if at.ci {
-        DeviceClass::BuildAgent
-    } else if at.container || at.web_shell {
-        DeviceClass::Container
-    } else if at.desktop || at.wsl {
-        DeviceClass::Laptop
-    } else {
-        DeviceClass::Server
+pub(crate) fn device_class(at: &Surroundings, shared: Option<&host::Shared>) -> DeviceClass {
+    match shared {
+        Some(shared) => shared.class,
+        None if at.ci => DeviceClass::BuildAgent,
+        None if at.container || at.web_shell => DeviceClass::Container,
+        None if at.desktop || at.wsl => DeviceClass::Laptop,
+        None => DeviceClass::Server,
     }
 }
 

@@ -35,6 +35,7 @@ impl Holder {
                 Some(install.trim()),
                 Some(&request.device_name),
                 Some(&request.device_class.to_string()),
+                Some(rung.text()),
             )
         };
         let path = self.shelf.folder().map(|folder| folder.join("install"));

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use hallpass_model::device::DeviceClass;
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::oauth::Scopes;
 
@@ -36,6 +37,8 @@ pub struct Opened {
     pub resources: Vec<String>,
     /// Why, as said at login.
     pub purpose: Option<String>,
+    /// What sort of machine it was taken for at login.
+    pub device_class: DeviceClass,
     /// How the person was asked.
     pub flow: Flow,
     /// When.
@@ -79,6 +82,7 @@ impl Holder {
                 scope: record.scope,
                 resources: record.resources,
                 purpose: record.purpose,
+                device_class: record.device_class,
                 flow: record.flow,
                 signed_in: record.signed_in,
                 renewed: record.renewed,

@@ -13,7 +13,6 @@
 //! token is minted and lost. It stands in the record, and a later login goes lower only if it is told to. There is no
 //! plaintext rung.
 
-mod rung; // their names and their order
 mod bounded; // nobody is waited for longer than this
 mod secret_service; // of a desktop session
 #[cfg(target_os = "macos")]
@@ -32,8 +31,8 @@ use zeroize::Zeroizing;
 
 use crate::error::HolderError;
 
+pub use hallpass_model::rung::Rung;
 pub use keyring::idle_life as keyring_idle_life;
-pub use rung::Rung;
 
 /// The key of one record.
 pub(crate) type RecordKey = Zeroizing<[u8; 32]>;

@@ -2,9 +2,11 @@
 
 use axum::response::Response;
 use hallpass_model::cut::Why;
+use hallpass_model::device::DeviceClass;
 use hallpass_model::grant::Approval;
 use hallpass_model::id::SessionId;
 use hallpass_model::role::Act;
+use hallpass_model::rung::Rung;
 use hallpass_model::time::Timestamp;
 use hallpass_store::{EndOthers, EndSession, SessionEnded, SessionSummary, Sessions, StolenSession};
 use http::StatusCode;
@@ -91,6 +93,7 @@ async fn line(person: &Person, summary: &SessionSummary) -> Result<SessionLine, 
         id: session.id.to_string(),
         client: summary.client_name.clone(),
         device: summary.device.as_ref().map(|device| device.name.clone()),
+        machine: machine(summary),
         purpose: session.grant.purpose.as_ref().map(ToString::to_string),
         local: session.grant.approval == Approval::AdminSocket,
         approval: match session.grant.approval {
@@ -103,6 +106,24 @@ async fn line(person: &Person, summary: &SessionSummary) -> Result<SessionLine, 
         used: Moment::new(summary.used, now),
         ends: Moment::new(session.idle_until.min(session.expires), now),
     })
+}
+
+/// What the holder says of its machine, in words.
+fn machine(summary: &SessionSummary) -> Option<String> {
+    let sort = summary.class.and_then(|class| match class {
+        DeviceClass::Laptop => Some("one person’s"),
+        DeviceClass::Server => Some("a server"),
+        DeviceClass::SharedHost => Some("shared by several people"),
+        DeviceClass::BuildAgent => Some("a build agent"),
+        DeviceClass::Container => Some("a container"),
+        DeviceClass::Unknown => None,
+    });
+    let rests = summary.rung.map(|rung| match rung {
+        Rung::Passphrase => "the key is made from a passphrase".to_owned(),
+        rung => format!("the key rests in the {rung}"),
+    });
+    let said: Vec<String> = sort.map(str::to_owned).into_iter().chain(rests).collect();
+    (!said.is_empty()).then(|| format!("{}, as it says", said.join("; ")))
 }
 
 /// `POST /{org}/sessions`: ends one, or all others.

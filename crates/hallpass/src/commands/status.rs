@@ -2,11 +2,14 @@
 
 use clap::Args;
 use hallpass_holder::{HolderError, Opened, Rung, Status, Unreadable, keyring_idle_life};
+use hallpass_model::device::DeviceClass;
 use serde::Serialize;
 
+use super::login::sort_of;
 use crate::failure::{Exit, Failure};
 use crate::holding::WhichArgs;
 use crate::output::{self, Form, Output};
+use crate::surroundings;
 
 /// Show who is signed in where, how far, and where the key rests
 ///
@@ -25,7 +28,15 @@ pub(crate) struct StatusArgs {
 #[derive(Serialize)]
 struct Answer {
     sign_ins: Vec<SignIn>,
+    shared: Option<Shared>,
     unreadable: Vec<NotRead>,
+}
+
+/// That others use this machine, or this user on it, too.
+#[derive(Serialize)]
+struct Shared {
+    class: String,
+    why: String,
 }
 
 /// A file that should be a record and does not even say whose it is.
@@ -55,6 +66,7 @@ struct Details {
     scope: String,
     resources: Vec<String>,
     purpose: Option<String>,
+    device_class: String,
     flow: String,
     signed_in: String,
     renewed: String,
@@ -74,7 +86,10 @@ pub(crate) fn status(args: &StatusArgs, out: &mut Output) -> Result<Exit, Failur
     // Any of them may be the one that is meant.
     let not_read =
         |one: Unreadable| NotRead { file: one.file.display().to_string(), problem: one.why.to_string() };
-    let answer = Answer { sign_ins, unreadable: holder.unreadable()?.into_iter().map(not_read).collect() };
+    let shared = surroundings::host::shared(&surroundings::surroundings())?;
+    let shared = shared.map(|found| Shared { class: found.class.to_string(), why: found.why });
+    let answer =
+        Answer { shared, sign_ins, unreadable: holder.unreadable()?.into_iter().map(not_read).collect() };
     let stands = answer.sign_ins.iter().any(|sign_in| sign_in.stands);
     let written = match out.form() {
         Form::Json => out.json("hallpass.status/1", &answer),
@@ -92,6 +107,13 @@ pub(crate) fn status(args: &StatusArgs, out: &mut Output) -> Result<Exit, Failur
 
 fn say(answer: &Answer, out: &mut Output) -> Result<(), Failure> {
     answer.sign_ins.iter().flat_map(lines).try_for_each(|line| out.answer(line))?;
+    if let Some(shared) = &answer.shared {
+        let why = &shared.why;
+        out.warn(format_args!(
+            "this {}: {why}",
+            sort_of(shared.class.parse().unwrap_or(DeviceClass::SharedHost))
+        ));
+    }
     for one in &answer.unreadable {
         out.answer(format_args!("{}\n  {:<10} {}", one.file, "unreadable", one.problem))?;
     }
@@ -125,6 +147,7 @@ fn details(opened: Opened) -> Details {
         scope: opened.scope.to_string(),
         resources: opened.resources,
         purpose: opened.purpose,
+        device_class: opened.device_class.to_string(),
         flow: opened.flow.to_string(),
         signed_in: opened.signed_in.to_string(),
         renewed: opened.renewed.to_string(),

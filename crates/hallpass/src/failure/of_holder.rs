@@ -83,6 +83,9 @@ fn of_refusal(code: &ErrorCode) -> Option<&'static str> {
         ErrorCode::InvalidTarget => Some(
             "the API must be known to the issuer and named at sign-in: `hallpass login ISSUER --resource URL`",
         ),
+        ErrorCode::RungNotAllowed => Some(
+            "sign in again with `--store` and one of those; if this machine has none, ask whoever runs the org",
+        ),
         ErrorCode::InvalidScope | ErrorCode::InsufficientScope => {
             Some("ask for scopes that were granted at sign-in: `hallpass status` shows them")
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use hallpass_model::device::DeviceClass;
 use hallpass_model::jose::base64url;
 use hallpass_model::secret::{AccessToken, KeyMaterial, RefreshToken, Secret};
 use hallpass_model::time::{Lifetime, Timestamp};
@@ -44,6 +45,8 @@ pub(crate) struct Record {
     pub(crate) resources: Vec<String>,
     /// Why, as said at login.
     pub(crate) purpose: Option<String>,
+    /// What sort of machine it is, as known at login.
+    pub(crate) device_class: DeviceClass,
     /// How the person was asked.
     pub(crate) flow: Flow,
     /// When.
@@ -144,6 +147,7 @@ impl Record {
             scope: self.scope.clone(),
             resources: self.resources.clone(),
             purpose: self.purpose.clone(),
+            device_class: self.device_class,
             flow: self.flow,
             signed_in: self.signed_in,
             renewed: self.renewed,
@@ -189,6 +193,7 @@ impl Record {
             scope: shown.scope.clone(),
             resources: std::mem::take(&mut shown.resources),
             purpose: shown.purpose.take(),
+            device_class: shown.device_class,
             flow: shown.flow,
             signed_in: shown.signed_in,
             renewed: shown.renewed,
@@ -220,6 +225,7 @@ struct Shown {
     scope: Scopes,
     resources: Vec<String>,
     purpose: Option<String>,
+    device_class: DeviceClass,
     flow: Flow,
     signed_in: Timestamp,
     renewed: Timestamp,
@@ -281,6 +287,7 @@ impl Record {
             scope: Scopes::none(),
             resources: Vec::new(),
             purpose: None,
+            device_class: DeviceClass::Unknown,
             flow: Flow::Device,
             signed_in: start,
             renewed: start,

@@ -13,6 +13,8 @@ pub(crate) struct SessionLine {
     pub(crate) client: String,
     /// The machine's name, as its holder claimed it.
     pub(crate) device: Option<String>,
+    /// What sort of machine it is and where the key rests there, as its holder claimed them.
+    pub(crate) machine: Option<String>,
     pub(crate) purpose: Option<String>,
     /// Whether it was approved through the admin socket, without the person.
     pub(crate) local: bool,

@@ -55,6 +55,7 @@ fn session(client: &str, device: &str, purpose: &str, local: bool) -> SessionLin
         id: "ses_01h455vb4pex5vsknk084sn02q".into(),
         client: client.into(),
         device: Some(device.into()),
+        machine: Some("one person’s; the key rests in the Secret Service, as it says".into()),
         purpose: (!purpose.is_empty()).then(|| purpose.into()),
         local,
         approval: if local { "by the server's operator, on the server" } else { "by you, with a code" },

@@ -19,6 +19,7 @@ mod refusals;
 mod requests;
 mod revoke;
 mod roles;
+mod rungs;
 mod sessions_page;
 mod story;
 mod tidy;

@@ -132,6 +132,7 @@ impl Home {
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", self.0.path())
             .env("HALLPASS_STORE", "passphrase")
+            .env("HALLPASS_HOST", "own")
             .env("HALLPASS_PASSPHRASE_FILE", self.path("passphrase"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
