@@ -7,6 +7,7 @@ use crate::output::Output;
 
 mod admin;
 mod completions;
+mod daemon;
 mod exec;
 mod ledger;
 mod login;
@@ -24,6 +25,7 @@ pub(crate) enum Command {
     Token(token::TokenArgs),
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
+    Daemon(daemon::DaemonArgs),
     Serve(serve::ServeArgs),
     Admin(admin::AdminArgs),
     Ledger(ledger::LedgerArgs),
@@ -45,6 +47,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Token(args) => on_this_thread(token::token(args, out)),
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
+        Command::Daemon(args) => daemon::daemon(args, out),
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
         Command::Serve(args) => serve::serve(args, out),
@@ -56,7 +59,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
 }
 
 /// A command is one thing at a time: the runtime needs no thread of its own, and starts at once.
-fn on_this_thread(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+pub(crate) fn on_this_thread(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -37,8 +37,12 @@ variables! {
     HALLPASS_CA_FILE;
     /// Where records rest, instead of the state folder.
     HALLPASS_STATE_DIR;
-    /// Where the key of the records rests: `keyring` or `passphrase`.
+    /// Where the key of the records rests: `keyring`, `passphrase` or `daemon`.
     HALLPASS_RUNG;
+    /// Whether the daemon is asked: `auto` (where one runs), `on` (it is started) or `off`.
+    HALLPASS_DAEMON;
+    /// The daemon's socket, instead of the one in the runtime folder.
+    HALLPASS_SOCKET;
     /// A file with the passphrase of the records, where nobody is there to type it.
     HALLPASS_PASSPHRASE_FILE;
     /// The program that opens addresses, instead of `BROWSER` and the desktop's own; `none` for none.
@@ -85,6 +89,8 @@ variables! {
     PATH;
     /// The state folder, instead of `~/.local/state` (XDG Base Directory).
     XDG_STATE_HOME;
+    /// The folder of what lasts as long as a login session (XDG Base Directory).
+    XDG_RUNTIME_DIR;
     /// The folder of what programs keep, instead of `~/.local/share` (XDG Base Directory).
     XDG_DATA_HOME;
     /// The folder of settings, instead of `~/.config` (XDG Base Directory).

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use hallpass_model::lifetimes::ACCESS_TOKEN_MAX;
 use hallpass_model::time::{Lifetime, Timestamp};
+use hallpass_model::wire::metadata::IssuerMetadata;
 use hallpass_model::wire::oauth::Scopes;
 
 pub use beside::Beside;
@@ -154,14 +155,22 @@ impl Holder {
             return Release::LeftToExpire;
         }
         let pending = |why: String| Release::Pending { why };
+        if let Some(back) = &pass.given_back {
+            let client = OurClient::new(back.client_id.clone(), None);
+            return self.released(&back.metadata, &client, pass).await;
+        }
         let loaded = match self.shelf.find(identity) {
             Ok(Some(loaded)) => loaded,
             // Logged out meanwhile: the issuer ended the session, and every pass with it, or the watcher will see to it.
             Ok(None) => return pending("the sign-in was given up meanwhile".into()),
             Err(error) => return pending(error.to_string()),
         };
-        let client = OurClient::of(&loaded);
-        let revoked = self.revoke(&loaded.record.metadata, &client, &pass.token, "access_token");
+        self.released(&loaded.record.metadata, &OurClient::of(&loaded), pass).await
+    }
+
+    async fn released(&self, metadata: &IssuerMetadata, client: &OurClient, pass: &Pass) -> Release {
+        let pending = |why: String| Release::Pending { why };
+        let revoked = self.revoke(metadata, client, &pass.token, "access_token");
         match tokio::time::timeout(RELEASE_TIME_OUT, revoked).await {
             Ok(Ok(())) => Release::Revoked,
             Ok(Err(none)) => pending(crate::logout::words(none)),
@@ -171,13 +180,23 @@ impl Holder {
 
     /// What the watcher is to see to. Nothing, where nothing can be revoked.
     fn charge(&self, identity: &Identity, pass: &Pass) -> Result<Option<Charge>, HolderError> {
-        let loaded = self.standing(identity)?;
         let now = (self.clock)();
         let mut entrusted = Vec::new();
         if pass.own {
             let until = pass.expires.unwrap_or(now + ACCESS_TOKEN_MAX);
             entrusted.push(Entrusted::new(&pass.token, Hint::AccessToken, until));
         }
+        if let Some(back) = &pass.given_back {
+            let revocable = !entrusted.is_empty() && back.metadata.revocation_endpoint.is_some();
+            return Ok(revocable.then(|| Charge {
+                client: OurClient::new(back.client_id.clone(), None),
+                metadata: back.metadata.clone(),
+                lease: pass.lease,
+                entrusted,
+                ca_file: self.ca_file.clone(),
+            }));
+        }
+        let loaded = self.standing(identity)?;
         if let Some(refresh) = loaded.record.refresh.as_ref().filter(|_| self.is_for_one_run(identity)) {
             // The whole sign-in dies with the command.
             entrusted.push(Entrusted::new(refresh, Hint::RefreshToken, now + SIGN_IN_RETRIED));

@@ -12,6 +12,7 @@ mod refresh; // single flight: the lock, the re-read, the save before the answer
 mod pass; // a token for one API
 mod logout; // revoked there, wiped here
 mod status; // what is known here
+pub mod daemon; // one process that holds them for the others
 pub mod exec; // a command with a pass of its own
 mod which; // which sign-in is meant
 mod shelf; // where records stand
@@ -72,6 +73,8 @@ pub struct Holder {
     /// Shared by the renewals under way here.
     renewals: Arc<tokio::sync::RwLock<()>>,
     ca_file: Option<PathBuf>,
+    /// Who is asked first.
+    daemon: Option<Arc<daemon::Daemon>>,
 }
 
 impl Holder {
@@ -86,6 +89,7 @@ impl Holder {
             provider: Provider::new(trust, settings.clock.clone()),
             clock: settings.clock,
             ca_file: settings.ca_file,
+            daemon: None,
             shelf: Arc::new(shelf),
         }
     }

@@ -216,6 +216,9 @@ impl Holder {
             return Err(HolderError::Usage { what: what.into() });
         }
         let choice = choose(request.flow, offers(&metadata), &request.surroundings)?;
+        if request.rung == Some(Rung::Daemon) {
+            self.daemon_ready()?;
+        }
         let rung = self.shelf.choose(request.rung)?;
         on_event(LoginEvent::Rung(rung));
         let identity = Identity { issuer: metadata.issuer.clone(), client_id: client.id().to_owned() };

@@ -63,6 +63,9 @@ impl Holder {
     /// `NotSignedIn` if there is nothing to give up, `Cancelled` if the person stopped it at the prompt for a passphrase;
     /// then nothing was done. Everything else stands in the receipt.
     pub async fn logout(&self, identity: &Identity) -> Result<Receipt, HolderError> {
+        if let Some(receipt) = self.daemon_logout(identity).await {
+            return Ok(receipt);
+        }
         if self.shelf.header(identity).is_ok_and(|header| header.is_none()) {
             return Err(crate::refresh::gone(identity));
         }
@@ -75,6 +78,7 @@ impl Holder {
         let mut receipt = Receipt { identity: Some(identity.clone()), ..Receipt::default() };
         let found = opened.and_then(|()| self.shelf.find(identity));
         receipt.wiped(self.shelf.wipe(identity));
+        self.daemon_forgets(identity);
         // The record is in memory now; nobody waits for the lock for anything that is still there.
         drop(renewing);
         match found {

@@ -8,6 +8,7 @@ use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{AccessToken, Secret};
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::errors::ErrorCode;
+use hallpass_model::wire::metadata::IssuerMetadata;
 use hallpass_model::wire::oauth::{GrantType, Scopes, TokenResponse, TokenType, token_type};
 
 use crate::Holder;
@@ -49,6 +50,15 @@ pub struct Pass {
     pub own: bool,
     /// The lease it is held under.
     pub(crate) lease: Option<LeaseId>,
+    /// How it is given back, where the sign-in it came from is another process's.
+    pub(crate) given_back: Option<Box<GivenBack>>,
+}
+
+/// Where a pass is given back, and as whom: a public client, which has nothing to prove.
+#[derive(Debug)]
+pub(crate) struct GivenBack {
+    pub(crate) metadata: IssuerMetadata,
+    pub(crate) client_id: String,
 }
 
 impl Holder {
@@ -56,6 +66,9 @@ impl Holder {
     ///
     /// It needs a tokio runtime, and its future may be dropped at any time: see [`settled`](Self::settled).
     pub async fn token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
+        if let Some(answered) = self.daemon_token(identity, request, false).await {
+            return answered;
+        }
         let loaded = self.standing(identity)?;
         if !loaded.record.ours {
             return self.shared_token(identity, request).await;
@@ -92,6 +105,9 @@ impl Holder {
         identity: &Identity,
         request: &PassRequest,
     ) -> Result<Pass, HolderError> {
+        if let Some(answered) = self.daemon_token(identity, request, true).await {
+            return answered;
+        }
         let loaded = self.standing(identity)?;
         if !loaded.record.ours {
             return self.shared_token(identity, request).await;
@@ -231,5 +247,6 @@ fn pass(access: &AccessHeld, resource: Option<String>, own: bool, lease: Option<
         resource,
         own,
         lease,
+        given_back: None,
     }
 }

@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use aws_lc_rs::digest;
 use hallpass_model::time::Timestamp;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::error::HolderError;
@@ -29,7 +30,7 @@ pub use disk::Unreadable;
 const PASSPHRASES_TRIED: usize = 3;
 
 /// Which sign-in: an issuer and the client we are there.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// The issuer, byte for byte.
     pub issuer: String,
@@ -103,7 +104,7 @@ impl Shelf {
 
     /// The rung to use, with a disk under it that takes a record: proven before anybody is sent anywhere.
     pub(crate) fn choose(&self, wanted: Option<Rung>) -> Result<Rung, HolderError> {
-        if wanted != Some(Rung::Memory) {
+        if wanted.is_none_or(Rung::on_disk) {
             self.disk.prove()?;
         }
         self.vault.choose(wanted)
@@ -147,7 +148,8 @@ impl Shelf {
     ) -> Result<Option<Loaded>, HolderError> {
         match rung {
             Rung::Memory => self.in_memory(identity).map(|bytes| self.unseal(&bytes, identity)).transpose(),
-            Rung::Keyring | Rung::Passphrase => self.find_on_disk(identity),
+            // One that rests in the daemon takes the place of the one here.
+            Rung::Keyring | Rung::Passphrase | Rung::Daemon => self.find_on_disk(identity),
         }
     }
 
@@ -199,7 +201,7 @@ impl Shelf {
                 }
                 saved
             }
-            Rung::Keyring | Rung::Passphrase => {
+            Rung::Keyring | Rung::Passphrase | Rung::Daemon => {
                 let _writing = self.disk.writing()?;
                 let saved = may_follow(self.disk.header(&identity.name())?, loaded);
                 if saved == Saved::Yes {
@@ -316,6 +318,21 @@ impl Shelf {
     /// The file of a record, whether it is there or not.
     pub(crate) fn file(&self, identity: &Identity) -> PathBuf {
         self.disk.file(&identity.name())
+    }
+
+    /// Whether a record is in the memory of this process.
+    pub(crate) fn is_in_memory(&self, identity: &Identity) -> bool {
+        self.memory().contains_key(&identity.name())
+    }
+
+    /// The sign-ins that are in the memory of this process, in the order of their names.
+    pub(crate) fn list_memory(&self) -> Vec<Identity> {
+        let memory = self.memory();
+        let headers =
+            memory.values().filter_map(|bytes| SealedRecord::parse(bytes, Path::new("memory")).ok());
+        let mut all: Vec<Identity> = headers.map(|sealed| sealed.header.identity()).collect();
+        all.sort_by(|a, b| (&a.issuer, &a.client_id).cmp(&(&b.issuer, &b.client_id)));
+        all
     }
 
     fn header_in_memory(&self, identity: &Identity) -> Option<Header> {

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | keyring | the user's persistent keyring in the kernel | logout, reboot, or some days without use |
 //! | passphrase | nowhere: it is worked out from what the person types | logout |
+//! | daemon | the daemon's memory, and the record with it | the daemon's end |
 //! | memory | this process | the end of the command |
 //!
 //! A rung is proven by a real write and read before anybody is sent to a browser, so that no token is minted and
@@ -35,16 +36,24 @@ pub enum Rung {
     Keyring,
     /// What the person types.
     Passphrase,
+    /// The daemon's memory: the whole record is there.
+    Daemon,
     /// This process alone.
     Memory,
 }
 
 impl Rung {
+    /// Whether the record is a file.
+    pub(crate) fn on_disk(self) -> bool {
+        !matches!(self, Rung::Daemon | Rung::Memory)
+    }
+
     /// Its name, as flags and JSON have it.
     pub const fn text(self) -> &'static str {
         match self {
             Rung::Keyring => "keyring",
             Rung::Passphrase => "passphrase",
+            Rung::Daemon => "daemon",
             Rung::Memory => "memory",
         }
     }
@@ -55,6 +64,7 @@ impl fmt::Display for Rung {
         f.write_str(match self {
             Rung::Keyring => "kernel keyring",
             Rung::Passphrase => "passphrase",
+            Rung::Daemon => "memory of the daemon",
             Rung::Memory => "memory of this process",
         })
     }
@@ -67,7 +77,8 @@ impl FromStr for Rung {
         match text {
             "keyring" => Ok(Rung::Keyring),
             "passphrase" => Ok(Rung::Passphrase),
-            _ => Err("it is `keyring` or `passphrase`"),
+            "daemon" => Ok(Rung::Daemon),
+            _ => Err("it is `keyring`, `passphrase` or `daemon`"),
         }
     }
 }
@@ -129,7 +140,7 @@ impl Vault {
     /// or by having the passphrase in hand.
     pub(crate) fn choose(&self, wanted: Option<Rung>) -> Result<Rung, HolderError> {
         let no_keyring = match wanted {
-            Some(Rung::Memory) => return Ok(Rung::Memory),
+            Some(rung @ (Rung::Daemon | Rung::Memory)) => return Ok(rung),
             Some(Rung::Passphrase) => None,
             Some(Rung::Keyring) | None => match keyring::probe() {
                 Ok(()) => return Ok(Rung::Keyring),
@@ -168,7 +179,7 @@ impl Vault {
                 let (cost, key) = self.passphrases.new_key()?;
                 Ok((KeyPlace::Passphrase(cost), key))
             }
-            Rung::Memory => {
+            Rung::Daemon | Rung::Memory => {
                 let key = random_key();
                 self.memory.save(name, &key);
                 Ok((KeyPlace::Memory { name: name.to_owned() }, key))

@@ -11,7 +11,17 @@ use crate::shelf::{Identity, Listed, Unreadable};
 impl Holder {
     /// The sign-ins that are here, whether or not they still stand.
     pub fn list(&self) -> Result<Vec<Identity>, HolderError> {
-        Ok(self.shelf.list()?.headers.iter().map(Header::identity).collect())
+        Ok(self.everything()?.0)
+    }
+
+    /// What is here, and what the daemon alone holds.
+    fn everything(&self) -> Result<(Vec<Identity>, Vec<Unreadable>), HolderError> {
+        let Listed { headers, unreadable } = self.shelf.list()?;
+        let mut all: Vec<Identity> = headers.iter().map(Header::identity).collect();
+        all.extend(self.daemon_held());
+        all.sort_by(|a, b| (&a.issuer, &a.client_id).cmp(&(&b.issuer, &b.client_id)));
+        all.dedup();
+        Ok((all, unreadable))
     }
 
     /// The files here that should be records and do not even say whose they are.
@@ -27,8 +37,7 @@ impl Holder {
     pub fn find(&self, issuer: Option<&str>, client_id: Option<&str>) -> Result<Identity, HolderError> {
         let issuer =
             issuer.map(|named| Preset::named(named).and_then(|preset| preset.issuer).unwrap_or(named));
-        let Listed { headers, mut unreadable } = self.shelf.list()?;
-        let mut fitting: Vec<Identity> = headers.iter().map(Header::identity).collect();
+        let (mut fitting, mut unreadable) = self.everything()?;
         fitting.retain(|identity| {
             issuer.is_none_or(|issuer| identity.issuer == issuer)
                 && client_id.is_none_or(|client| identity.client_id == client)

@@ -1,7 +1,6 @@
 //! `hallpass exec`, and the watcher it leaves behind.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -12,15 +11,15 @@ use hallpass_model::purpose::Purpose;
 use hallpass_model::time::Lifetime;
 
 use crate::failure::{Exit, Failure};
-use crate::holding::{WhichArgs, parse_purpose, parse_resource, parse_scope, scopes};
+use crate::holding::{
+    OURSELVES, WhichArgs, certificates, parse_purpose, parse_resource, parse_scope, scopes,
+};
 use crate::output::Output;
 use crate::{clock, env};
 
 /// The hidden commands that become the watcher and the witness of a run.
 pub(crate) const WATCH: &str = "watch-run";
 pub(crate) const WITNESS: &str = "witness-run";
-/// This very program, even if its file was replaced since it started.
-const OURSELVES: &str = "/proc/self/exe";
 
 /// Run a command with a token of its own that dies with it
 ///
@@ -142,19 +141,6 @@ pub(crate) fn witness() -> Result<Exit, Failure> {
     hallpass_holder::exec::witness()
         .map_err(|error| Failure::could_not_run(format_args!("the witness cannot listen: {error}")))?;
     Ok(Exit::DONE)
-}
-
-/// Where the system's certificates are, if the person says so by a path that only holds in this folder.
-fn certificates() -> Vec<(OsString, OsString)> {
-    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
-    let file = env::SSL_CERT_FILE.path().map(|file| absolute(file).into_os_string());
-    let folders = env::SSL_CERT_DIR
-        .value()
-        .and_then(|folders| std::env::join_paths(std::env::split_paths(&folders).map(absolute)).ok());
-    [(env::SSL_CERT_FILE, file), (env::SSL_CERT_DIR, folders)]
-        .into_iter()
-        .filter_map(|(variable, value)| Some((variable.name.into(), value?)))
-        .collect()
 }
 
 /// Refuses before anything is asked of anybody.

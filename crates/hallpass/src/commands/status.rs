@@ -138,6 +138,7 @@ pub(super) fn key_lives(rung: Rung) -> String {
             None => "until logout or a reboot".into(),
         },
         Rung::Passphrase => "until logout".into(),
+        Rung::Daemon => "until the daemon ends".into(),
         Rung::Memory => "until the command ends".into(),
     }
 }
@@ -175,6 +176,7 @@ fn lines(sign_in: &SignIn) -> Vec<String> {
     }
     let key = match sign_in.key {
         "keyring" => "kernel keyring",
+        "daemon" => "memory of the daemon",
         other => other,
     };
     row("key", format!("{key}, {}", sign_in.key_lives));

@@ -51,6 +51,7 @@ impl From<HolderError> for Failure {
                 "set HALLPASS_PASSPHRASE_FILE, run this at a terminal, or keep it in memory for one command: \
                  `hallpass login ISSUER --resource URL --one-run -- COMMAND`",
             ),
+            E::DaemonLocked => Failure::needs_person(told).hint("run `hallpass daemon unlock`, then try again"),
             E::PassphraseNeeded => Failure::needs_person(told)
                 .hint("run this at a terminal, or name a file with the passphrase in HALLPASS_PASSPHRASE_FILE"),
             E::WrongPassphrase => Failure::could_not_run(told)
