@@ -133,7 +133,7 @@ impl Office {
         let run = match asked.lease {
             true => {
                 let metadata = holder.standing(&identity)?.record.metadata;
-                Some(Run { lease: pass.lease, metadata })
+                Some(Box::new(Run { lease: pass.lease, metadata }))
             }
             false => None,
         };
@@ -258,7 +258,7 @@ impl Drop for Shown {
     }
 }
 
-fn given(pass: Pass, identity: Identity, run: Option<Run>) -> TokenGiven {
+fn given(pass: Pass, identity: Identity, run: Option<Box<Run>>) -> TokenGiven {
     TokenGiven {
         access_token: pass.token.expose_text().to_owned(),
         token_type: "Bearer".into(),

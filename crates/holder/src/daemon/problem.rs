@@ -14,6 +14,14 @@ pub(super) struct Problem {
     pub(super) error: String,
     /// A sentence.
     pub(super) message: String,
+    #[serde(flatten)]
+    about: Box<About>,
+}
+
+/// What its sentence is made of.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct About {
     #[serde(skip_serializing_if = "Option::is_none")]
     issuer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,19 +65,20 @@ impl Problem {
 
     /// As the asker's own error. `None` where the asker may yet do without us.
     pub(super) fn into_error(self) -> Option<HolderError> {
-        let issuer = self.issuer.clone().unwrap_or_default();
-        let why = self.why.clone().unwrap_or_default();
+        let about = self.about;
+        let issuer = about.issuer.clone().unwrap_or_default();
+        let why = about.why.clone().unwrap_or_default();
         Some(match self.error.as_str() {
             LOCKED => HolderError::DaemonLocked,
-            "not_signed_in" => HolderError::NotSignedIn { issuer: self.issuer },
+            "not_signed_in" => HolderError::NotSignedIn { issuer: about.issuer },
             "sign_in_ended" => HolderError::SignInEnded { issuer, why },
-            "ambiguous" => HolderError::Ambiguous { choices: self.choices },
+            "ambiguous" => HolderError::Ambiguous { choices: about.choices },
             "unreachable" => HolderError::Unreachable { place: issuer, why },
             "refused" => HolderError::Refused {
                 issuer,
-                code: serde_json::from_value(self.code.unwrap_or_default().into())
+                code: serde_json::from_value(about.code.unwrap_or_default().into())
                     .unwrap_or(ErrorCode::InvalidRequest),
-                told: self.why,
+                told: about.why,
             },
             "denied" => HolderError::Denied,
             "unsupported" => HolderError::Unsupported { what: self.message },
@@ -84,27 +93,28 @@ impl From<HolderError> for Problem {
     fn from(error: HolderError) -> Self {
         use HolderError as E;
         let message = error.to_string();
-        let of = |error: &str| Self::new(error, message.clone());
-        match error {
-            E::DaemonLocked => of(LOCKED),
-            E::NotSignedIn { issuer } => Self { issuer, ..of("not_signed_in") },
+        let (error, about) = match error {
+            E::DaemonLocked => (LOCKED, About::default()),
+            E::NotSignedIn { issuer } => ("not_signed_in", About { issuer, ..About::default() }),
             E::SignInEnded { issuer, why } => {
-                Self { issuer: Some(issuer), why: Some(why), ..of("sign_in_ended") }
+                ("sign_in_ended", About { issuer: Some(issuer), why: Some(why), ..About::default() })
             }
-            E::Ambiguous { choices } => Self { choices, ..of("ambiguous") },
+            E::Ambiguous { choices } => ("ambiguous", About { choices, ..About::default() }),
             E::Unreachable { place, why } => {
-                Self { issuer: Some(place), why: Some(why), ..of("unreachable") }
+                ("unreachable", About { issuer: Some(place), why: Some(why), ..About::default() })
             }
             E::Refused { issuer, code, told } => {
-                Self { issuer: Some(issuer), code: Some(code.to_string()), why: told, ..of("refused") }
+                let code = Some(code.to_string());
+                ("refused", About { issuer: Some(issuer), code, why: told, ..About::default() })
             }
-            E::Locked { .. } => of("busy"),
-            E::Denied => of("denied"),
-            E::Unsupported { .. } => of("unsupported"),
-            E::Usage { .. } => of("usage"),
-            E::AnotherTenant { .. } | E::NotBelieved { .. } => of("another_tenant"),
-            _ => of(CANNOT_OPEN),
-        }
+            E::Locked { .. } => ("busy", About::default()),
+            E::Denied => ("denied", About::default()),
+            E::Unsupported { .. } => ("unsupported", About::default()),
+            E::Usage { .. } => ("usage", About::default()),
+            E::AnotherTenant { .. } | E::NotBelieved { .. } => ("another_tenant", About::default()),
+            _ => (CANNOT_OPEN, About::default()),
+        };
+        Self { error: error.into(), message, about: Box::new(about) }
     }
 }
 

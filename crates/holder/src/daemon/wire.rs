@@ -81,7 +81,7 @@ pub struct TokenGiven {
     pub own: bool,
     /// For a run: the lease, and how its pass is given back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) run: Option<Run>,
+    pub(crate) run: Option<Box<Run>>,
 }
 
 impl std::fmt::Debug for TokenGiven {
