@@ -10,6 +10,7 @@ mod error; // what went wrong, by what the person can do next
 mod login; // asking a person, in a browser here or anywhere
 mod refresh; // single flight: the lock, the re-read, the save before the answer
 mod pass; // a token for one API
+mod present; // and how the API is shown it
 mod logout; // revoked there, wiped here
 mod status; // what is known here
 pub mod exec; // a command with a pass of its own
@@ -38,6 +39,8 @@ pub use login::{
 };
 pub use logout::Receipt;
 pub use pass::{Pass, PassRequest};
+pub use present::{Binding, Headers, Presentable, Told};
+pub use provider::http_date;
 pub use shelf::{Identity, Unreadable};
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Rung, keyring_idle_life};

@@ -5,6 +5,9 @@ mod run; // what a command gets, and how it ends
 mod signals; // what reaches a command, and how often
 mod killed; // whatever is killed, the pass dies
 mod down; // the issuer itself is killed
+mod api; // APIs to ask
+mod curl; // asking them
+mod keys; // the key of a sign-in is in nobody's answer
 mod session; // login, status, token, logout
 mod network; // which authorities are trusted, and through which proxy it goes
 mod records; // those that cannot be read, and machines that can keep none
