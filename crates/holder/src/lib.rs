@@ -14,6 +14,7 @@ mod present; // and how the API is shown it
 mod logout; // revoked there, wiped here
 mod status; // what is known here
 pub mod exec; // a command with a pass of its own
+mod identity; // an issuer, a client, a profile
 mod which; // which sign-in is meant
 mod shelf; // where records stand
 mod record; // one sign-in, encrypted
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use hallpass_model::time::Timestamp;
 
 pub use error::HolderError;
+pub use identity::{Identity, ProfileName};
 pub use login::{
     Cancelled, Choice, Flow, LoginEvent, LoginRequest, NoFlow, Offers, OnEvent, Opener, SignedIn,
     Surroundings, choose,
@@ -41,9 +43,10 @@ pub use logout::Receipt;
 pub use pass::{Pass, PassRequest};
 pub use present::{Binding, Headers, Presentable, Told};
 pub use provider::http_date;
-pub use shelf::{Identity, Unreadable};
+pub use shelf::Unreadable;
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Rung, keyring_idle_life};
+pub use which::{Wanted, told_apart};
 
 use provider::{Provider, Trust};
 use shelf::Shelf;

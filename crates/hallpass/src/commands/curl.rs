@@ -80,7 +80,7 @@ pub(crate) async fn curl(args: CurlArgs, out: &mut Output) -> Result<Exit, Failu
     }
     let mut asked = Asked::read(&args.curl, &known().await?)?;
     let holder = args.which.holder.open()?;
-    let identity = args.which.find(&holder)?;
+    let identity = args.which.find(&holder, out)?;
     let resource = match args.resource {
         Some(named) => Some(named),
         None => holder.resource_at(&identity, &asked.url)?,

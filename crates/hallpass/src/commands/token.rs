@@ -1,7 +1,7 @@
 //! `hallpass token`.
 
 use clap::Args;
-use hallpass_holder::{Binding, Identity, Pass, PassRequest, Told};
+use hallpass_holder::{Binding, Identity, Pass, PassRequest, ProfileName, Told};
 use hallpass_model::purpose::Purpose;
 use hallpass_model::time::Lifetime;
 use serde::Serialize;
@@ -62,11 +62,12 @@ struct Answer<'a> {
     issuer: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     dpop: Option<&'a str>,
+    profile: Option<&'a str>,
 }
 
 pub(crate) async fn token(args: TokenArgs, out: &mut Output) -> Result<Exit, Failure> {
     let holder = args.which.holder.open()?;
-    let identity = args.which.find(&holder)?;
+    let identity = args.which.find(&holder, out)?;
     let mut request = PassRequest {
         resource: args.resource,
         scopes: scopes(&args.scopes),
@@ -115,6 +116,7 @@ fn answer<'a>(
         scope: pass.scope.as_ref().map(|scope| scope.to_string()),
         resource: pass.resource.as_deref(),
         issuer: &identity.issuer,
+        profile: identity.profile.as_ref().map(ProfileName::as_str),
         dpop: proof,
     }
 }
