@@ -141,8 +141,7 @@ impl Asked {
                     given.push(Given { name: name.to_owned(), value });
                 }
                 Some(cluster) if !options_over && cluster.starts_with('-') && cluster.len() > 1 => {
-                    let mut letters = cluster[1..].char_indices();
-                    while let Some((at, letter)) = letters.next() {
+                    for (at, letter) in cluster[1..].char_indices() {
                         let shown = format!("-{letter}");
                         let name = known.short.get(&letter).ok_or_else(|| no_option(&shown))?;
                         if known.takes_value(name) != Some(true) {
