@@ -91,7 +91,7 @@ impl Holder {
                 bound: record.key.is_some(),
             }
         });
-        let file = rung.on_disk().then(|| self.shelf.file(identity));
+        let file = rung.is_at_rest().then(|| self.shelf.file(identity));
         Ok(Status { identity: identity.clone(), rung, file, opened })
     }
 }

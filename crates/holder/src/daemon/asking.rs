@@ -9,10 +9,10 @@ use super::client::{Daemon, NoAnswer};
 use super::wire::{self, Deposit, Done, Held, Records, SignedOut, TokenAsked, TokenGiven, Which};
 use crate::Holder;
 use crate::error::HolderError;
+use crate::identity::Identity;
 use crate::logout::Receipt;
 use crate::pass::{GivenBack, Pass, PassRequest};
 use crate::record::Record;
-use crate::shelf::Identity;
 use crate::status::Status;
 use crate::vault::Rung;
 
@@ -66,6 +66,7 @@ impl Holder {
         let asked = TokenAsked {
             issuer: Some(identity.issuer.clone()),
             client_id: Some(identity.client_id.clone()),
+            profile: Some(identity.profile.as_ref().map(ToString::to_string).unwrap_or_default()),
             resource: request.resource.clone(),
             scope: (!request.scopes.is_empty()).then(|| request.scopes.to_string()),
             lifetime: request.lifetime.and_then(|lifetime| lifetime.as_seconds().try_into().ok()),
@@ -184,7 +185,7 @@ fn pass(given: TokenGiven) -> Pass {
         lease: given.run.as_ref().and_then(|run| run.lease),
         given_back: given
             .run
-            .map(|run| Box::new(GivenBack { metadata: run.metadata, client_id: given.client_id })),
+            .map(|run| Box::new(GivenBack { metadata: run.metadata, client_id: given.identity.client_id })),
     }
 }
 

@@ -20,10 +20,11 @@ use super::wire::{
 };
 use crate::Holder;
 use crate::client::OurClient;
+use crate::identity::{Identity, ProfileName};
 use crate::pass::{Pass, PassRequest};
 use crate::record::Record;
-use crate::shelf::Identity;
 use crate::vault::Rung;
+use crate::which::Wanted;
 
 /// How long the end of one sign-in may take when the daemon stops.
 const END_TIME_OUT: Duration = Duration::from_secs(5);
@@ -124,10 +125,10 @@ impl Office {
     /// Asks the holder, which asks the issuer if it must.
     async fn anew(&self, asked: &TokenAsked) -> Result<(Answer, Option<Timestamp>), Problem> {
         let holder = &self.0.holder;
-        let identity = holder.find(asked.issuer.as_deref(), asked.client_id.as_deref())?;
+        let identity = meant(holder, asked)?;
         let request = request(asked)?;
         let pass = match asked.lease {
-            true => holder.leased(&identity, &request).await?,
+            true => holder.leased(&identity, &request, None).await?,
             false => holder.token(&identity, &request).await?,
         };
         let run = match asked.lease {
@@ -265,11 +266,26 @@ fn given(pass: Pass, identity: Identity, run: Option<Box<Run>>) -> TokenGiven {
         expires: pass.expires,
         scope: pass.scope.map(|scope| scope.to_string()),
         resource: pass.resource,
-        issuer: identity.issuer,
-        client_id: identity.client_id,
+        identity,
         own: pass.own,
         run,
     }
+}
+
+/// The sign-in that is meant: never guessed, here either.
+fn meant(holder: &Holder, asked: &TokenAsked) -> Result<Identity, Problem> {
+    let profile = match asked.profile.as_deref() {
+        None | Some("") => None,
+        Some(name) => {
+            let name = name.parse::<ProfileName>();
+            Some(name.map_err(|why| Problem::new("usage", format!("`profile`: {why}")))?)
+        }
+    };
+    if let (Some(issuer), Some(client_id), Some(_)) = (&asked.issuer, &asked.client_id, &asked.profile) {
+        return Ok(Identity::new(issuer, client_id).under(profile)); // said in full
+    }
+    let (issuer, client_id) = (asked.issuer.as_deref(), asked.client_id.as_deref());
+    Ok(holder.find(&Wanted { issuer, client_id, profile: profile.as_ref() })?)
 }
 
 fn request(asked: &TokenAsked) -> Result<PassRequest, Problem> {

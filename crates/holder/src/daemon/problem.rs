@@ -5,6 +5,7 @@ use hallpass_model::wire::errors::ErrorCode;
 use serde::{Deserialize, Serialize};
 
 use crate::error::HolderError;
+use crate::identity::ProfileName;
 
 /// Every answer that is no success.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -24,6 +25,8 @@ pub(super) struct Problem {
 struct About {
     #[serde(skip_serializing_if = "Option::is_none")]
     issuer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<ProfileName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,8 +73,8 @@ impl Problem {
         let why = about.why.clone().unwrap_or_default();
         Some(match self.error.as_str() {
             LOCKED => HolderError::DaemonLocked,
-            "not_signed_in" => HolderError::NotSignedIn { issuer: about.issuer },
-            "sign_in_ended" => HolderError::SignInEnded { issuer, why },
+            "not_signed_in" => HolderError::NotSignedIn { issuer: about.issuer, profile: about.profile },
+            "sign_in_ended" => HolderError::SignInEnded { issuer, profile: about.profile, why },
             "ambiguous" => HolderError::Ambiguous { choices: about.choices },
             "unreachable" => HolderError::Unreachable { place: issuer, why },
             "refused" => HolderError::Refused {
@@ -95,9 +98,11 @@ impl From<HolderError> for Problem {
         let message = error.to_string();
         let (error, about) = match error {
             E::DaemonLocked => (LOCKED, About::default()),
-            E::NotSignedIn { issuer } => ("not_signed_in", About { issuer, ..About::default() }),
-            E::SignInEnded { issuer, why } => {
-                ("sign_in_ended", About { issuer: Some(issuer), why: Some(why), ..About::default() })
+            E::NotSignedIn { issuer, profile } => {
+                ("not_signed_in", About { issuer, profile, ..About::default() })
+            }
+            E::SignInEnded { issuer, profile, why } => {
+                ("sign_in_ended", About { issuer: Some(issuer), profile, why: Some(why), ..About::default() })
             }
             E::Ambiguous { choices } => ("ambiguous", About { choices, ..About::default() }),
             E::Unreachable { place, why } => {
@@ -127,9 +132,9 @@ mod tests {
         let issuer = || "https://id.example".to_owned();
         for error in [
             HolderError::DaemonLocked,
-            HolderError::NotSignedIn { issuer: Some(issuer()) },
-            HolderError::NotSignedIn { issuer: None },
-            HolderError::SignInEnded { issuer: issuer(), why: "cut".into() },
+            HolderError::NotSignedIn { issuer: Some(issuer()), profile: "work".parse().ok() },
+            HolderError::NotSignedIn { issuer: None, profile: None },
+            HolderError::SignInEnded { issuer: issuer(), profile: None, why: "cut".into() },
             HolderError::Ambiguous { choices: vec!["a".into(), "b".into()] },
             HolderError::Unreachable { place: issuer(), why: "no route".into() },
             HolderError::Refused { issuer: issuer(), code: ErrorCode::InvalidScope, told: Some("no".into()) },

@@ -8,7 +8,7 @@ use hallpass_model::time::Timestamp;
 use hallpass_model::wire::metadata::IssuerMetadata;
 use serde::{Deserialize, Serialize};
 
-use crate::shelf::Identity;
+use crate::identity::Identity;
 use crate::status::Opened;
 
 pub(super) const STATUS: &str = "/v1/status";
@@ -39,6 +39,9 @@ pub struct TokenAsked {
     /// The client of the sign-in that is meant; needed where there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
+    /// The profile of the sign-in that is meant; empty for the one without a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
     /// The API; needed where the sign-in has several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
@@ -73,10 +76,9 @@ pub struct TokenGiven {
     pub scope: Option<String>,
     /// The API it is for, if that is known.
     pub resource: Option<String>,
-    /// The issuer.
-    pub issuer: String,
-    /// The client.
-    pub client_id: String,
+    /// The sign-in it comes from.
+    #[serde(flatten)]
+    pub identity: Identity,
     /// Whether it is a token of its own, which can be revoked alone.
     pub own: bool,
     /// For a run: the lease, and how its pass is given back.
@@ -86,7 +88,7 @@ pub struct TokenGiven {
 
 impl std::fmt::Debug for TokenGiven {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenGiven").field("issuer", &self.issuer).finish_non_exhaustive()
+        f.debug_struct("TokenGiven").field("issuer", &self.identity.issuer).finish_non_exhaustive()
     }
 }
 

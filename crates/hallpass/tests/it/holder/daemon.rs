@@ -116,7 +116,7 @@ async fn after_a_logout_that_the_daemon_was_not_told_of_it_hands_out_nothing() {
 #[tokio::test]
 async fn a_run_has_its_pass_from_the_daemon_and_it_dies_with_the_command() {
     let machine = Machine::new().await;
-    machine.login(&["--rung", "daemon"]).await;
+    machine.login(&["--store", "daemon"]).await;
     let (child, token) = machine.start_run().await;
     assert!(machine.world.accepts(&token).await);
     kill_process(Pid::from_raw(child.id().unwrap() as i32).unwrap(), Signal::KILL).unwrap();
@@ -126,7 +126,7 @@ async fn a_run_has_its_pass_from_the_daemon_and_it_dies_with_the_command() {
 #[tokio::test]
 async fn what_rests_in_the_daemon_is_nowhere_else_and_ends_with_it() {
     let machine = Machine::new().await;
-    let said = machine.login(&["--rung", "daemon"]).await;
+    let said = machine.login(&["--store", "daemon"]).await;
     assert_eq!(machine.daemon_status().await["held"], 1, "{}", said.err());
     let records = machine.path(".local/state/hallpass");
     assert!(!records.exists(), "nothing is on disk");
@@ -151,7 +151,7 @@ async fn what_rests_in_the_daemon_is_nowhere_else_and_ends_with_it() {
 #[tokio::test]
 async fn a_sign_in_that_rests_in_the_daemon_is_signed_out_with_a_receipt() {
     let machine = Machine::new().await;
-    machine.login(&["--rung", "daemon"]).await;
+    machine.login(&["--store", "daemon"]).await;
     let token = machine.run(&["token"]).await.out().trim().to_owned();
     let said = machine.run(&["logout", "--json"]).await;
     let receipt = &said.json()["sign_ins"][0];
@@ -166,7 +166,7 @@ async fn a_sign_in_that_rests_in_the_daemon_is_signed_out_with_a_receipt() {
 async fn a_new_login_takes_the_place_of_the_old_wherever_that_rests() {
     let machine = Machine::signed_in().await;
     let first = machine.run(&["token"]).await.out().trim().to_owned();
-    machine.login(&["--rung", "daemon"]).await;
+    machine.login(&["--store", "daemon"]).await;
     assert!(!machine.world.accepts(&first).await, "the one on disk was revoked");
     let second = machine.run(&["token"]).await.out().trim().to_owned();
     assert_eq!(machine.run(&["status", "--json"]).await.json()["sign_ins"].as_array().unwrap().len(), 1);
@@ -231,7 +231,7 @@ async fn no_answer_of_the_daemon_shows_a_refresh_token_or_a_key() {
     let provider = SmallProvider::start(Manner::default()).await;
     let home = Home::new();
     let said = home
-        .run(&["login", &provider.issuer, "--flow", "device", "--rung", "daemon", "--resource", NOTES])
+        .run(&["login", &provider.issuer, "--flow", "device", "--store", "daemon", "--resource", NOTES])
         .await;
     assert_eq!(said.code(), 0, "{}", said.err());
     let identity = json!({ "issuer": provider.issuer, "client_id": "hallpass-cli" }).to_string();
@@ -327,7 +327,7 @@ async fn another_user_gets_no_word_though_the_socket_were_open() {
 async fn a_login_is_refused_before_anybody_is_asked_where_there_is_no_daemon_to_rest_in() {
     let machine = Machine::new().await;
     let mut command =
-        machine.hallpass(&["login", &machine.world.issuer_url, "--flow", "device", "--rung", "daemon"]);
+        machine.hallpass(&["login", &machine.world.issuer_url, "--flow", "device", "--store", "daemon"]);
     command.env("HALLPASS_DAEMON", "off");
     let said = Said(in_time(command.output()).await.unwrap());
     assert!(said.code() == 70 && said.err().contains("it is turned off"), "{}", said.err());
