@@ -21,6 +21,7 @@ mod lock; // one renewal at a time
 mod private; // files that are nobody else's business
 mod pins; // what was true at login, and must stay so
 mod dpop; // the key a session is bound to
+pub mod adapters; // programs that ask in their own way: git, registries, kubectl, cloud SDKs
 mod provider; // the HTTP client of any provider, and the only one here
 mod client; // who we are at a provider
 pub mod presets; // what is known beforehand about some providers
