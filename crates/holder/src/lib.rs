@@ -10,6 +10,8 @@ mod error; // what went wrong, by what the person can do next
 mod login; // asking a person, in a browser here or anywhere
 mod refresh; // single flight: the lock, the re-read, the save before the answer
 mod pass; // a token for one API
+mod not_taken; // a token that a server did not take
+mod role; // a pass traded for a session of a cloud's role
 mod logout; // revoked there, wiped here
 mod status; // what is known here
 pub mod exec; // a command with a pass of its own
@@ -38,7 +40,9 @@ pub use login::{
     Surroundings, choose,
 };
 pub use logout::Receipt;
+pub use not_taken::NotTaken;
 pub use pass::{Pass, PassRequest};
+pub use role::RoleRequest;
 pub use shelf::{Identity, Unreadable};
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Rung, keyring_idle_life};

@@ -119,7 +119,9 @@ impl Session {
             Some(account) if account == role.account => {}
             // SECURITY: whoever answers for STS must not lead what is uploaded into an account of theirs.
             _ => {
-                return Err(NoSession::NotBelieved("STS gave credentials that are not of the role's account"));
+                return Err(NoSession::NotBelieved(
+                    "STS gave credentials that are not of the role's account",
+                ));
             }
         }
         let secret = |name| Some(Secret::from_text(member(name)?.to_string()));
