@@ -8,6 +8,7 @@ use crate::output::Output;
 mod admin;
 mod completions;
 mod exec;
+mod helper;
 mod ledger;
 mod login;
 mod logout;
@@ -24,6 +25,7 @@ pub(crate) enum Command {
     Token(token::TokenArgs),
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
+    Helper(helper::HelperArgs),
     Serve(serve::ServeArgs),
     Admin(admin::AdminArgs),
     Ledger(ledger::LedgerArgs),
@@ -37,6 +39,8 @@ pub(crate) enum Command {
     WitnessRun,
 }
 
+pub(crate) use helper::called_as;
+
 /// Runs one command to its end.
 pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
     match command {
@@ -45,6 +49,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Token(args) => on_this_thread(token::token(args, out)),
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
+        Command::Helper(args) => on_this_thread(helper::helper(args, out)),
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
         Command::Serve(args) => serve::serve(args, out),

@@ -17,6 +17,7 @@ mod env; // every environment variable, declared in place
 mod settings; // the server's settings: file, environment, flags
 mod ask; // a yes from the person at the terminal
 mod keyfile; // keys in files of their own
+mod targets; // which program is handed what
 mod holding; // which sign-in is meant, and the holder that has it
 mod surroundings; // where the person sits
 mod passphrase; // where a passphrase comes from
@@ -27,7 +28,7 @@ mod admin_socket; // how the operator's commands reach a server that runs
 
 fn main() -> ExitCode {
     keep_memory_private();
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::try_parse_from(commands::called_as(std::env::args_os())) {
         Ok(arguments) => arguments,
         Err(told) => return usage(&told).report(),
     };

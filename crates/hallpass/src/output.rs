@@ -63,6 +63,11 @@ impl Output {
         written(writeln!(self.answers, "{line}").and_then(|()| self.answers.flush()))
     }
 
+    /// A part of the answer, as it is: for programs that speak a protocol of their own.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        written(self.answers.write_all(bytes).and_then(|()| self.answers.flush()))
+    }
+
     /// The answer as JSON on one line. `schema` is a documented name with its version: `hallpass.status/1`.
     pub(crate) fn json(&mut self, schema: &str, answer: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(&Versioned { schema, answer }).map_err(|e| {

@@ -58,9 +58,9 @@ impl Place {
         self.scheme == Scheme::Http && !matches!(self.host.as_str(), "localhost" | "127.0.0.1" | "[::1]")
     }
 
-    /// Whether it has a path.
-    pub fn has_path(&self) -> bool {
-        !self.path.is_empty()
+    /// How many segments its path has.
+    pub fn depth(&self) -> usize {
+        self.path.len()
     }
 
     /// `host`, or `host:port` where the port is not the scheme's own.
