@@ -41,9 +41,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use hallpass_holder::ProfileName;
 use hallpass_holder::adapters::aws::{self, Role};
 use hallpass_holder::adapters::{Place, docker};
-use hallpass_holder::ProfileName;
 use hallpass_model::time::Lifetime;
 use hallpass_model::wire::oauth::Scopes;
 
@@ -56,8 +56,21 @@ const USERNAME: &str = "oauth2";
 /// How long a role is taken on: what AWS does where nobody says.
 const ROLE_LASTS: Lifetime = Lifetime::hours(1);
 const KEYS: [&str; 15] = [
-    "kind", "at", "profile", "issuer", "client_id", "resource", "scope", "change_scope", "username", "registry", "role",
-    "lasts", "audience", "impersonate", "cluster",
+    "kind",
+    "at",
+    "profile",
+    "issuer",
+    "client_id",
+    "resource",
+    "scope",
+    "change_scope",
+    "username",
+    "registry",
+    "role",
+    "lasts",
+    "audience",
+    "impersonate",
+    "cluster",
 ];
 
 /// Who asks.
@@ -101,9 +114,10 @@ impl fmt::Display for Kind {
 impl FromStr for Kind {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        Kind::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
-            format!("known are {}", Kind::ALL.map(Kind::name).join(", "))
-        })
+        Kind::ALL
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| format!("known are {}", Kind::ALL.map(Kind::name).join(", ")))
     }
 }
 

@@ -15,6 +15,7 @@ mod role; // a pass traded for a session of a cloud's role
 mod logout; // revoked there, wiped here
 mod status; // what is known here
 pub mod exec; // a command with a pass of its own
+mod identity; // an issuer, a client, a profile
 mod which; // which sign-in is meant
 mod shelf; // where records stand
 mod record; // one sign-in, encrypted
@@ -35,6 +36,7 @@ use std::sync::Arc;
 use hallpass_model::time::Timestamp;
 
 pub use error::HolderError;
+pub use identity::{Identity, ProfileName};
 pub use login::{
     Cancelled, Choice, Flow, LoginEvent, LoginRequest, NoFlow, Offers, OnEvent, Opener, SignedIn,
     Surroundings, choose,
@@ -43,9 +45,10 @@ pub use logout::Receipt;
 pub use not_taken::NotTaken;
 pub use pass::{Pass, PassRequest};
 pub use role::RoleRequest;
-pub use shelf::{Identity, Unreadable};
+pub use shelf::Unreadable;
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Rung, keyring_idle_life};
+pub use which::{Wanted, told_apart};
 
 use provider::{Provider, Trust};
 use shelf::Shelf;

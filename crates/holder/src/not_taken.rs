@@ -4,9 +4,10 @@ use hallpass_model::secret::{AccessToken, Secret};
 
 use crate::Holder;
 use crate::error::HolderError;
+use crate::identity::Identity;
 use crate::pass::PassRequest;
 use crate::record::{AccessHeld, Record};
-use crate::shelf::{Identity, Saved};
+use crate::shelf::Saved;
 
 /// How often to start over when others write in between. Each time somebody else has made progress.
 const TRIES: usize = 5;

@@ -5,9 +5,9 @@ use url::Url;
 use crate::Holder;
 use crate::adapters::aws::{self, NoSession, Role, Session};
 use crate::error::HolderError;
+use crate::identity::Identity;
 use crate::pass::PassRequest;
 use crate::provider::Fields;
-use crate::shelf::Identity;
 
 /// Which role is taken on, where, for how long, and under which name.
 #[derive(Debug, Clone)]

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::clock;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
-use crate::holding::{HolderArgs, surrounding_profile};
+use crate::holding::{HolderArgs, another_is_meant_here};
 use crate::output::Output;
 use crate::targets::{At, Kind, Target};
 
@@ -129,7 +129,7 @@ impl Desk {
 
     /// The entry that is meant. `None`: it is not ours, and the program may ask somebody else.
     ///
-    /// Where several would do, the profile of the surroundings (`HALLPASS_PROFILE`, or the folder's) decides, and after it
+    /// Where several would do, what the surroundings name (`HALLPASS_PROFILE`) decides, and after it
     /// the longer path. An entry of another profile than the surroundings name is refused and not passed over: whoever works
     /// for one tenant here has no business with another's token.
     fn find(&self, asked: Option<&str>, fits: impl Fn(&At) -> bool) -> Result<Option<Meant<'_>>, Failure> {
@@ -146,19 +146,24 @@ impl Desk {
                 profile: target.profile.as_ref(),
             };
             match self.holder.find(&wanted) {
-                Ok(identity) => meant.push(Meant { desk: self, target, username: username.clone(), identity }),
+                Ok(identity) => {
+                    meant.push(Meant { desk: self, target, username: username.clone(), identity })
+                }
                 Err(error) => not_signed_in = Some(error),
             }
         }
-        if let Some(profile) = surrounding_profile()? {
-            let before = meant.len();
-            meant.retain(|one| one.identity.profile.as_ref() == Some(&profile));
-            if meant.is_empty() && before > 0 {
-                return Err(Failure::refused(format_args!(
-                    "`{first}` is not for profile `{profile}`, which is the one here"
-                ))
-                .hint("name the profile in an entry of its own in config.toml, or work elsewhere"));
+        let mut elsewhere = None;
+        for one in std::mem::take(&mut meant) {
+            match another_is_meant_here(&one.identity)? {
+                None => meant.push(one),
+                Some(says) => elsewhere = Some(says),
             }
+        }
+        if let (true, Some(says)) = (meant.is_empty(), elsewhere) {
+            return Err(Failure::refused(format_args!(
+                "`{first}` belongs to another sign-in than the one that {says} names"
+            ))
+            .hint("give that one an entry of its own in config.toml, or work elsewhere"));
         }
         let longest = meant.iter().map(|one| one.target.depth()).max().unwrap_or_default();
         meant.retain(|one| one.target.depth() == longest);

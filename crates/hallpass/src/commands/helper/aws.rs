@@ -32,7 +32,9 @@ pub(super) struct AwsArgs {
 
 pub(super) async fn answer(args: AwsArgs, out: &mut Output) -> Result<Exit, Failure> {
     if args.serve {
-        return endpoint::run(args.role, &args.command, out).await.map_err(|failure| failure.leaving_with(Exit::EXEC_FAILED));
+        return endpoint::run(args.role, &args.command, out)
+            .await
+            .map_err(|failure| failure.leaving_with(Exit::EXEC_FAILED));
     }
     match session(&args.role).await {
         Ok(session) => {
@@ -49,7 +51,8 @@ pub(super) async fn answer(args: AwsArgs, out: &mut Output) -> Result<Exit, Fail
 /// Takes on the role.
 async fn session(wanted: &str) -> Result<Session, Failure> {
     let desk = Desk::open(Kind::Aws)?;
-    let Some(meant) = desk.find(None, |at| matches!(at, At::Aws { role, .. } if role.arn() == wanted))? else {
+    let Some(meant) = desk.find(None, |at| matches!(at, At::Aws { role, .. } if role.arn() == wanted))?
+    else {
         return Err(Failure::no("this role is in no entry of config.toml"));
     };
     let At::Aws { sts, role, lasts } = &meant.target.at else {
@@ -58,7 +61,8 @@ async fn session(wanted: &str) -> Result<Session, Failure> {
     let sts = format!("{sts}/");
     let request = RoleRequest {
         role: role.clone(),
-        sts: Url::parse(&sts).map_err(|error| Failure::usage(format_args!("`{sts}` is no address: {error}")))?,
+        sts: Url::parse(&sts)
+            .map_err(|error| Failure::usage(format_args!("`{sts}` is no address: {error}")))?,
         session_name: session_name(&meant.desk.person(&meant.identity)),
         seconds: lasts.as_seconds(),
         pass: meant.request(Further::default()),

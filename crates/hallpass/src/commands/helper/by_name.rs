@@ -35,7 +35,12 @@ mod tests {
         assert_eq!(called("/usr/bin/git-credential-hallpass get"), "hallpass helper git -- get");
         assert_eq!(called("docker-credential-hallpass list"), "hallpass helper docker -- list");
         assert_eq!(called("x/keyring --help"), "hallpass helper pip -- --help");
-        for other in ["hallpass token", "/keyring/hallpass status", "docker-credential-hallpass2 get", "my-keyring get"] {
+        for other in [
+            "hallpass token",
+            "/keyring/hallpass status",
+            "docker-credential-hallpass2 get",
+            "my-keyring get",
+        ] {
             assert_eq!(called(other), other);
         }
         assert!(called_as([]).is_empty());

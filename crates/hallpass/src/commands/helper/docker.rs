@@ -54,7 +54,9 @@ fn store() -> Result<(), Failure> {
     let server = docker::stored(&question()?)?;
     match meant(&Desk::open(Kind::Docker)?, &server)? {
         Some(_) => Ok(()),
-        None => Err(Failure::refused("passwords are not kept here").hint("use another helper for this registry")),
+        None => {
+            Err(Failure::refused("passwords are not kept here").hint("use another helper for this registry"))
+        }
     }
 }
 

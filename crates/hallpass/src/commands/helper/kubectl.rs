@@ -20,12 +20,17 @@ pub(super) async fn answer(out: &mut Output) -> Result<Exit, Failure> {
 
 async fn credential(out: &mut Output) -> Result<(), Failure> {
     let info = env::KUBERNETES_EXEC_INFO.text();
-    let info = info.ok_or_else(|| Failure::usage("KUBERNETES_EXEC_INFO is not set: only clients of Kubernetes run this"))?;
+    let info = info.ok_or_else(|| {
+        Failure::usage("KUBERNETES_EXEC_INFO is not set: only clients of Kubernetes run this")
+    })?;
     let question = Question::parse(info.as_bytes())?;
     let desk = Desk::open(Kind::Kubectl)?;
     let fits = |at: &At| matches!(at, At::Kubectl { server, .. } if server.holds(&question.server));
     let Some(meant) = desk.find(None, fits)? else {
-        return Err(Failure::no(format_args!("`{}` is not a cluster of an entry in config.toml", question.server)));
+        return Err(Failure::no(format_args!(
+            "`{}` is not a cluster of an entry in config.toml",
+            question.server
+        )));
     };
     // SECURITY: a kubeconfig that was written for another tenant says so.
     if let Some(issuer) = &question.issuer

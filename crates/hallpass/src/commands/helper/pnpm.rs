@@ -31,7 +31,10 @@ async fn token(args: &PnpmArgs, out: &mut Output) -> Result<(), Failure> {
     let desk = Desk::open(Kind::Pnpm)?;
     // pnpm says nothing; its configuration names the registry beside the path of this program.
     let Some(meant) = desk.find(None, |at| matches!(at, At::Pnpm(place) if *place == args.registry))? else {
-        return Err(Failure::no(format_args!("`{}` is not a registry of an entry in config.toml", args.registry)));
+        return Err(Failure::no(format_args!(
+            "`{}` is not a registry of an entry in config.toml",
+            args.registry
+        )));
     };
     let given = meant.token(Further::default()).await?;
     let handed = given.handed();

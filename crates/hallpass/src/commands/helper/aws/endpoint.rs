@@ -45,7 +45,8 @@ const BEFORE_OURS: [&str; 7] = [
 pub(super) async fn run(role: String, command: &[OsString], out: &mut Output) -> Result<Exit, Failure> {
     let cannot = |what: &str, error: std::io::Error| Failure::could_not_run(format_args!("{what}: {error}"));
     session(&role).await?; // what cannot work is said before the command starts
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| cannot("cannot listen", error))?;
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| cannot("cannot listen", error))?;
     let port = listener.local_addr().map_err(|error| cannot("cannot listen", error))?.port();
     let mut secret = [0u8; SECRET_LEN];
     SystemEntropy.fill(&mut secret);
@@ -92,7 +93,8 @@ async fn answered(
     let header = |name| request.headers().get(name).map(http::HeaderValue::as_bytes).unwrap_or_default();
     // A page in a browser that made its own name point here does not know the port's name, nor the secret.
     let named = header(HOST) == format!("127.0.0.1:{port}").as_bytes();
-    let refused = |status: StatusCode, code, message: &str| (status, container_refusal(code, message).into_bytes());
+    let refused =
+        |status: StatusCode, code, message: &str| (status, container_refusal(code, message).into_bytes());
     let (status, body) = if !named || !secret.matches(header(AUTHORIZATION)) {
         refused(StatusCode::FORBIDDEN, "Forbidden", "this endpoint is for another command")
     } else if request.uri().path() != PATH || request.method() != http::Method::GET {
