@@ -10,4 +10,5 @@ mod which; // which sign-in is meant
 mod network; // which authorities are trusted, and through which proxy it goes
 mod records; // those that cannot be read, and machines that can keep none
 mod shown; // byte for byte
+mod helpers; // programs that ask for a token: the real ones
 mod terminal; // a person at a terminal: prompts, pictures, Ctrl-C
