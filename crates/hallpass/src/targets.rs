@@ -288,3 +288,60 @@ fn parse_username(text: &str) -> Result<String, &'static str> {
         _ => parse_line(text),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::written::Written;
+
+    fn read(text: &str) -> Result<Vec<Target>, Failure> {
+        let written = Written::new(Path::new("config.toml"), text.to_owned());
+        written.judge(|table| table.list("target")?.into_iter().map(Target::judge).collect())
+    }
+
+    #[test]
+    fn what_the_documentation_shows_is_read_whole() {
+        let shown: String = include_str!("targets.rs")
+            .lines()
+            .skip_while(|line| *line != "//! ```toml")
+            .skip(1)
+            .take_while(|line| *line != "//! ```")
+            .map(|line| line.trim_start_matches("//!").to_owned() + "\n")
+            .collect();
+        let targets = read(&shown).unwrap();
+        let kinds: Vec<_> = targets.iter().map(Target::kind).collect();
+        assert_eq!(kinds, [Kind::Git, Kind::Cargo, Kind::Aws, Kind::Gcp, Kind::Kubectl]);
+        assert!(targets.iter().all(|target| target.profile.as_ref().unwrap().as_str() == "work"));
+    }
+
+    #[test]
+    fn a_name_that_is_asked_for_must_be_the_entry_s_if_it_has_one() {
+        let entry = "[[target]]\nkind = \"git\"\nat = \"https://git.example\"\nprofile = \"work\"\n";
+        let any = read(entry).unwrap().remove(0);
+        assert_eq!(any.username(Some("bob")).as_deref(), Some("bob"));
+        assert_eq!(any.username(None).as_deref(), Some(USERNAME));
+        let ada = read(&format!("{entry}username = \"ada\"\n")).unwrap().remove(0);
+        assert_eq!(ada.username(None).as_deref(), Some("ada"));
+        assert_eq!(ada.username(Some("bob")), None);
+    }
+
+    #[test]
+    fn each_kind_needs_what_it_is_known_by() {
+        for (entry, lacks) in [
+            ("profile = \"w\"", "kind"),
+            ("kind = \"git\"\nprofile = \"w\"", "at"),
+            ("kind = \"aws\"\nat = \"https://sts.example\"\nprofile = \"w\"", "role"),
+            ("kind = \"gcp\"\nprofile = \"w\"", "audience"),
+        ] {
+            let refused = read(&format!("[[target]]\n{entry}\n")).unwrap_err();
+            assert!(refused.message().contains(&format!("`{lacks}` is missing")), "{}", refused.message());
+        }
+        let cargo = "[[target]]\nkind = \"cargo\"\nprofile = \"w\"\nat = \"sparse+http://crates.example/\"\n";
+        assert!(read(cargo).unwrap_err().message().contains("in the clear"));
+        let aws = "[[target]]\nkind = \"aws\"\nprofile = \"w\"\nat = \"https://sts.example\"\n\
+                   role = \"arn:aws:iam::123456789012:role/x\"\nlasts = \"5m\"\n";
+        assert!(read(aws).unwrap_err().message().contains("15 minutes"));
+    }
+}
