@@ -7,6 +7,7 @@ use crate::output::Output;
 
 mod admin;
 mod completions;
+mod curl;
 mod exec;
 mod helper;
 mod ledger;
@@ -23,6 +24,7 @@ pub(crate) enum Command {
     Login(login::LoginArgs),
     Exec(exec::ExecArgs),
     Token(token::TokenArgs),
+    Curl(curl::CurlArgs),
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
     Helper(helper::HelperArgs),
@@ -37,6 +39,9 @@ pub(crate) enum Command {
     /// Tell a run for whom a signal was
     #[command(name = exec::WITNESS, hide = true)]
     WitnessRun,
+    /// Hold a run's files in memory
+    #[command(name = exec::FILES, hide = true)]
+    FilesRun,
 }
 
 pub(crate) use helper::called_as;
@@ -47,11 +52,13 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Login(args) => on_this_thread(login::login(args, out)),
         Command::Exec(args) => on_this_thread(exec::exec(args, out)).map_err(exec::ours),
         Command::Token(args) => on_this_thread(token::token(args, out)),
+        Command::Curl(args) => on_this_thread(curl::curl(args, out)),
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
         Command::Helper(args) => on_this_thread(helper::helper(args, out)),
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
+        Command::FilesRun => exec::hold_files(),
         Command::Serve(args) => serve::serve(args, out),
         Command::Admin(args) => on_this_thread(admin::admin(args, out)),
         Command::Ledger(args) => on_this_thread(ledger::ledger(args, out)),

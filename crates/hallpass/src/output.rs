@@ -63,9 +63,15 @@ impl Output {
         written(writeln!(self.answers, "{line}").and_then(|()| self.answers.flush()))
     }
 
-    /// A part of the answer, as it is: for programs that speak a protocol of their own.
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    /// A piece of an answer as it is: one that is somebody else's, or in a protocol of another program's.
+    pub(crate) fn piece(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         written(self.answers.write_all(bytes).and_then(|()| self.answers.flush()))
+    }
+
+    /// A piece of what somebody else's program says to people, as it is.
+    pub(crate) fn pass_on(&mut self, bytes: &[u8]) {
+        let _ = self.people.write_all(bytes);
+        let _ = self.people.flush();
     }
 
     /// The answer as JSON on one line. `schema` is a documented name with its version: `hallpass.status/1`.

@@ -12,6 +12,7 @@ mod refresh; // single flight: the lock, the re-read, the save before the answer
 mod pass; // a token for one API
 mod not_taken; // a token that a server did not take
 mod role; // a pass traded for a session of a cloud's role
+mod present; // and how the API is shown it
 mod logout; // revoked there, wiped here
 mod status; // what is known here
 pub mod exec; // a command with a pass of its own
@@ -44,10 +45,12 @@ pub use login::{
 pub use logout::Receipt;
 pub use not_taken::NotTaken;
 pub use pass::{Pass, PassRequest};
+pub use present::{Binding, Headers, Presentable, Told};
+pub use provider::http_date;
 pub use role::RoleRequest;
 pub use shelf::Unreadable;
 pub use status::{Opened, Status};
-pub use vault::{AskPassphrase, Asking, Rung, keyring_idle_life};
+pub use vault::{AskPassphrase, Asking, Places, Rung, keyring_idle_life};
 pub use which::{Wanted, told_apart};
 
 use provider::{Provider, Trust};
@@ -68,6 +71,8 @@ pub struct Settings {
     pub clock: Clock,
     /// Who is asked for a passphrase.
     pub ask_passphrase: AskPassphrase,
+    /// Where this machine keeps keys, besides the kernel.
+    pub places: Places,
 }
 
 /// The credentials of this user on this machine. Cheap to clone: clones share what is in memory.
@@ -85,7 +90,7 @@ pub struct Holder {
 impl Holder {
     /// Opens nothing and writes nothing yet.
     pub fn new(settings: Settings) -> Self {
-        let vault = Vault::new(settings.ask_passphrase);
+        let vault = Vault::new(settings.ask_passphrase, settings.places);
         let shelf = Shelf::open(settings.state.as_deref(), &machine::name(), vault);
         let trust = Trust { ca_file: settings.ca_file.clone() };
         Self {

@@ -38,7 +38,7 @@ pub(super) async fn answer(args: AwsArgs, out: &mut Output) -> Result<Exit, Fail
     }
     match session(&args.role).await {
         Ok(session) => {
-            out.bytes(&session.for_process())?;
+            out.piece(&session.for_process())?;
             Ok(Exit::DONE)
         }
         Err(failure) => {

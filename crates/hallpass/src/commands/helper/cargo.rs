@@ -13,11 +13,11 @@ use crate::output::Output;
 use crate::targets::{At, Kind};
 
 pub(super) async fn answer(out: &mut Output) -> Result<Exit, Failure> {
-    out.bytes(HELLO.as_bytes())?;
+    out.piece(HELLO.as_bytes())?;
     while let Some(line) = line()? {
         match told(&line).await {
-            Ok(answer) => out.bytes(&answer)?,
-            Err(no) => out.bytes(cargo::refusal(&no).as_bytes())?,
+            Ok(answer) => out.piece(&answer)?,
+            Err(no) => out.piece(cargo::refusal(&no).as_bytes())?,
         }
     }
     Ok(Exit::DONE)

@@ -46,7 +46,7 @@ async fn get(out: &mut Output) -> Result<(), Failure> {
     let desk = Desk::open(Kind::Docker)?;
     let Some(meant) = meant(&desk, &server)? else { return Err(Failure::no(NOT_FOUND)) };
     let given = meant.token(Further::default()).await?;
-    out.bytes(&docker::answer(&server, &given.handed()).ok_or_else(unfit)?)
+    out.piece(&docker::answer(&server, &given.handed()).ok_or_else(unfit)?)
 }
 
 /// What `docker login` would keep for a registry of ours is ours already; what is somebody else's is not kept here.

@@ -50,5 +50,5 @@ async fn token(out: &mut Output) -> Result<(), Failure> {
         return Err(Failure::no("this audience and service account are in no entry of config.toml"));
     };
     let given = meant.token(Further::default()).await?;
-    out.bytes(&question.answer(&given.handed()).ok_or_else(unfit)?)
+    out.piece(&question.answer(&given.handed()).ok_or_else(unfit)?)
 }

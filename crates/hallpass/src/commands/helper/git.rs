@@ -12,7 +12,7 @@ use crate::targets::{At, Kind};
 pub(super) async fn answer(words: &[OsString], out: &mut Output) -> Result<Exit, Failure> {
     // git adds the word itself, after whatever is configured.
     let told = match words.last().and_then(|word| word.to_str()) {
-        Some("capability") => out.bytes(CAPABILITIES.as_bytes()),
+        Some("capability") => out.piece(CAPABILITIES.as_bytes()),
         Some("get") => get(out).await,
         Some("erase") => erase(),
         // What git would keep is ours already; its words are read, so that it does not write to nobody.
@@ -25,7 +25,7 @@ pub(super) async fn answer(words: &[OsString], out: &mut Output) -> Result<Exit,
         Err(failure) => {
             out.tell(remedy(&failure));
             // Nobody else has this token, and what a person would type at git's prompt is none.
-            out.bytes(QUIT.as_bytes())?;
+            out.piece(QUIT.as_bytes())?;
             Ok(failure.exit())
         }
     }
@@ -38,7 +38,7 @@ async fn get(out: &mut Output) -> Result<(), Failure> {
     let given = meant.token(Further::default()).await?;
     match question.answer(&given.handed()) {
         empty if empty.is_empty() => Err(unfit()),
-        answer => out.bytes(&answer),
+        answer => out.piece(&answer),
     }
 }
 

@@ -39,5 +39,5 @@ async fn credential(out: &mut Output) -> Result<(), Failure> {
         return Err(Failure::refused("the kubeconfig means another issuer than the entry in config.toml"));
     }
     let given = meant.token(Further::default()).await?;
-    out.bytes(&question.answer(&given.handed()).ok_or_else(unfit)?)
+    out.piece(&question.answer(&given.handed()).ok_or_else(unfit)?)
 }

@@ -41,7 +41,7 @@ async fn told(words: &[OsString], out: &mut Output) -> Result<bool, Failure> {
     match &asked {
         Question::Get { form, .. } => {
             let given = meant.token(Further::default()).await?;
-            out.bytes(&keyring::answer(&given.handed(), *form).ok_or_else(unfit)?)?;
+            out.piece(&keyring::answer(&given.handed(), *form).ok_or_else(unfit)?)?;
         }
         // What would be kept is ours already.
         Question::Set { .. } | Question::Other => drop(question()?),
