@@ -11,6 +11,8 @@ mod login; // asking a person, in a browser here or anywhere
 mod refresh; // single flight: the lock, the re-read, the save before the answer
 mod pass; // a token for one API
 mod logout; // revoked there, wiped here
+mod owed; // what is wiped here and may be alive there
+mod prints; // what copies of a token are recognised by
 mod status; // what is known here
 pub mod exec; // a command with a pass of its own
 mod which; // which sign-in is meant
@@ -36,8 +38,10 @@ pub use login::{
     Cancelled, Choice, Flow, LoginEvent, LoginRequest, NoFlow, Offers, OnEvent, Opener, SignedIn,
     Surroundings, choose,
 };
-pub use logout::Receipt;
+pub use logout::{Credential, Fate, Receipt};
+pub use owed::{Owed, Retried, RetryFate};
 pub use pass::{Pass, PassRequest};
+pub use prints::Prints;
 pub use shelf::{Identity, Unreadable};
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Rung, keyring_idle_life};

@@ -73,7 +73,8 @@ impl Holder {
         if let (Some(kept), None) = (kept, request.lifetime) {
             return Ok(pass(&kept.access, Some(resource), true, None));
         }
-        let (mut loaded, tokens) = self.exchange(identity, &resource, request, false).await?;
+        let exchanged = self.exchange(identity, &resource, request, false);
+        let (mut loaded, tokens) = self.beside_owed(exchanged).await?;
         let access = held(tokens, now);
         let fresh = pass(&access, Some(resource.clone()), true, None);
         if request.lifetime.is_none() {
@@ -97,7 +98,7 @@ impl Holder {
             return self.shared_token(identity, request).await;
         }
         let resource = self.target(&loaded, request)?;
-        let (_, tokens) = self.exchange(identity, &resource, request, true).await?;
+        let (_, tokens) = self.beside_owed(self.exchange(identity, &resource, request, true)).await?;
         let lease = tokens.lease;
         Ok(pass(&held(tokens, (self.clock)()), Some(resource), true, lease))
     }

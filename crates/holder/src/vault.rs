@@ -81,6 +81,8 @@ pub enum Asking {
     Open,
     /// To open one that the last one did not. `None` where asking again brings nothing else.
     Again,
+    /// To do something nobody is waiting for: `None` unless it is to be had without asking anybody.
+    Quietly,
 }
 
 /// Asks for a passphrase: a terminal, a file. `None` if nobody is there to give one.
@@ -183,6 +185,14 @@ impl Vault {
                 .map_err(|why| HolderError::NoRung { why: format!("the kernel keyring {why}") }),
             KeyPlace::Passphrase(cost) => self.passphrases.key(cost).map(Some),
             KeyPlace::Memory { name } => Ok(self.memory.find(name)),
+        }
+    }
+
+    /// Finds a key without asking anybody. `None` if it is gone, or only a person has it.
+    pub(crate) fn find_key_quietly(&self, place: &KeyPlace) -> Result<Option<RecordKey>, HolderError> {
+        match place {
+            KeyPlace::Passphrase(cost) => self.passphrases.key_quietly(cost),
+            place => self.find_key(place),
         }
     }
 

@@ -7,6 +7,7 @@ mod killed; // whatever is killed, the pass dies
 mod down; // the issuer itself is killed
 mod session; // login, status, token, logout
 mod network; // which authorities are trusted, and through which proxy it goes
+mod owed; // signing out where the issuer cannot be reached
 mod records; // those that cannot be read, and machines that can keep none
 mod shown; // byte for byte
 mod terminal; // a person at a terminal: prompts, pictures, Ctrl-C

@@ -7,4 +7,5 @@ mod device_login;
 mod passes;
 mod renewal;
 mod logout;
+mod owed;
 mod oidc_provider;
