@@ -33,6 +33,10 @@ variables! {
     HALLPASS_ISSUER;
     /// The client to be, with issuers other than Hallpass.
     HALLPASS_CLIENT_ID;
+    /// The profile that is meant.
+    HALLPASS_PROFILE;
+    /// The holder's settings file, instead of `hallpass/config.toml` in the folder of settings.
+    HALLPASS_CONFIG;
     /// A file of certificates to trust besides the system's.
     HALLPASS_CA_FILE;
     /// Where records rest, instead of the state folder.

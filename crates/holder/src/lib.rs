@@ -15,6 +15,7 @@ mod owed; // what is wiped here and may be alive there
 mod prints; // what copies of a token are recognised by
 mod status; // what is known here
 pub mod exec; // a command with a pass of its own
+mod identity; // an issuer, a client, a profile
 mod which; // which sign-in is meant
 mod shelf; // where records stand
 mod record; // one sign-in, encrypted
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use hallpass_model::time::Timestamp;
 
 pub use error::HolderError;
+pub use identity::{Identity, ProfileName};
 pub use login::{
     Cancelled, Choice, Flow, LoginEvent, LoginRequest, NoFlow, Offers, OnEvent, Opener, SignedIn,
     Surroundings, choose,
@@ -42,9 +44,10 @@ pub use logout::{Credential, Fate, Receipt};
 pub use owed::{Owed, Retried, RetryFate};
 pub use pass::{Pass, PassRequest};
 pub use prints::Prints;
-pub use shelf::{Identity, Unreadable};
+pub use shelf::Unreadable;
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Rung, keyring_idle_life};
+pub use which::{Wanted, told_apart};
 
 use provider::{Provider, Trust};
 use shelf::Shelf;

@@ -15,11 +15,12 @@ use hallpass_model::wire::oauth::TokenResponse;
 use crate::Holder;
 use crate::client::OurClient;
 use crate::error::HolderError;
+use crate::identity::Identity;
 use crate::lock;
 use crate::owed::{DELIVERY_TIME_OUT, Debt, Delivered, OwedFile};
 use crate::provider::NoAnswer;
 use crate::record::Record;
-use crate::shelf::{Identity, Loaded, Unreadable, Wiped};
+use crate::shelf::{Loaded, Unreadable, Wiped};
 use crate::vault::Rung;
 
 /// How long a renewal under way is waited for: so that what it brings is revoked too. A renewal that takes longer gives

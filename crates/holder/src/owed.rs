@@ -25,11 +25,12 @@ use hallpass_model::wire::metadata::IssuerMetadata;
 use crate::Holder;
 use crate::client::OurClient;
 use crate::error::HolderError;
+use crate::identity::Identity;
 use crate::logout::words;
 use crate::private;
 use crate::provider::{Fields, NoAnswer};
 use crate::record::Record;
-use crate::shelf::{Identity, Loaded};
+use crate::shelf::Loaded;
 use crate::vault::Rung;
 
 pub(crate) use sealed::OwedFile;
@@ -199,6 +200,7 @@ impl Holder {
         let header = Header {
             issuer: debt.metadata.issuer.clone(),
             client_id: debt.client_id.clone(),
+            profile: loaded.header.profile.clone(),
             key: place,
             what: debt.what(),
             since: now,

@@ -5,8 +5,8 @@ use hallpass_model::secret::{Fingerprint, Kind, Pepper, Secret};
 
 use crate::Holder;
 use crate::error::HolderError;
+use crate::identity::Identity;
 use crate::record::Record;
-use crate::shelf::Identity;
 
 /// A copy that was made of a token is text that somebody else's file holds: shorter text is a word, not a token.
 const LEN_MIN: usize = 8;

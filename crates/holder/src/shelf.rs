@@ -13,11 +13,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
-use aws_lc_rs::digest;
 use hallpass_model::time::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::error::HolderError;
+pub(crate) use crate::identity::Identity;
+use crate::identity::ProfileName;
 use crate::private;
 use crate::record::{Header, Record, SealedRecord, Version, seal};
 use crate::vault::{RecordKey, Rung, Vault};
@@ -27,26 +28,6 @@ pub use disk::Unreadable;
 
 /// How often a person may try to open one record with a passphrase: a slip of the finger or two.
 const PASSPHRASES_TRIED: usize = 3;
-
-/// Which sign-in: an issuer and the client we are there.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Identity {
-    /// The issuer, byte for byte.
-    pub issuer: String,
-    /// The client.
-    pub client_id: String,
-}
-
-impl Identity {
-    /// A name for files and locks: short, of harmless characters, and different for every identity.
-    pub(crate) fn name(&self) -> String {
-        let mut hash = digest::Context::new(&digest::SHA256);
-        hash.update(self.issuer.as_bytes());
-        hash.update(&[0]);
-        hash.update(self.client_id.as_bytes());
-        hash.finish().as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-}
 
 /// The records of this user on this machine.
 pub(crate) struct Shelf {
@@ -135,7 +116,7 @@ impl Shelf {
                 .extend(SealedRecord::parse(bytes, Path::new("memory")).map(|sealed| sealed.header));
         }
         self.disk.list(&mut listed)?;
-        listed.headers.sort_by(|a, b| (&a.issuer, &a.client_id).cmp(&(&b.issuer, &b.client_id)));
+        listed.headers.sort_by(|a, b| a.sorted_by().cmp(&b.sorted_by()));
         listed.headers.dedup_by(|a, b| a.identity() == b.identity());
         Ok(listed)
     }
@@ -183,7 +164,11 @@ impl Shelf {
             return Err(HolderError::Damaged { path, why: disk::ANOTHERS });
         }
         let place = &sealed.header.key;
-        let gone = || HolderError::KeyGone { issuer: identity.issuer.clone(), rung: place.rung() };
+        let gone = || HolderError::KeyGone {
+            issuer: identity.issuer.clone(),
+            profile: identity.profile.clone(),
+            rung: place.rung(),
+        };
         let mut key = self.vault.find_key(place)?.ok_or_else(gone)?;
         let mut tried = 1;
         let record = loop {
@@ -261,6 +246,7 @@ impl Shelf {
         let header = Header {
             issuer: identity.issuer.clone(),
             client_id: identity.client_id.clone(),
+            profile: identity.profile.clone(),
             key: place,
             version,
             written: now,
@@ -365,8 +351,12 @@ fn may_follow(there: Option<Header>, read: &Loaded) -> Saved {
 }
 
 impl Header {
+    fn sorted_by(&self) -> (&str, &str, Option<&ProfileName>) {
+        (&self.issuer, &self.client_id, self.profile.as_ref())
+    }
+
     pub(crate) fn identity(&self) -> Identity {
-        Identity { issuer: self.issuer.clone(), client_id: self.client_id.clone() }
+        Identity::new(&*self.issuer, &*self.client_id).under(self.profile.clone())
     }
 }
 

@@ -77,7 +77,7 @@ impl RunArgs {
 pub(crate) async fn exec(args: ExecArgs, out: &mut Output) -> Result<Exit, Failure> {
     too_long(args.run.ttl)?;
     let holder = args.which.holder.open()?;
-    let identity = args.which.find(&holder)?;
+    let identity = args.which.find(&holder, out)?;
     let pass = PassRequest {
         resource: args.resource,
         scopes: scopes(&args.scopes),

@@ -26,11 +26,11 @@ Examples:
   hallpass logout --retry")]
 pub(crate) struct LogoutArgs {
     /// Sign out everywhere
-    #[arg(long, conflicts_with_all = ["issuer", "client_id"])]
+    #[arg(long, conflicts_with_all = ["profile", "issuer", "client_id"])]
     all: bool,
 
     /// Revoke what earlier logouts could not, and sign out of nothing
-    #[arg(long, conflicts_with_all = ["all", "issuer", "client_id"])]
+    #[arg(long, conflicts_with_all = ["all", "profile", "issuer", "client_id"])]
     retry: bool,
 
     #[command(flatten)]
@@ -42,7 +42,7 @@ pub(crate) async fn logout(args: LogoutArgs, out: &mut Output) -> Result<Exit, F
     if args.retry {
         return retry::retry(&holder, out).await;
     }
-    let (identities, unreadable) = meant(&args, &holder)?;
+    let (identities, unreadable) = meant(&args, &holder, out)?;
     // All of it before a word is said: a receipt that cannot be written must not keep the next one signed in.
     let mut receipts: Vec<Receipt> = unreadable.into_iter().map(|one| holder.wipe_unreadable(one)).collect();
     let mut stopped = Ok(());
@@ -63,14 +63,18 @@ pub(crate) async fn logout(args: LogoutArgs, out: &mut Output) -> Result<Exit, F
 }
 
 /// What is to be given up: what was named, everything, or the only thing there is, readable or not.
-fn meant(args: &LogoutArgs, holder: &Holder) -> Result<(Vec<Identity>, Vec<Unreadable>), Failure> {
+fn meant(
+    args: &LogoutArgs,
+    holder: &Holder,
+    out: &mut Output,
+) -> Result<(Vec<Identity>, Vec<Unreadable>), Failure> {
     let (identities, unreadable) = (holder.list()?, holder.unreadable()?);
-    let named = args.which.named_issuer().is_some() || args.which.named_client().is_some();
+    let named = args.which.names_any()?;
     let only = !named && identities.is_empty() && unreadable.len() == 1;
     if args.all || only {
         return Ok((identities, unreadable));
     }
-    match args.which.find(holder) {
+    match args.which.find(holder, out) {
         Ok(identity) => Ok((vec![identity], Vec::new())),
         Err(failure) if failure.exit() == Exit::SIGN_IN => Ok((Vec::new(), Vec::new())),
         Err(failure) if unreadable.is_empty() => Err(failure),

@@ -32,6 +32,7 @@ struct Answer {
 /// A logout that could not be delivered yet.
 #[derive(Serialize)]
 pub(super) struct StillOwed {
+    profile: Option<String>,
     issuer: String,
     client_id: String,
     what: Vec<String>,
@@ -51,6 +52,7 @@ struct NotRead {
 
 #[derive(Serialize)]
 struct SignIn {
+    profile: Option<String>,
     issuer: String,
     client_id: String,
     stands: bool,
@@ -78,11 +80,9 @@ struct Details {
 
 pub(crate) fn status(args: &StatusArgs, out: &mut Output) -> Result<Exit, Failure> {
     let holder = args.which.holder.open()?;
-    let (issuer, client) = (args.which.named_issuer(), args.which.named_client());
     let mut sign_ins = Vec::new();
     for identity in holder.list()? {
-        let wanted = |named: &Option<String>, own: &str| named.as_deref().is_none_or(|named| named == own);
-        if wanted(&issuer, &identity.issuer) && wanted(&client, &identity.client_id) {
+        if args.which.names(&identity)? {
             sign_ins.push(sign_in(holder.status(&identity)?));
         }
     }
@@ -102,7 +102,11 @@ pub(crate) fn status(args: &StatusArgs, out: &mut Output) -> Result<Exit, Failur
     let written = match out.form() {
         Form::Json => out.json("hallpass.status/1", &answer),
         Form::Text if answer.sign_ins.is_empty() && answer.unreadable.is_empty() => {
-            return Err(HolderError::NotSignedIn { issuer }.into());
+            return Err(HolderError::NotSignedIn {
+                issuer: args.which.issuer.clone(),
+                profile: args.which.profile.clone(),
+            }
+            .into());
         }
         Form::Text => say(&answer, out),
     };
@@ -141,6 +145,7 @@ pub(super) fn owed_line(owed: &Owed) -> String {
 
 pub(super) fn still_owed(owed: &Owed) -> StillOwed {
     StillOwed {
+        profile: owed.identity.profile.as_ref().map(ToString::to_string),
         issuer: owed.identity.issuer.clone(),
         client_id: owed.identity.client_id.clone(),
         what: owed.what.clone(),
@@ -158,6 +163,7 @@ fn sign_in(status: Status) -> SignIn {
         Err(error) => (Some(error.to_string()), None),
     };
     SignIn {
+        profile: status.identity.profile.as_ref().map(ToString::to_string),
         issuer: status.identity.issuer,
         client_id: status.identity.client_id,
         stands: problem.is_none(),
@@ -197,7 +203,8 @@ pub(super) fn key_lives(rung: Rung) -> String {
 }
 
 fn lines(sign_in: &SignIn) -> Vec<String> {
-    let mut lines = vec![sign_in.issuer.clone()];
+    let named = sign_in.profile.as_ref().map(|profile| format!("{profile}: ")).unwrap_or_default();
+    let mut lines = vec![format!("{named}{}", sign_in.issuer)];
     let mut row = |name: &str, text: String| lines.push(format!("  {name:<10} {text}"));
     if let Some(problem) = &sign_in.problem {
         row("ended", problem.clone());

@@ -1,7 +1,7 @@
 //! `hallpass token`.
 
 use clap::Args;
-use hallpass_holder::PassRequest;
+use hallpass_holder::{PassRequest, ProfileName};
 use hallpass_model::purpose::Purpose;
 use hallpass_model::time::Lifetime;
 use serde::Serialize;
@@ -49,11 +49,12 @@ struct Answer<'a> {
     scope: Option<String>,
     resource: Option<&'a str>,
     issuer: &'a str,
+    profile: Option<&'a str>,
 }
 
 pub(crate) async fn token(args: TokenArgs, out: &mut Output) -> Result<Exit, Failure> {
     let holder = args.which.holder.open()?;
-    let identity = args.which.find(&holder)?;
+    let identity = args.which.find(&holder, out)?;
     let request = PassRequest {
         resource: args.resource,
         scopes: scopes(&args.scopes),
@@ -72,6 +73,7 @@ pub(crate) async fn token(args: TokenArgs, out: &mut Output) -> Result<Exit, Fai
                 scope: pass.scope.map(|scope| scope.to_string()),
                 resource: pass.resource.as_deref(),
                 issuer: &identity.issuer,
+                profile: identity.profile.as_ref().map(ProfileName::as_str),
             },
         )?,
     }

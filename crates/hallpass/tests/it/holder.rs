@@ -6,6 +6,7 @@ mod signals; // what reaches a command, and how often
 mod killed; // whatever is killed, the pass dies
 mod down; // the issuer itself is killed
 mod session; // login, status, token, logout
+mod which; // which sign-in is meant
 mod network; // which authorities are trusted, and through which proxy it goes
 mod owed; // signing out where the issuer cannot be reached
 mod records; // those that cannot be read, and machines that can keep none

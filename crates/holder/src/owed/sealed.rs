@@ -20,8 +20,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{Debt, Owed, OwedToken};
 use crate::error::HolderError;
+use crate::identity::{Identity, ProfileName};
 use crate::private;
-use crate::shelf::Identity;
 use crate::vault::{KeyPlace, RecordKey};
 
 const MAGIC: &[u8] = b"HALLPASS-OWED 1\n";
@@ -39,6 +39,7 @@ const BODY_LEN_USUAL: usize = 64 * 1024;
 pub(crate) struct Header {
     pub(super) issuer: String,
     pub(super) client_id: String,
+    pub(super) profile: Option<ProfileName>,
     pub(super) key: KeyPlace,
     pub(super) what: Vec<String>,
     pub(super) since: Timestamp,
@@ -99,7 +100,11 @@ impl OwedFile {
     pub(super) fn shown(&self) -> Owed {
         let header = &self.header;
         Owed {
-            identity: Identity { issuer: header.issuer.clone(), client_id: header.client_id.clone() },
+            identity: Identity {
+                issuer: header.issuer.clone(),
+                client_id: header.client_id.clone(),
+                profile: header.profile.clone(),
+            },
             what: header.what.clone(),
             since: header.since,
             until: header.until,

@@ -15,7 +15,7 @@ fn shelf(state: &Path) -> Shelf {
 }
 
 fn identity() -> Identity {
-    Identity { issuer: "https://id.example/acme".into(), client_id: "hallpass-cli".into() }
+    Identity::new("https://id.example/acme", "hallpass-cli")
 }
 
 fn with_login(state: &Path) -> Shelf {

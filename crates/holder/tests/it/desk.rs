@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hallpass_holder::{
     AskPassphrase, Asking, Flow, Holder, HolderError, Identity, LoginEvent, LoginRequest, Opener,
-    PassRequest, Rung, Settings, SignedIn, Surroundings,
+    PassRequest, Rung, Settings, SignedIn, Surroundings, Wanted,
 };
 use hallpass_model::device::DeviceClass;
 use hallpass_model::secret::Secret;
@@ -183,6 +183,7 @@ pub(crate) fn base_request(issuer: &str, flow: Flow) -> LoginRequest {
         issuer: issuer.to_owned(),
         client_id: Some("hallpass-cli".into()),
         client_secret: None,
+        profile: None,
         scopes: Scopes::parse("notes:read").unwrap(),
         resources: vec![NOTES.into()],
         purpose: Some("a test".parse().unwrap()),
@@ -194,6 +195,11 @@ pub(crate) fn base_request(issuer: &str, flow: Flow) -> LoginRequest {
         rung: Some(Rung::Passphrase),
         for_one_command: false,
     }
+}
+
+/// A sign-in at this issuer.
+pub(crate) fn at(issuer: &str) -> Wanted<'_> {
+    Wanted { issuer: Some(issuer), ..Wanted::default() }
 }
 
 /// Waits until something is true, at most ten seconds.

@@ -1,6 +1,6 @@
 //! What a logout says it did.
 
-use hallpass_holder::{Credential, Fate, Receipt};
+use hallpass_holder::{Credential, Fate, Identity, ProfileName, Receipt};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -16,6 +16,7 @@ struct Answer<'a> {
 /// One receipt. Issuer and client are unknown where the record does not even say those.
 #[derive(Serialize)]
 struct SignIn<'a> {
+    profile: Option<&'a str>,
     issuer: Option<&'a str>,
     client_id: Option<&'a str>,
     credentials: Vec<One<'a>>,
@@ -77,7 +78,10 @@ fn say(receipt: &Receipt, out: &mut Output) -> Result<(), Failure> {
 
 fn done(receipt: &Receipt, out: &mut Output) -> Result<(), Failure> {
     match &receipt.identity {
-        Some(identity) => out.answer(format_args!("signed out of {}", identity.issuer))?,
+        Some(Identity { issuer, profile: Some(profile), .. }) => {
+            out.answer(format_args!("signed out of {issuer}, profile {profile}"))?
+        }
+        Some(Identity { issuer, .. }) => out.answer(format_args!("signed out of {issuer}"))?,
         None => out.answer("wiped a record that cannot be read, and does not say where it signs in")?,
     }
     for one in &receipt.credentials {
@@ -116,6 +120,7 @@ fn sign_in(receipt: &Receipt) -> SignIn<'_> {
     let identity = receipt.identity.as_ref();
     let (alive, ended): (Vec<_>, Vec<_>) = receipt.credentials.iter().partition(|one| one.may_be_alive());
     SignIn {
+        profile: identity.and_then(|identity| identity.profile.as_ref()).map(ProfileName::as_str),
         issuer: identity.map(|identity| identity.issuer.as_str()),
         client_id: identity.map(|identity| identity.client_id.as_str()),
         credentials: receipt.credentials.iter().map(one).collect(),

@@ -1,6 +1,6 @@
 //! `hallpass logout --retry`: what earlier logouts could not deliver.
 
-use hallpass_holder::{Holder, Owed, Retried, RetryFate};
+use hallpass_holder::{Holder, Owed, ProfileName, Retried, RetryFate};
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
@@ -16,6 +16,7 @@ struct Answer<'a> {
 /// One logout that was not delivered.
 #[derive(Serialize)]
 struct One<'a> {
+    profile: Option<&'a str>,
     issuer: &'a str,
     client_id: &'a str,
     what: &'a [String],
@@ -70,6 +71,7 @@ fn one(retried: &Retried) -> One<'_> {
         RetryFate::GivenUp { why } => ("given-up", Some(why.as_str())),
     };
     One {
+        profile: owed.identity.profile.as_ref().map(ProfileName::as_str),
         issuer: &owed.identity.issuer,
         client_id: &owed.identity.client_id,
         what: &owed.what,

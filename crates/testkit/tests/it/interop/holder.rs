@@ -48,6 +48,7 @@ impl Desk {
             issuer: self.issuer.clone(),
             client_id: Some("native-cli".to_owned()),
             client_secret: None,
+            profile: None,
             scopes: Scopes::parse("openid notes:read").expect("scopes"),
             resources: resources.iter().map(ToString::to_string).collect(),
             purpose: None,
