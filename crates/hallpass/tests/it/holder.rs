@@ -11,5 +11,6 @@ mod which; // which sign-in is meant
 mod network; // which authorities are trusted, and through which proxy it goes
 mod owed; // signing out where the issuer cannot be reached
 mod records; // those that cannot be read, and machines that can keep none
+mod store; // a desktop's keyring, and what is said when it fails
 mod shown; // byte for byte
 mod terminal; // a person at a terminal: prompts, pictures, Ctrl-C

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hallpass_holder::{
     AskPassphrase, Asking, Flow, Holder, HolderError, Identity, LoginEvent, LoginRequest, Opener,
-    PassRequest, Rung, Settings, SignedIn, Surroundings, Wanted,
+    PassRequest, Places, Rung, Settings, SignedIn, Surroundings, Wanted,
 };
 use hallpass_model::device::DeviceClass;
 use hallpass_model::secret::Secret;
@@ -116,6 +116,7 @@ impl Desk {
             ca_file: None,
             clock: Arc::new(move || now() + later),
             ask_passphrase,
+            places: Places::default(),
         });
         Self { holder, state }
     }

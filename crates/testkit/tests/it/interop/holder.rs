@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use hallpass_holder::{
-    Fate, Flow, Holder, HolderError, LoginEvent, LoginRequest, Opener, PassRequest, Rung, Settings, SignedIn,
-    Surroundings,
+    Fate, Flow, Holder, HolderError, LoginEvent, LoginRequest, Opener, PassRequest, Places, Rung, Settings,
+    SignedIn, Surroundings,
 };
 use hallpass_model::device::DeviceClass;
 use hallpass_model::time::Timestamp;
@@ -39,6 +39,7 @@ impl Desk {
             ca_file: None,
             clock: Arc::new(move || Timestamp::from_millis(real_millis() + shift.load(Ordering::SeqCst))),
             ask_passphrase: Arc::new(|_| Ok(None)),
+            places: Places::default(),
         });
         Self { issuer: text("ready"), resource: text("resource"), provider, holder, ahead, _state: state }
     }
@@ -110,8 +111,11 @@ async fn our_holder_logs_in_by_browser_renews_with_rotation_and_revokes() {
     let receipt = desk.holder.logout(&signed_in.identity).await.expect("there is something to give up");
     let [refresh, access] = &receipt.credentials[..] else { panic!("{receipt:?}") };
     assert_eq!((refresh.what.as_str(), &refresh.fate), ("the refresh token", &Fate::Revoked));
+    // This provider cannot revoke an access token that is a JWT. Logout says so, and does not call it dead.
     let why = "the issuer refused: unsupported_token_type".to_owned();
     assert_eq!((access.what.as_str(), &access.fate), ("the access token", &Fate::Alive { why }));
+    assert!(receipt.may_be_alive());
+    assert!(matches!(desk.pass(&signed_in).await, Err(HolderError::NotSignedIn { .. })));
 }
 
 #[tokio::test]
