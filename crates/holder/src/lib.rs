@@ -10,6 +10,7 @@ mod error; // what went wrong, by what the person can do next
 mod login; // asking a person, in a browser here or anywhere
 mod refresh; // single flight: the lock, the re-read, the save before the answer
 mod pass; // a token for one API
+mod present; // and how the API is shown it
 mod logout; // revoked there, wiped here
 mod owed; // what is wiped here and may be alive there
 mod prints; // what copies of a token are recognised by
@@ -43,7 +44,9 @@ pub use login::{
 pub use logout::{Credential, Fate, Receipt};
 pub use owed::{Owed, Retried, RetryFate};
 pub use pass::{Pass, PassRequest};
+pub use present::{Binding, Headers, Presentable, Told};
 pub use prints::Prints;
+pub use provider::http_date;
 pub use shelf::Unreadable;
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Places, Rung, keyring_idle_life};

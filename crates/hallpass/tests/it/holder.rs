@@ -6,6 +6,9 @@ mod ways; // by which way a command gets its pass
 mod signals; // what reaches a command, and how often
 mod killed; // whatever is killed, the pass dies
 mod down; // the issuer itself is killed
+mod api; // APIs to ask
+mod curl; // asking them
+mod keys; // the key of a sign-in is in nobody's answer
 mod session; // login, status, token, logout
 mod which; // which sign-in is meant
 mod network; // which authorities are trusted, and through which proxy it goes
