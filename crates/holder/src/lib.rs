@@ -14,6 +14,8 @@ mod not_taken; // a token that a server did not take
 mod role; // a pass traded for a session of a cloud's role
 mod present; // and how the API is shown it
 mod logout; // revoked there, wiped here
+mod owed; // what is wiped here and may be alive there
+mod prints; // what copies of a token are recognised by
 mod status; // what is known here
 pub mod exec; // a command with a pass of its own
 mod identity; // an issuer, a client, a profile
@@ -44,8 +46,11 @@ pub use login::{
 };
 pub use logout::Receipt;
 pub use not_taken::NotTaken;
+pub use logout::{Credential, Fate, Receipt};
+pub use owed::{Owed, Retried, RetryFate};
 pub use pass::{Pass, PassRequest};
 pub use present::{Binding, Headers, Presentable, Told};
+pub use prints::Prints;
 pub use provider::http_date;
 pub use role::RoleRequest;
 pub use shelf::Unreadable;
