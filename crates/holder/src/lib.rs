@@ -44,9 +44,8 @@ pub use login::{
     Cancelled, Choice, Flow, LoginEvent, LoginRequest, NoFlow, Offers, OnEvent, Opener, SignedIn,
     Surroundings, choose,
 };
-pub use logout::Receipt;
-pub use not_taken::NotTaken;
 pub use logout::{Credential, Fate, Receipt};
+pub use not_taken::NotTaken;
 pub use owed::{Owed, Retried, RetryFate};
 pub use pass::{Pass, PassRequest};
 pub use present::{Binding, Headers, Presentable, Told};
