@@ -39,5 +39,6 @@ async fn token(args: &PnpmArgs, out: &mut Output) -> Result<(), Failure> {
     let given = meant.token(Further::default()).await?;
     let handed = given.handed();
     // With its scheme: older versions send what they read, newer ones add the scheme where there is none.
-    out.piece(&Zeroizing::new(format!("Bearer {}\n", handed.line().ok_or_else(unfit)?)).as_bytes())
+    let line = Zeroizing::new(format!("Bearer {}\n", handed.line().ok_or_else(unfit)?));
+    out.piece(line.as_bytes())
 }

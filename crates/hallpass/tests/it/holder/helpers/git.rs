@@ -146,7 +146,7 @@ async fn a_newer_git_is_told_that_nobody_may_keep_it() {
     let token = lines[3].strip_prefix("credential=").unwrap().to_owned();
     assert!(gate.machine.world.accepts(&token).await && lines[4].starts_with("password_expiry_utc="));
 
-    let told = format!("{question}").replace("\n\n", &format!("\nauthtype=Bearer\ncredential={token}\n\n"));
+    let told = question.replace("\n\n", &format!("\nauthtype=Bearer\ncredential={token}\n\n"));
     for (word, same) in [("store", true), ("approve", true), ("erase", false)] {
         let said = ask(gate.program(&program, &[word]), &told).await;
         assert_eq!((said.code(), said.out().as_str(), said.err().as_str()), (0, "", ""), "{word}");
