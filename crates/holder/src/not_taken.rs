@@ -105,7 +105,10 @@ mod tests {
                 scope: None,
             };
             let resource = format!("https://{name}.example");
-            record.keep_pass(PassHeld { resource, asked: Scopes::none(), purpose: None, access }, start);
+            record.keep_pass(
+                PassHeld { resource, asked: Scopes::none(), purpose: None, access, nonce: None },
+                start,
+            );
         }
         assert!(!mark(&mut record, NotTaken::Token(&secret("access-1"))));
         assert!(mark(&mut record, NotTaken::Token(&secret("pass-a"))));
