@@ -10,6 +10,7 @@ mod completions;
 mod curl;
 mod daemon;
 mod exec;
+mod helper;
 mod ledger;
 mod login;
 mod logout;
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
     Daemon(daemon::DaemonArgs),
+    Helper(helper::HelperArgs),
     Serve(serve::ServeArgs),
     Admin(admin::AdminArgs),
     Ledger(ledger::LedgerArgs),
@@ -44,6 +46,8 @@ pub(crate) enum Command {
     FilesRun,
 }
 
+pub(crate) use helper::called_as;
+
 /// Runs one command to its end.
 pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
     match command {
@@ -54,6 +58,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
         Command::Daemon(args) => daemon::daemon(args, out),
+        Command::Helper(args) => on_this_thread(helper::helper(args, out)),
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
         Command::FilesRun => exec::hold_files(),

@@ -117,11 +117,8 @@ impl Holder {
         let mut receipt = Receipt { identity: Some(identity.clone()), ..Receipt::default() };
         match daemon.ask::<SignedOut>("POST", wire::LOGOUT, &which).await {
             Ok(out) => {
-                receipt.revoked = out.revoked.iter().map(|what| known(what)).collect();
-                receipt.not_revoked =
-                    out.not_revoked.into_iter().map(|(what, why)| (known(&what), why)).collect();
+                (receipt.credentials, receipt.not_owed) = (out.credentials, out.not_owed);
                 receipt.wiped_key = out.wiped.then_some(Rung::Daemon);
-                receipt.lives_until = out.lives_until;
             }
             Err(none) => receipt.not_wiped = Some(none.into_error().to_string()),
         }
@@ -187,12 +184,4 @@ fn pass(given: TokenGiven) -> Pass {
             .run
             .map(|run| Box::new(GivenBack { metadata: run.metadata, client_id: given.identity.client_id })),
     }
-}
-
-/// What was revoked, as receipts name it.
-fn known(what: &str) -> &'static str {
-    ["the session and every pass from it", "the refresh token", "the access token"]
-        .into_iter()
-        .find(|known| *known == what)
-        .unwrap_or("the session")
 }

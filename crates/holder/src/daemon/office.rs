@@ -214,12 +214,10 @@ impl Office {
         let receipt = self.0.holder.logout(&identity).await;
         self.0.kept.clear();
         let receipt = receipt?;
-        let owned = |what: &'static str| what.to_owned();
         Ok(render(&SignedOut {
-            revoked: receipt.revoked.iter().copied().map(owned).collect(),
-            not_revoked: receipt.not_revoked.into_iter().map(|(what, why)| (owned(what), why)).collect(),
+            credentials: receipt.credentials,
             wiped: receipt.wiped_key.is_some(),
-            lives_until: receipt.lives_until,
+            not_owed: receipt.not_owed,
         }))
     }
 

@@ -9,6 +9,7 @@ use hallpass_model::wire::metadata::IssuerMetadata;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
+use crate::logout::Credential;
 use crate::status::Opened;
 
 pub(super) const STATUS: &str = "/v1/status";
@@ -154,10 +155,9 @@ pub(super) struct Deposit {
 /// The receipt of `POST /v1/logout`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SignedOut {
-    pub(super) revoked: Vec<String>,
-    pub(super) not_revoked: Vec<(String, String)>,
+    pub(super) credentials: Vec<Credential>,
     pub(super) wiped: bool,
-    pub(super) lives_until: Option<Timestamp>,
+    pub(super) not_owed: Option<String>,
 }
 
 /// `POST /v1/stop`, and what it ended.
