@@ -15,6 +15,7 @@ mod man;
 mod serve;
 mod status;
 mod token;
+mod torture;
 
 /// What can be asked of `hallpass`.
 #[derive(Debug, Subcommand)]
@@ -24,6 +25,7 @@ pub(crate) enum Command {
     Token(token::TokenArgs),
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
+    Torture(torture::TortureArgs),
     Serve(serve::ServeArgs),
     Admin(admin::AdminArgs),
     Ledger(ledger::LedgerArgs),
@@ -35,6 +37,9 @@ pub(crate) enum Command {
     /// Tell a run for whom a signal was
     #[command(name = exec::WITNESS, hide = true)]
     WitnessRun,
+    /// Renew whenever a line comes
+    #[command(name = torture::TURNS, hide = true)]
+    TortureTurns(torture::TurnsArgs),
 }
 
 /// Runs one command to its end.
@@ -45,6 +50,8 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Token(args) => on_this_thread(token::token(args, out)),
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
+        Command::Torture(args) => on_this_thread(torture::torture(args, out)),
+        Command::TortureTurns(args) => on_this_thread(torture::turns(args, out)),
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
         Command::Serve(args) => serve::serve(args, out),

@@ -56,6 +56,25 @@ impl Holder {
     ///
     /// It needs a tokio runtime, and its future may be dropped at any time: see [`settled`](Self::settled).
     pub async fn token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
+        self.token_from(identity, request, true).await
+    }
+
+    /// The same from nothing that is kept: the sign-in is [renewed](Self::renew) first.
+    pub async fn fresh_token(
+        &self,
+        identity: &Identity,
+        request: &PassRequest,
+    ) -> Result<Pass, HolderError> {
+        self.renew(identity).await?;
+        self.token_from(identity, request, false).await
+    }
+
+    async fn token_from(
+        &self,
+        identity: &Identity,
+        request: &PassRequest,
+        may_be_kept: bool,
+    ) -> Result<Pass, HolderError> {
         let loaded = self.standing(identity)?;
         if !loaded.record.ours {
             return self.shared_token(identity, request).await;
@@ -70,7 +89,7 @@ impl Holder {
                 && held.access.good(now, HAND_OUT_AGAIN)
         });
         // A wish for a shorter life is for a pass of its own.
-        if let (Some(kept), None) = (kept, request.lifetime) {
+        if let (true, Some(kept), None) = (may_be_kept, kept, request.lifetime) {
             return Ok(pass(&kept.access, Some(resource), true, None));
         }
         let (mut loaded, tokens) = self.exchange(identity, &resource, request, false).await?;

@@ -36,6 +36,10 @@ pub(crate) struct TokenArgs {
     #[arg(long, value_name = "TEXT", value_parser = parse_purpose)]
     purpose: Option<Purpose>,
 
+    /// Use nothing that is kept: renew the sign-in first
+    #[arg(long)]
+    fresh: bool,
+
     #[command(flatten)]
     which: WhichArgs,
 }
@@ -60,7 +64,10 @@ pub(crate) async fn token(args: TokenArgs, out: &mut Output) -> Result<Exit, Fai
         lifetime: args.ttl,
         purpose: args.purpose,
     };
-    let pass = holder.token(&identity, &request).await?;
+    let pass = match args.fresh {
+        true => holder.fresh_token(&identity, &request).await?,
+        false => holder.token(&identity, &request).await?,
+    };
     match out.form() {
         Form::Text => out.answer(pass.token.expose_text())?,
         Form::Json => out.json(
