@@ -60,11 +60,7 @@ impl Holder {
     }
 
     /// The same from nothing that is kept: the sign-in is [renewed](Self::renew) first.
-    pub async fn fresh_token(
-        &self,
-        identity: &Identity,
-        request: &PassRequest,
-    ) -> Result<Pass, HolderError> {
+    pub async fn fresh_token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
         self.renew(identity).await?;
         self.token_from(identity, request, false).await
     }

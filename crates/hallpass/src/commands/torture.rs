@@ -43,7 +43,7 @@ use storm::{Plan, Storm, storm};
 /// The hidden command that becomes a process of many renewals.
 pub(crate) const TURNS: &str = "torture-turns";
 
-/// Try to lose a sign-in, by everything that goes wrong: kills, lost answers, many processes at once
+/// Try to lose a sign-in by all that goes wrong: kills, lost answers, many at once
 ///
 /// Many processes share one sign-in, renew it all the time, and are killed, while a proxy between them and the provider
 /// loses, holds, cuts and doubles what is said. Then single scenarios, from a full disk to a logout in the middle of a
@@ -129,7 +129,8 @@ async fn tried(args: &TortureArgs, out: &mut Output) -> Result<Exit, Failure> {
     stage.first_sign_in(&home, &door).await?;
 
     let processes = usize::from(args.processes);
-    let mut players = Players { stage: stage.clone(), home: home.clone(), door: door.clone(), forgives: None, processes };
+    let mut players =
+        Players { stage: stage.clone(), home: home.clone(), door: door.clone(), forgives: None, processes };
     let mut findings = vec![scenario::lost_answer(&mut players).await?];
     let severity = match (players.forgives, stage.signs_in_by_itself()) {
         (Some(true), _) => Severity::Full,
@@ -180,7 +181,12 @@ fn of_storm(came: &Storm, severity: Severity, players: &Players) -> Finding {
             format!("{ended} sign-ins ended, each after an answer was lost, and each said to sign in again; none was wiped")
         }
     };
-    Finding::of("storm", "processes renew one sign-in and are killed, while answers are lost, held and doubled", &wrong, seen)
+    Finding::of(
+        "storm",
+        "processes renew one sign-in and are killed, while answers are lost, held and doubled",
+        &wrong,
+        seen,
+    )
 }
 
 /// What our own issuer wrote down. Nothing of the storm was reuse, and nothing was cut.

@@ -34,7 +34,10 @@ impl Authority {
     }
 
     /// How to speak TLS as this host. HTTP/1.1 alone: answers are tampered with byte by byte.
-    pub(super) fn server(&self, host: &str) -> Result<Arc<ServerConfig>, Box<dyn std::error::Error + Send + Sync>> {
+    pub(super) fn server(
+        &self,
+        host: &str,
+    ) -> Result<Arc<ServerConfig>, Box<dyn std::error::Error + Send + Sync>> {
         let mut hosts = self.hosts.lock().expect("no thread panics holding this");
         if let Some(known) = hosts.get(host) {
             return Ok(known.clone());

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use hallpass_model::random::{Entropy, SystemEntropy};
 
-/// How often something goes wrong, in 1,000 renewals: most must go well, or nothing is being renewed.
-const FAULTS_IN_1000: u64 = 120;
-/// How often a kill is among it, in 1,000 renewals: 500 kills go with 20,000 renewals.
-const KILLS_IN_1000: u64 = 30;
+/// How often something goes wrong, in 1,000 requests: most must go well, or nothing is being renewed.
+const FAULTS_IN_1000: u64 = 90;
+/// Every so many requests meet a kill: 500 and more go with 20,000 renewals.
+const KILL_EVERY: u64 = 33;
 /// How long an answer is held at most. Longer, and a run is nothing but waiting; what waits is held by a lock meanwhile.
 const HELD_AT_MOST: u64 = 150;
 /// How long after an answer a kill comes at most, in microseconds: a save with its syncs takes about as long.
@@ -58,15 +58,11 @@ pub(super) enum Severity {
 }
 
 impl Fault {
-    /// The next one, by chance.
-    pub(super) fn next(severity: Severity) -> Self {
-        let dice = below(1000);
+    /// That of the `nth` request: kills in turn, so that a short run has some, the others by chance.
+    pub(super) fn of(severity: Severity, nth: u64) -> Self {
         let held = || Duration::from_millis(below(HELD_AT_MOST));
-        if severity == Severity::Calm || dice >= FAULTS_IN_1000 {
-            return Self::None;
-        }
         let hard = severity != Severity::Mild;
-        if dice < KILLS_IN_1000 {
+        if severity != Severity::Calm && nth % KILL_EVERY == KILL_EVERY - 1 {
             return match below(4) {
                 0 => Self::KillBefore,
                 1 if hard => Self::KillWhileAsked,
@@ -74,6 +70,9 @@ impl Fault {
                 _ if hard => Self::KillAfter(Duration::from_micros(below(KILL_WITHIN))),
                 _ => Self::KillBefore,
             };
+        }
+        if severity == Severity::Calm || below(1000) >= FAULTS_IN_1000 {
+            return Self::None;
         }
         match below(8) {
             0 => Self::LoseRequest,
@@ -120,9 +119,9 @@ mod tests {
 
     #[test]
     fn a_mild_run_loses_no_answer_and_a_calm_one_nothing() {
-        for _ in 0..5_000 {
-            assert_eq!(Fault::next(Severity::Calm), Fault::None);
-            let mild = Fault::next(Severity::Mild);
+        for nth in 0..5_000 {
+            assert_eq!(Fault::of(Severity::Calm, nth), Fault::None);
+            let mild = Fault::of(Severity::Mild, nth);
             let harmless = matches!(
                 mild,
                 Fault::None
@@ -133,14 +132,14 @@ mod tests {
                     | Fault::KillBefore
             );
             assert!(harmless, "{mild:?}");
-            assert!(!matches!(Fault::next(Severity::Hard), Fault::AskTwice | Fault::Late(_)));
+            assert!(!matches!(Fault::of(Severity::Hard, nth), Fault::AskTwice | Fault::Late(_)));
         }
     }
 
     #[test]
     fn a_full_run_shows_every_fault() {
         let mut seen: Vec<&str> =
-            (0..20_000).filter_map(|_| Fault::next(Severity::Full).name()).collect();
+            (0..20_000).filter_map(|nth| Fault::of(Severity::Full, nth).name()).collect();
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), 12, "{seen:?}");

@@ -154,7 +154,8 @@ impl Home {
     /// The files of records there are.
     pub(super) fn records(&self) -> Vec<PathBuf> {
         let machines = std::fs::read_dir(&self.state).into_iter().flatten().flatten();
-        let files = machines.flat_map(|machine| std::fs::read_dir(machine.path()).into_iter().flatten().flatten());
+        let files =
+            machines.flat_map(|machine| std::fs::read_dir(machine.path()).into_iter().flatten().flatten());
         let files = files.map(|file| file.path());
         files.filter(|file| file.extension().is_some_and(|extension| extension == "record")).collect()
     }

@@ -41,6 +41,8 @@ pub(super) struct Proxy {
 #[derive(Default)]
 struct Seen {
     severity: Option<Severity>,
+    /// Requests that may have met a fault.
+    asked: u64,
     chain: Chain,
     tally: Tally,
     /// Refused already: several processes hear it.

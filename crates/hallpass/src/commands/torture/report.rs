@@ -148,7 +148,10 @@ impl Report {
             out.answer(format_args!("{:<9}  {}", "", finding.why))?;
         }
         let (lost, ended) = self.losses();
-        out.answer(format_args!("lost sessions: {lost}; ended by a lost answer: {ended}; replays: {}", tally.replays))
+        out.answer(format_args!(
+            "lost sessions: {lost}; ended by a lost answer: {ended}; replays: {}",
+            tally.replays
+        ))
     }
 }
 

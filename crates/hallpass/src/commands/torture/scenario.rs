@@ -60,7 +60,8 @@ pub(super) async fn lost_answer(players: &mut Players) -> Result<Finding, Failur
     const NAME: &str = "lost_answer";
     const TRIED: &str = "the answer to a renewal is lost once";
     if !players.stage.signs_in_by_itself() {
-        let why = "a provider without a retry rule would end your sign-in; with `--approve COMMAND` it is tried";
+        let why =
+            "a provider without a retry rule would end your sign-in; with `--approve COMMAND` it is tried";
         return Ok(Finding::not_tried(NAME, TRIED, why));
     }
     players.proxy().take_tally();

@@ -144,7 +144,11 @@ impl Stage {
         rest.abort();
         match said.done() {
             true => Ok(()),
-            false => Err(Failure::could_not_run(format_args!("nobody could sign in to {}: {}", self.issuer, said.told()))),
+            false => Err(Failure::could_not_run(format_args!(
+                "nobody could sign in to {}: {}",
+                self.issuer,
+                said.told()
+            ))),
         }
     }
 
@@ -173,7 +177,9 @@ impl Stage {
         let said = Said::of(child).await?;
         match said.done() {
             true => Ok(()),
-            false => Err(Failure::could_not_run(format_args!("nobody approved the sign-in: {}", said.told()))),
+            false => {
+                Err(Failure::could_not_run(format_args!("nobody approved the sign-in: {}", said.told())))
+            }
         }
     }
 
@@ -192,7 +198,8 @@ async fn ours(root: &Path) -> Result<(String, Url, Approval), Failure> {
     let data = root.join("server");
     let name = made_up().to_ascii_lowercase().replace(['-', '_'], "x");
     let base = format!("https://{name}.hallpass.test");
-    let mut command = ourselves(&["serve", "--json", "--local-approval", "--listen", "127.0.0.1:0", "--log", "error"]);
+    let mut command =
+        ourselves(&["serve", "--json", "--local-approval", "--listen", "127.0.0.1:0", "--log", "error"]);
     command.args(["--trusted-proxy", "127.0.0.1", "--base-url", &base]).arg("--data").arg(&data);
     let mut server = command
         .env("NO_COLOR", "1")
@@ -216,7 +223,10 @@ async fn ours(root: &Path) -> Result<(String, Url, Approval), Failure> {
     for arguments in admin {
         let said = said(ourselves(arguments).arg("--data").arg(&data)).await?;
         if !said.done() {
-            return Err(Failure::could_not_run(format_args!("our own issuer could not be set up: {}", said.told())));
+            return Err(Failure::could_not_run(format_args!(
+                "our own issuer could not be set up: {}",
+                said.told()
+            )));
         }
     }
     Ok((format!("{base}/{ORG}"), at, Approval::Ours { data, _server: server }))
@@ -225,7 +235,12 @@ async fn ours(root: &Path) -> Result<(String, Url, Approval), Failure> {
 /// This program as the operator of our own issuer: with none of the person's settings.
 fn ourselves(arguments: &[&str]) -> Command {
     let mut command = Command::new("/proc/self/exe");
-    command.args(arguments).env_clear().env(env::HOME.name, "/nonexistent").stdin(Stdio::null()).kill_on_drop(true);
+    command
+        .args(arguments)
+        .env_clear()
+        .env(env::HOME.name, "/nonexistent")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
     command
 }
 
@@ -235,7 +250,8 @@ async fn said(command: &mut Command) -> Result<Said, Failure> {
 
 /// An issuer that is reached through a proxy. One over plain http on this very machine never is: its tokens would show.
 fn through_a_proxy(issuer: &str) -> Result<Url, Failure> {
-    let url = Url::parse(issuer).map_err(|error| Failure::usage(format_args!("`{issuer}` is not an issuer: {error}")))?;
+    let url = Url::parse(issuer)
+        .map_err(|error| Failure::usage(format_args!("`{issuer}` is not an issuer: {error}")))?;
     match url.scheme() {
         "https" if url.host_str().is_some() => Ok(url),
         _ => Err(Failure::usage(format_args!("`{issuer}` is not an https address")).hint(

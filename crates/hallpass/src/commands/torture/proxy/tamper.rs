@@ -42,7 +42,8 @@ impl Proxy {
     ) -> Result<bool> {
         let grant_type = request.field("grant_type");
         let renewing = grant_type.as_deref() == Some("refresh_token");
-        let about_tokens = renewing || grant_type.as_deref().is_some_and(|it| it.ends_with(":token-exchange"));
+        let about_tokens =
+            renewing || grant_type.as_deref().is_some_and(|it| it.ends_with(":token-exchange"));
         let presented = request.field("refresh_token").filter(|_| renewing);
         let presented = presented.map(|token| self.seen().chain.print(&token));
         let fault = {
@@ -52,7 +53,10 @@ impl Proxy {
             }
             match seen.severity {
                 _ if renewing && door.losing.swap(false, Ordering::Relaxed) => Fault::LoseAnswer,
-                Some(severity) if renewing || (about_tokens && below(ONE_OTHER_IN) == 0) => Fault::next(severity),
+                Some(severity) if renewing || (about_tokens && below(ONE_OTHER_IN) == 0) => {
+                    seen.asked += 1;
+                    Fault::of(severity, seen.asked)
+                }
                 _ => Fault::None,
             }
         };
@@ -101,7 +105,10 @@ impl Proxy {
             self.no_longer_under_way(under);
             return Ok(false);
         };
-        if fault == Fault::AskTwice && let Some(second) = self.ask(under).await && below(2) == 0 {
+        if fault == Fault::AskTwice
+            && let Some(second) = self.ask(under).await
+            && below(2) == 0
+        {
             answer = second;
         }
         if under.presented.is_some() {

@@ -27,7 +27,8 @@ impl Upstream {
         at: Option<Url>,
         ca_file: Option<&Path>,
     ) -> Result<Self, Failure> {
-        let mut client = Client::builder().redirect(redirect::Policy::none()).referer(false).timeout(TIME_OUT);
+        let mut client =
+            Client::builder().redirect(redirect::Policy::none()).referer(false).timeout(TIME_OUT);
         if at.is_some() {
             client = client.no_proxy();
         }

@@ -21,7 +21,8 @@ pub(super) async fn full_disk(players: &Players) -> Result<Finding, Failure> {
     }
     if !players.may_lose_an_answer() {
         players.stands_again(false, &mut wrong).await?;
-        let seen = "nothing was sent while nothing could be saved; the second half would cost you a sign-in".into();
+        let seen =
+            "nothing was sent while nothing could be saved; the second half would cost you a sign-in".into();
         return Ok(Finding::of(name, tried, &wrong, seen));
     }
     let mut held = players.door.hold();
@@ -46,7 +47,9 @@ pub(super) async fn full_disk(players: &Players) -> Result<Finding, Failure> {
     players.stands_again(players.forgives != Some(true), &mut wrong).await?;
     let seen = match players.forgives {
         Some(true) => "an error both times, no token given out, and the next renewal went well",
-        _ => "an error both times and no token given out; then the provider took the retry for a theft, and that was said",
+        _ => {
+            "an error both times and no token given out; then the provider took the retry for a theft, and that was said"
+        }
     };
     Ok(Finding::of(name, tried, &wrong, seen.into()))
 }
@@ -77,7 +80,12 @@ pub(super) async fn locked_keyring(players: &Players) -> Result<Finding, Failure
         wrong.push("it could not be unlocked again".into());
     }
     players.stands_again(false, &mut wrong).await?;
-    Ok(Finding::of(name, tried, &wrong, format!("an error, nothing changed, and then it went on ({})", lock.words())))
+    Ok(Finding::of(
+        name,
+        tried,
+        &wrong,
+        format!("an error, nothing changed, and then it went on ({})", lock.words()),
+    ))
 }
 
 fn contents(players: &Players) -> Vec<Vec<u8>> {

@@ -14,8 +14,10 @@ const RENEWALS: usize = 3;
 
 /// The provider's clock jumps, as far as its answers say, and comes back.
 pub(super) async fn clock(players: &Players) -> Result<Finding, Failure> {
-    let (name, tried) =
-        ("clock_jumps", "the provider's clock jumps an hour ahead, an hour back and half a minute ahead of ours");
+    let (name, tried) = (
+        "clock_jumps",
+        "the provider's clock jumps an hour ahead, an hour back and half a minute ahead of ours",
+    );
     let mut wrong = Vec::new();
     players.proxy().take_tally();
     let (mut went_well, mut failed) = (0, 0);
@@ -44,10 +46,16 @@ pub(super) async fn clock(players: &Players) -> Result<Finding, Failure> {
 
 /// A renewal brings a token for another tenant or person. The proxy plays that provider: it changes what the token says.
 pub(super) async fn tenant(players: &Players) -> Result<Finding, Failure> {
-    let (name, tried) =
-        ("tenant_switched", "a renewal brings a token for somebody else (the proxy changes whom the answer is about)");
+    let (name, tried) = (
+        "tenant_switched",
+        "a renewal brings a token for somebody else (the proxy changes whom the answer is about)",
+    );
     if !players.stage.signs_in_by_itself() {
-        return Ok(Finding::not_tried(name, tried, "it would cost you another sign-in: give `--approve COMMAND`"));
+        return Ok(Finding::not_tried(
+            name,
+            tried,
+            "it would cost you another sign-in: give `--approve COMMAND`",
+        ));
     }
     let mut wrong = Vec::new();
     players.door.rewrite(for_somebody_else);

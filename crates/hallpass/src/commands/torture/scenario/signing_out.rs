@@ -7,8 +7,10 @@ use crate::failure::Failure;
 
 /// A logout while a renewal waits for its answer; then the answer comes. The last scenario: nobody is signed in after it.
 pub(super) async fn during_a_renewal(players: &Players) -> Result<Finding, Failure> {
-    let (name, tried) =
-        ("logout_during_refresh", "somebody signs out while a renewal waits for its answer, which then arrives");
+    let (name, tried) = (
+        "logout_during_refresh",
+        "somebody signs out while a renewal waits for its answer, which then arrives",
+    );
     let mut wrong = Vec::new();
     let mut held = players.door.hold();
     let renewing = {
@@ -27,7 +29,11 @@ pub(super) async fn during_a_renewal(players: &Players) -> Result<Finding, Failu
         Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
     };
     if answered != Some(200) {
-        return Ok(Finding::not_tried(name, tried, format!("there was no renewal to wait for: {}", said.told())));
+        return Ok(Finding::not_tried(
+            name,
+            tried,
+            format!("there was no renewal to wait for: {}", said.told()),
+        ));
     }
     super::gave_nothing(&said, "it was logged out", &mut wrong);
     if !players.home.records().is_empty() {
