@@ -7,6 +7,7 @@ use crate::output::Output;
 
 mod admin;
 mod completions;
+mod curl;
 mod exec;
 mod ledger;
 mod login;
@@ -23,6 +24,7 @@ pub(crate) enum Command {
     Login(login::LoginArgs),
     Exec(exec::ExecArgs),
     Token(token::TokenArgs),
+    Curl(curl::CurlArgs),
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
     Torture(torture::TortureArgs),
@@ -40,6 +42,9 @@ pub(crate) enum Command {
     /// Renew whenever a line comes
     #[command(name = torture::TURNS, hide = true)]
     TortureTurns(torture::TurnsArgs),
+    /// Hold a run's files in memory
+    #[command(name = exec::FILES, hide = true)]
+    FilesRun,
 }
 
 /// Runs one command to its end.
@@ -48,12 +53,14 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Login(args) => on_this_thread(login::login(args, out)),
         Command::Exec(args) => on_this_thread(exec::exec(args, out)).map_err(exec::ours),
         Command::Token(args) => on_this_thread(token::token(args, out)),
+        Command::Curl(args) => on_this_thread(curl::curl(args, out)),
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
         Command::Torture(args) => on_this_thread(torture::torture(args, out)),
         Command::TortureTurns(args) => on_this_thread(torture::turns(args, out)),
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
+        Command::FilesRun => exec::hold_files(),
         Command::Serve(args) => serve::serve(args, out),
         Command::Admin(args) => on_this_thread(admin::admin(args, out)),
         Command::Ledger(args) => on_this_thread(ledger::ledger(args, out)),

@@ -4,11 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use hallpass_holder::{Holder, Identity, Settings};
+use hallpass_holder::{Holder, HolderError, Identity, Places, ProfileName, Settings};
 use hallpass_model::purpose::Purpose;
 
+use crate::config::Config;
 use crate::failure::Failure;
+use crate::output::Output;
 use crate::{clock, env, passphrase, surroundings};
+
+mod select;
+
+use select::Says;
+pub(crate) use select::profile_of_environment;
 
 /// How the holder is set up.
 #[derive(Debug, Args)]
@@ -25,6 +32,10 @@ pub(crate) struct HolderArgs {
 /// Which sign-in is meant.
 #[derive(Debug, Args)]
 pub(crate) struct WhichArgs {
+    /// The profile you signed in as; needed where there are several sign-ins (HALLPASS_PROFILE)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<ProfileName>,
+
     /// The issuer you signed in to; needed where there are several (HALLPASS_ISSUER)
     #[arg(long, value_name = "URL")]
     pub(crate) issuer: Option<String>,
@@ -57,6 +68,7 @@ impl HolderArgs {
             ca_file: self.ca_file(),
             clock: Arc::new(clock::now),
             ask_passphrase: Arc::new(move |asking| passphrase::find(asking, file.as_deref(), ask)),
+            places: places(),
         })
     }
 
@@ -73,18 +85,66 @@ impl HolderArgs {
 }
 
 impl WhichArgs {
-    /// The sign-in that is meant: by flag, by environment, or the only one there is. Never guessed.
-    pub(crate) fn find(&self, holder: &Holder) -> Result<Identity, Failure> {
-        Ok(holder.find(self.named_issuer().as_deref(), self.named_client().as_deref())?)
+    /// The sign-in that is meant: by flag, by environment, by `default_profile`, or the only one there is. Never
+    /// guessed: where several would do, a person at the terminal is asked, and elsewhere it is an error.
+    pub(crate) fn find(&self, holder: &Holder, out: &mut Output) -> Result<Identity, Failure> {
+        let voices = self.voices()?;
+        match select::find(holder, &voices) {
+            Err(HolderError::Ambiguous { choices })
+                if self.holder.may_ask() && surroundings::somebody_answers() =>
+            {
+                let asked = select::ask(holder, &voices, out)?;
+                asked.ok_or_else(|| HolderError::Ambiguous { choices }.into())
+            }
+            found => Ok(found?),
+        }
     }
 
-    pub(crate) fn named_issuer(&self) -> Option<String> {
-        self.issuer.clone().or_else(|| env::HALLPASS_ISSUER.text())
+    /// The same for programs that others call: nobody is asked and nothing is said.
+    #[expect(dead_code, reason = "for helpers")]
+    pub(crate) fn find_quietly(&self, holder: &Holder) -> Result<Identity, Failure> {
+        Ok(select::find(holder, &self.voices()?)?)
     }
 
-    pub(crate) fn named_client(&self) -> Option<String> {
-        self.client_id.clone().or_else(|| env::HALLPASS_CLIENT_ID.text())
+    /// Whether a sign-in is one of those that are named. All are, where none is.
+    pub(crate) fn names(&self, identity: &Identity) -> Result<bool, Failure> {
+        let voices = [self.flags(), select::environment()?];
+        let says = voices.iter().find(|voice| !voice.nothing());
+        Ok(says.is_none_or(|says| says.names(identity)))
     }
+
+    /// Whether a flag or the environment names any.
+    pub(crate) fn names_any(&self) -> Result<bool, Failure> {
+        Ok(!self.flags().nothing() || !select::environment()?.nothing())
+    }
+
+    /// Everybody who has a say, from the strongest to the weakest.
+    fn voices(&self) -> Result<Vec<Says>, Failure> {
+        let default = Says {
+            place: "default_profile".into(),
+            profile: Config::load()?.default_profile,
+            ..Says::default()
+        };
+        Ok(vec![self.flags(), select::environment()?, default])
+    }
+
+    fn flags(&self) -> Says {
+        Says {
+            place: "the command line".into(),
+            profile: self.profile.clone(),
+            issuer: self.issuer.clone(),
+            client_id: self.client_id.clone(),
+        }
+    }
+}
+
+/// Where this machine keeps keys, besides the kernel.
+fn places() -> Places {
+    let usual = || {
+        let bus = env::XDG_RUNTIME_DIR.path()?.join("bus");
+        bus.exists().then(|| format!("unix:path={}", bus.display()))
+    };
+    Places { session_bus: env::DBUS_SESSION_BUS_ADDRESS.text().or_else(usual) }
 }
 
 /// Reads `--resource`: an absolute address without a fragment (RFC 8707, section 2). Kept as typed.

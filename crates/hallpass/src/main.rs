@@ -14,9 +14,12 @@ mod commands; // every command on one page
 mod output; // the only file that prints
 mod failure; // what a person is told, with a hint, and the exit code
 mod env; // every environment variable, declared in place
+mod ambient; // other people's variables that hold a credential
 mod settings; // the server's settings: file, environment, flags
 mod ask; // a yes from the person at the terminal
 mod keyfile; // keys in files of their own
+mod written; // what a person wrote down in TOML
+mod config; // the holder's settings of this person
 mod holding; // which sign-in is meant, and the holder that has it
 mod surroundings; // where the person sits
 mod passphrase; // where a passphrase comes from

@@ -52,6 +52,12 @@ fn somebody_is_there(ci: bool) -> bool {
     if ci { types && sees } else { types || sees }
 }
 
+/// Whether somebody sits at a terminal who sees a question and types the answer.
+pub(crate) fn somebody_answers() -> bool {
+    let ci = env::CI.text().is_some_and(|ci| ci != "false");
+    !ci && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
 /// Whether there is a terminal to ask at.
 pub(crate) fn a_terminal_is_there() -> bool {
     File::options().read(true).write(true).open(TERMINAL).is_ok()

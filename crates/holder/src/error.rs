@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use hallpass_model::wire::errors::ErrorCode;
 use hallpass_model::wire::metadata::BadIssuer;
 
+use crate::identity::ProfileName;
 use crate::vault::Rung;
 
 /// What went wrong, by what the person can do next. No variant holds a secret.
@@ -12,23 +13,27 @@ use crate::vault::Rung;
 #[non_exhaustive]
 pub enum HolderError {
     /// Sign in: nobody has, here.
-    #[error("nobody is signed in{}", at(.issuer.as_deref()))]
+    #[error("nobody is signed in{}{}", at(.issuer.as_deref()), under(.profile.as_ref()))]
     NotSignedIn {
         /// The issuer, if one was named.
         issuer: Option<String>,
+        /// The profile, if one was named.
+        profile: Option<ProfileName>,
     },
     /// Sign in again: the issuer said definitely that it is over, or what is needed to go on is gone.
-    #[error("your sign-in to `{issuer}` has ended: {why}")]
+    #[error("your sign-in to `{issuer}`{} has ended: {why}", under(.profile.as_ref()))]
     SignInEnded {
         /// The issuer.
         issuer: String,
+        /// The profile, if it has one.
+        profile: Option<ProfileName>,
         /// What is known about the reason.
         why: String,
     },
     /// Say which: several would do.
     #[error("there are several sign-ins: {}", list(.choices))]
     Ambiguous {
-        /// The issuers, or `issuer as client`.
+        /// What tells them apart: profiles, issuers, or `issuer as client`.
         choices: Vec<String>,
     },
     /// Wait: the network, a time-out, or a server that is busy. Everything is kept.
@@ -120,6 +125,22 @@ pub enum HolderError {
         /// Why each rung failed.
         why: String,
     },
+    /// Unlock: the key is where it was put, and cannot be had just now. Nothing was lost.
+    #[error("the key of your sign-in is in the {rung}, which {why}")]
+    RungFailed {
+        /// Where it is.
+        rung: Rung,
+        /// Why it cannot be had.
+        why: String,
+    },
+    /// Unlock, or name a place: a sign-in goes to a lower rung only if it is told to.
+    #[error("your sign-in rests in the {rung}, which {why}; it is not moved to a lower place unasked")]
+    WouldLower {
+        /// Where it rests.
+        rung: Rung,
+        /// Why it cannot be used.
+        why: String,
+    },
     /// Unlock: a passphrase is needed and nobody is there to give it.
     #[error("the passphrase is needed, and nobody is there to type it")]
     PassphraseNeeded,
@@ -127,10 +148,12 @@ pub enum HolderError {
     #[error("the passphrase does not open the record")]
     WrongPassphrase,
     /// Sign in again: the key of the record is gone, as its rung said it might be.
-    #[error("the key of your sign-in to `{issuer}` is no longer in the {rung}")]
+    #[error("the key of your sign-in to `{issuer}`{} is no longer in the {rung}", under(.profile.as_ref()))]
     KeyGone {
         /// The issuer.
         issuer: String,
+        /// The profile, if it has one.
+        profile: Option<ProfileName>,
         /// Where it was.
         rung: Rung,
     },
@@ -190,6 +213,10 @@ impl HolderError {
 
 fn at(issuer: Option<&str>) -> String {
     issuer.map(|issuer| format!(" to `{issuer}`")).unwrap_or_default()
+}
+
+fn under(profile: Option<&ProfileName>) -> String {
+    profile.map(|profile| format!(" as profile `{profile}`")).unwrap_or_default()
 }
 
 fn list(choices: &[String]) -> String {

@@ -10,9 +10,11 @@ mod error; // what went wrong, by what the person can do next
 mod login; // asking a person, in a browser here or anywhere
 mod refresh; // single flight: the lock, the re-read, the save before the answer
 mod pass; // a token for one API
+mod present; // and how the API is shown it
 mod logout; // revoked there, wiped here
 mod status; // what is known here
 pub mod exec; // a command with a pass of its own
+mod identity; // an issuer, a client, a profile
 mod which; // which sign-in is meant
 mod shelf; // where records stand
 mod record; // one sign-in, encrypted
@@ -32,15 +34,19 @@ use std::sync::Arc;
 use hallpass_model::time::Timestamp;
 
 pub use error::HolderError;
+pub use identity::{Identity, ProfileName};
 pub use login::{
     Cancelled, Choice, Flow, LoginEvent, LoginRequest, NoFlow, Offers, OnEvent, Opener, SignedIn,
     Surroundings, choose,
 };
 pub use logout::Receipt;
 pub use pass::{Pass, PassRequest};
-pub use shelf::{Identity, Unreadable};
+pub use present::{Binding, Headers, Presentable, Told};
+pub use provider::http_date;
+pub use shelf::Unreadable;
 pub use status::{Opened, Status};
-pub use vault::{AskPassphrase, Asking, Rung, keyring_idle_life};
+pub use vault::{AskPassphrase, Asking, Places, Rung, keyring_idle_life};
+pub use which::{Wanted, told_apart};
 
 use provider::{Provider, Trust};
 use shelf::Shelf;
@@ -60,6 +66,8 @@ pub struct Settings {
     pub clock: Clock,
     /// Who is asked for a passphrase.
     pub ask_passphrase: AskPassphrase,
+    /// Where this machine keeps keys, besides the kernel.
+    pub places: Places,
 }
 
 /// The credentials of this user on this machine. Cheap to clone: clones share what is in memory.
@@ -77,7 +85,7 @@ pub struct Holder {
 impl Holder {
     /// Opens nothing and writes nothing yet.
     pub fn new(settings: Settings) -> Self {
-        let vault = Vault::new(settings.ask_passphrase);
+        let vault = Vault::new(settings.ask_passphrase, settings.places);
         let shelf = Shelf::open(settings.state.as_deref(), &machine::name(), vault);
         let trust = Trust { ca_file: settings.ca_file.clone() };
         Self {

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     fn identity() -> Identity {
-        Identity { issuer: "https://id.example".into(), client_id: "c".into() }
+        Identity::new("https://id.example", "c")
     }
 
     #[tokio::test(start_paused = true)]

@@ -33,10 +33,12 @@ use crate::Holder;
 use crate::client::OurClient;
 use crate::dpop::SessionKey;
 use crate::error::HolderError;
+use crate::identity::ProfileName;
 use crate::presets::{self, Preset};
 use crate::provider::{Fields, Provider, With};
 use crate::shelf::Identity;
-use crate::vault::Rung;
+use crate::vault::{Chosen, Rung};
+use crate::which::Wanted;
 
 /// How the person is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +79,8 @@ pub struct LoginRequest {
     pub client_id: Option<String>,
     /// For providers that give public clients a secret all the same.
     pub client_secret: Option<Secret<KeyMaterial>>,
+    /// The name of the sign-in, if it is to have one.
+    pub profile: Option<ProfileName>,
     /// What to ask for.
     pub scopes: Scopes,
     /// For which APIs (RFC 8707).
@@ -216,9 +220,11 @@ impl Holder {
             return Err(HolderError::Usage { what: what.into() });
         }
         let choice = choose(request.flow, offers(&metadata), &request.surroundings)?;
-        let rung = self.shelf.choose(request.rung)?;
+        let identity = Identity::new(&*metadata.issuer, client.id()).under(request.profile.clone());
+        self.names_no_other(&identity)?;
+        let Chosen { rung, notes } = self.shelf.choose(request.rung, &identity)?;
+        notes.iter().for_each(|note| on_event(LoginEvent::Note(note)));
         on_event(LoginEvent::Rung(rung));
-        let identity = Identity { issuer: metadata.issuer.clone(), client_id: client.id().to_owned() };
         let replaces = self.may_replace(&identity, rung, on_event)?;
         on_event(LoginEvent::Chose(&choice));
 
@@ -250,6 +256,21 @@ impl Holder {
             page.answer(outcome.is_ok()).await;
         }
         outcome
+    }
+
+    /// A profile is the name of one sign-in.
+    fn names_no_other(&self, identity: &Identity) -> Result<(), HolderError> {
+        let Some(profile) = &identity.profile else { return Ok(()) };
+        let wanted = Wanted { profile: Some(profile), ..Wanted::default() };
+        match self.candidates(&wanted)?.into_iter().find(|other| other != identity) {
+            None => Ok(()),
+            Some(other) => Err(HolderError::Usage {
+                what: format!(
+                    "profile `{profile}` is a sign-in to `{}` as `{}`: sign out of that first, or use another name",
+                    other.issuer, other.client_id
+                ),
+            }),
+        }
     }
 
     /// Step 1: the issuer's endpoints.

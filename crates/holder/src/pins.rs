@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn identity() -> Identity {
-        Identity { issuer: "i".into(), client_id: "c".into() }
+        Identity::new("i", "c")
     }
 
     #[test]

@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 pub(crate) use body::{AccessHeld, PassHeld, Record, Standing};
 
 use crate::error::HolderError;
+use crate::identity::ProfileName;
 use crate::vault::{KeyPlace, RecordKey, Rung};
 
 const MAGIC: &[u8] = b"HALLPASS-RECORD 1\n";
@@ -37,6 +38,9 @@ pub(crate) struct Header {
     pub(crate) issuer: String,
     /// The client.
     pub(crate) client_id: String,
+    /// The profile, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) profile: Option<ProfileName>,
     /// Where the key is.
     pub(crate) key: KeyPlace,
     /// Which record this is, and how often it was written.
@@ -150,6 +154,7 @@ mod tests {
         Header {
             issuer: "https://id.example/acme".into(),
             client_id: "hallpass-cli".into(),
+            profile: None,
             key: KeyPlace::Keyring { name: "hallpass:x".into() },
             version: Version::first(),
             written: Timestamp::from_seconds(1),

@@ -132,7 +132,7 @@ impl Holder {
         let identity = loaded.header.identity();
         let Some(presented) = loaded.record.refresh.as_ref().map(copy) else {
             let why = "the access token is over, and the provider gave no refresh token".to_owned();
-            return Err(HolderError::SignInEnded { issuer: identity.issuer, why });
+            return Err(ended(&identity, why));
         };
         let unanswered = loaded.record.renewing.replace((self.clock)());
         match self.shelf.save(loaded, (self.clock)())? {
@@ -227,7 +227,7 @@ impl Holder {
         again.record.renewing = None;
         // Overtaken or gone: then somebody else knows better, and the next command will see it.
         self.shelf.save(&mut again, (self.clock)())?;
-        Err(HolderError::SignInEnded { issuer: identity.issuer.clone(), why })
+        Err(ended(identity, why))
     }
 
     /// Rule 6.
@@ -251,9 +251,7 @@ impl Holder {
         let loaded = self.shelf.find(identity)?.ok_or_else(|| gone(identity))?;
         match &loaded.record.standing {
             Standing::Good => Ok(loaded),
-            Standing::Ended { why } | Standing::Quarantined { why } => {
-                Err(HolderError::SignInEnded { issuer: identity.issuer.clone(), why: why.clone() })
-            }
+            Standing::Ended { why } | Standing::Quarantined { why } => Err(ended(identity, why.clone())),
         }
     }
 
@@ -270,10 +268,9 @@ impl Holder {
 pub(crate) fn session_key(loaded: &Loaded) -> Result<Option<SessionKey>, HolderError> {
     match &loaded.record.key {
         None => Ok(None),
-        Some(document) => SessionKey::parse(document).map(Some).ok_or_else(|| HolderError::SignInEnded {
-            issuer: loaded.header.issuer.clone(),
-            why: "its key cannot be read".into(),
-        }),
+        Some(document) => SessionKey::parse(document)
+            .map(Some)
+            .ok_or_else(|| ended(&loaded.header.identity(), "its key cannot be read".into())),
     }
 }
 
@@ -312,5 +309,10 @@ fn put(record: &mut Record, tokens: &TokenResponse, nonce: Option<String>, now: 
 }
 
 pub(crate) fn gone(identity: &Identity) -> HolderError {
-    HolderError::NotSignedIn { issuer: Some(identity.issuer.clone()) }
+    HolderError::NotSignedIn { issuer: Some(identity.issuer.clone()), profile: identity.profile.clone() }
+}
+
+/// A sign-in that is over.
+pub(crate) fn ended(identity: &Identity, why: String) -> HolderError {
+    HolderError::SignInEnded { issuer: identity.issuer.clone(), profile: identity.profile.clone(), why }
 }

@@ -13,40 +13,21 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
-use aws_lc_rs::digest;
 use hallpass_model::time::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::error::HolderError;
+pub(crate) use crate::identity::Identity;
+use crate::identity::ProfileName;
 use crate::private;
 use crate::record::{Header, Record, SealedRecord, Version, seal};
-use crate::vault::{RecordKey, Rung, Vault};
+use crate::vault::{Chosen, RecordKey, Rung, Vault};
 use disk::Disk;
 
 pub use disk::Unreadable;
 
 /// How often a person may try to open one record with a passphrase: a slip of the finger or two.
 const PASSPHRASES_TRIED: usize = 3;
-
-/// Which sign-in: an issuer and the client we are there.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Identity {
-    /// The issuer, byte for byte.
-    pub issuer: String,
-    /// The client.
-    pub client_id: String,
-}
-
-impl Identity {
-    /// A name for files and locks: short, of harmless characters, and different for every identity.
-    pub(crate) fn name(&self) -> String {
-        let mut hash = digest::Context::new(&digest::SHA256);
-        hash.update(self.issuer.as_bytes());
-        hash.update(&[0]);
-        hash.update(self.client_id.as_bytes());
-        hash.finish().as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-}
 
 /// The records of this user on this machine.
 pub(crate) struct Shelf {
@@ -87,6 +68,8 @@ pub(crate) enum Saved {
 pub(crate) struct Wiped {
     pub(crate) file: Option<PathBuf>,
     pub(crate) key: Option<Rung>,
+    /// Why the key may still be where it was. Without the file it opens nothing here.
+    pub(crate) key_left: Option<String>,
 }
 
 impl Shelf {
@@ -102,11 +85,13 @@ impl Shelf {
     }
 
     /// The rung to use, with a disk under it that takes a record: proven before anybody is sent anywhere.
-    pub(crate) fn choose(&self, wanted: Option<Rung>) -> Result<Rung, HolderError> {
-        if wanted != Some(Rung::Memory) {
+    pub(crate) fn choose(&self, wanted: Option<Rung>, identity: &Identity) -> Result<Chosen, HolderError> {
+        if wanted.is_none_or(Rung::is_at_rest) {
             self.disk.prove()?;
         }
-        self.vault.choose(wanted)
+        // A record that cannot be read says nothing of where it rested.
+        let pinned = self.disk.header(&identity.name()).ok().flatten().map(|header| header.key.rung());
+        self.vault.choose(wanted, pinned)
     }
 
     /// What is here, readable or not.
@@ -118,7 +103,7 @@ impl Shelf {
                 .extend(SealedRecord::parse(bytes, Path::new("memory")).map(|sealed| sealed.header));
         }
         self.disk.list(&mut listed)?;
-        listed.headers.sort_by(|a, b| (&a.issuer, &a.client_id).cmp(&(&b.issuer, &b.client_id)));
+        listed.headers.sort_by(|a, b| a.sorted_by().cmp(&b.sorted_by()));
         listed.headers.dedup_by(|a, b| a.identity() == b.identity());
         Ok(listed)
     }
@@ -147,7 +132,7 @@ impl Shelf {
     ) -> Result<Option<Loaded>, HolderError> {
         match rung {
             Rung::Memory => self.in_memory(identity).map(|bytes| self.unseal(&bytes, identity)).transpose(),
-            Rung::Keyring | Rung::Passphrase => self.find_on_disk(identity),
+            _ => self.find_on_disk(identity),
         }
     }
 
@@ -166,13 +151,17 @@ impl Shelf {
             return Err(HolderError::Damaged { path, why: disk::ANOTHERS });
         }
         let place = &sealed.header.key;
-        let gone = || HolderError::KeyGone { issuer: identity.issuer.clone(), rung: place.rung() };
+        let gone = || HolderError::KeyGone {
+            issuer: identity.issuer.clone(),
+            profile: identity.profile.clone(),
+            rung: place.rung(),
+        };
         let mut key = self.vault.find_key(place)?.ok_or_else(gone)?;
         let mut tried = 1;
         let record = loop {
             match sealed.open(&key, &path) {
                 Err(HolderError::WrongPassphrase) => {
-                    self.vault.wipe_key(place); // so that whoever tries next is asked
+                    self.vault.wipe_key(place)?; // so that whoever tries next is asked
                     if tried == PASSPHRASES_TRIED {
                         return Err(HolderError::WrongPassphrase);
                     }
@@ -199,7 +188,7 @@ impl Shelf {
                 }
                 saved
             }
-            Rung::Keyring | Rung::Passphrase => {
+            _ => {
                 let _writing = self.disk.writing()?;
                 let saved = may_follow(self.disk.header(&identity.name())?, loaded);
                 if saved == Saved::Yes {
@@ -244,6 +233,7 @@ impl Shelf {
         let header = Header {
             issuer: identity.issuer.clone(),
             client_id: identity.client_id.clone(),
+            profile: identity.profile.clone(),
             key: place,
             version,
             written: now,
@@ -254,7 +244,7 @@ impl Shelf {
             let earlier = of_memory(&memory, identity);
             memory.insert(name, sealed);
             if let Some(earlier) = earlier {
-                self.vault.wipe_key(&earlier.key);
+                self.vault.wipe_key(&earlier.key)?;
             }
             return Ok((header, key));
         }
@@ -266,10 +256,11 @@ impl Shelf {
         });
         match written {
             Ok(Ok(None)) => {}
+            // Its key opens nothing that is still here, so a rung that cannot be reached now is no reason to fail.
             Ok(Ok(Some(earlier))) => _ = self.vault.wipe_key(&earlier.key),
             Ok(Err(_)) => _ = self.vault.wipe_keys_of(&name, Some(&header.key)),
             Err(error) => {
-                self.vault.wipe_key(&header.key);
+                let _ = self.vault.wipe_key(&header.key); // it would open nothing
                 return Err(error);
             }
         }
@@ -282,9 +273,9 @@ impl Shelf {
         match in_memory {
             Some(bytes) => {
                 if let Ok(sealed) = SealedRecord::parse(&bytes, Path::new("memory")) {
-                    self.vault.wipe_key(&sealed.header.key);
+                    self.vault.wipe_key(&sealed.header.key)?;
                 }
-                Ok(Wiped { file: None, key: Some(Rung::Memory) })
+                Ok(Wiped { file: None, key: Some(Rung::Memory), key_left: None })
             }
             None => self.wipe_on_disk(&identity.name(), &self.file(identity)),
         }
@@ -301,16 +292,21 @@ impl Shelf {
         }
         let writing = self.disk.writing();
         // The key first: without it the file is noise, wherever copies of it are, and whatever the disk says now.
+        let mut key_left = None;
         let key = match self.disk.header(name) {
             Ok(None) => None,
-            Ok(Some(header)) if header.identity().name() == name => {
-                self.vault.wipe_key(&header.key).then(|| header.key.rung())
-            }
+            Ok(Some(header)) if header.identity().name() == name => match self.vault.wipe_key(&header.key) {
+                Ok(wiped) => wiped.then(|| header.key.rung()),
+                Err(why) => {
+                    key_left = Some(why.to_string());
+                    None
+                }
+            },
             // A copy under another's name: the key it speaks of is that other's.
             Ok(Some(_)) | Err(_) => self.vault.wipe_keys_of(name, None),
         };
         let _writing = writing?;
-        Ok(Wiped { file: private::remove(file)?.then(|| file.to_owned()), key })
+        Ok(Wiped { file: private::remove(file)?.then(|| file.to_owned()), key, key_left })
     }
 
     /// The file of a record, whether it is there or not.
@@ -348,8 +344,12 @@ fn may_follow(there: Option<Header>, read: &Loaded) -> Saved {
 }
 
 impl Header {
+    fn sorted_by(&self) -> (&str, &str, Option<&ProfileName>) {
+        (&self.issuer, &self.client_id, self.profile.as_ref())
+    }
+
     pub(crate) fn identity(&self) -> Identity {
-        Identity { issuer: self.issuer.clone(), client_id: self.client_id.clone() }
+        Identity::new(&*self.issuer, &*self.client_id).under(self.profile.clone())
     }
 }
 

@@ -4,9 +4,30 @@ use hallpass_model::client::HALLPASS_CLI;
 
 use crate::Holder;
 use crate::error::HolderError;
+use crate::identity::{Identity, ProfileName};
 use crate::presets::Preset;
 use crate::record::Header;
-use crate::shelf::{Identity, Listed, Unreadable};
+use crate::shelf::{Listed, Unreadable};
+
+/// What is known about the sign-in that is meant. What is `None` may be anything.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// The issuer, or the name of a preset that has just one.
+    pub issuer: Option<&'a str>,
+    /// The client.
+    pub client_id: Option<&'a str>,
+    /// The profile.
+    pub profile: Option<&'a ProfileName>,
+}
+
+impl Wanted<'_> {
+    /// Whether a sign-in is as wanted.
+    pub fn fits(&self, identity: &Identity) -> bool {
+        self.issuer.is_none_or(|issuer| identity.issuer == issuer_named(issuer))
+            && self.client_id.is_none_or(|client| identity.client_id == client)
+            && self.profile.is_none_or(|profile| identity.profile.as_ref() == Some(profile))
+    }
+}
 
 impl Holder {
     /// The sign-ins that are here, whether or not they still stand.
@@ -19,48 +40,73 @@ impl Holder {
         Ok(self.shelf.list()?.unreadable)
     }
 
-    /// The sign-in that is meant: the only one of this issuer and client, or the only one there is.
+    /// The sign-in that is meant: the only one that fits.
     ///
     /// # Errors
     /// `NotSignedIn` if there is none, `Ambiguous` if there are several. A record that cannot be read counts: it may be the
     /// one that is meant, and if it is the only one, its own error is the answer.
-    pub fn find(&self, issuer: Option<&str>, client_id: Option<&str>) -> Result<Identity, HolderError> {
-        let issuer =
-            issuer.map(|named| Preset::named(named).and_then(|preset| preset.issuer).unwrap_or(named));
+    pub fn find(&self, wanted: &Wanted<'_>) -> Result<Identity, HolderError> {
+        let wanted = Wanted { issuer: wanted.issuer.map(issuer_named), ..*wanted };
         let Listed { headers, mut unreadable } = self.shelf.list()?;
         let mut fitting: Vec<Identity> = headers.iter().map(Header::identity).collect();
-        fitting.retain(|identity| {
-            issuer.is_none_or(|issuer| identity.issuer == issuer)
-                && client_id.is_none_or(|client| identity.client_id == client)
-        });
-        if let Some(issuer) = issuer {
+        fitting.retain(|identity| wanted.fits(identity));
+        if let Some(issuer) = wanted.issuer {
             // The file of a record tells whose it is to whoever knows whose it may be.
-            let client_id_known = client_id.is_some();
-            let client_id = client_id.unwrap_or(HALLPASS_CLI).to_owned();
-            let meant = Identity { issuer: issuer.to_owned(), client_id };
+            let client_id = wanted.client_id.unwrap_or(HALLPASS_CLI);
+            let meant = Identity::new(issuer, client_id).under(wanted.profile.cloned());
             let own = unreadable.iter().position(|one| one.name() == meant.name());
             if let Some(own) = own {
                 unreadable.remove(own);
                 fitting.push(meant);
             }
-            if client_id_known || !fitting.is_empty() {
-                unreadable.clear(); // they are others'
-            }
+        }
+        if wanted.issuer.is_some() && wanted.client_id.is_some() || !fitting.is_empty() && wanted.is_narrow()
+        {
+            unreadable.clear(); // they are others'
         }
         match (fitting.len(), unreadable.len()) {
-            (0, 0) => Err(HolderError::NotSignedIn { issuer: issuer.map(str::to_owned) }),
+            (0, 0) => Err(HolderError::NotSignedIn {
+                issuer: wanted.issuer.map(str::to_owned),
+                profile: wanted.profile.cloned(),
+            }),
             (1, 0) => Ok(fitting.remove(0)),
             (0, 1) => Err(unreadable.remove(0).why),
             _ => {
-                let named = |identity: &Identity| match issuer {
-                    Some(_) => format!("{} as {}", identity.issuer, identity.client_id),
-                    None => identity.issuer.clone(),
-                };
-                let mut choices: Vec<String> = fitting.iter().map(named).collect();
-                choices.dedup();
+                let mut choices = told_apart(&fitting);
                 choices.extend(unreadable.iter().map(|one| one.file.display().to_string()));
                 Err(HolderError::Ambiguous { choices })
             }
         }
     }
+
+    /// All the sign-ins that fit, for a person to choose from.
+    pub fn candidates(&self, wanted: &Wanted<'_>) -> Result<Vec<Identity>, HolderError> {
+        Ok(self.list()?.into_iter().filter(|identity| wanted.fits(identity)).collect())
+    }
+}
+
+impl Wanted<'_> {
+    /// Whether a sign-in that fits is surely the one that is meant, whatever cannot be read.
+    fn is_narrow(&self) -> bool {
+        self.issuer.is_some() || self.profile.is_some()
+    }
+}
+
+/// An issuer, where a preset stands for just one.
+fn issuer_named(issuer: &str) -> &str {
+    Preset::named(issuer).and_then(|preset| preset.issuer).unwrap_or(issuer)
+}
+
+/// What tells sign-ins apart, in a few words each.
+pub fn told_apart(all: &[Identity]) -> Vec<String> {
+    let each = |one: &Identity| {
+        let alone = all.iter().filter(|other| other.issuer == one.issuer).count() == 1;
+        match (&one.profile, alone) {
+            (Some(profile), true) => format!("{profile} ({})", one.issuer),
+            (Some(profile), false) => format!("{profile} ({} as {})", one.issuer, one.client_id),
+            (None, true) => one.issuer.clone(),
+            (None, false) => format!("{} as {}", one.issuer, one.client_id),
+        }
+    };
+    all.iter().map(each).collect()
 }

@@ -365,8 +365,10 @@ impl SmallProvider {
             return self.error("invalid_target");
         }
         let seconds: i64 = form.find("lifetime").map_or(300, |seconds| seconds.parse().unwrap());
+        // Bound as its subject is, unless it is asked to be otherwise.
+        let kind = if form.find("binding") == Some("bearer") { "Bearer" } else { "DPoP" };
         let mut answer = json!({
-            "access_token": self.mint(id, resource, "hallpass-cli"), "token_type": "Bearer", "expires_in": seconds,
+            "access_token": self.mint(id, resource, "hallpass-cli"), "token_type": kind, "expires_in": seconds,
             "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
             "scope": form.find("scope").unwrap_or("notes:read"),
         });

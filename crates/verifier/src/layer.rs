@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hallpass_model::time::Timestamp;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response};
 use tower::{Layer, Service};
 
-use crate::{Rejection, Scopes, Verifier};
+use crate::{Accepted, Incoming, ProvenKey, Refused, Scopes, Verifier, dpop};
 
 /// Tells the time, so that nothing here reads a clock of its own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Lets in only requests with a token that is good for this audience and has these scopes. The token's claims are
-/// put into the request's extensions, as [`crate::AccessClaims`].
+/// put into the request's extensions, as [`crate::AccessClaims`]; beside them, of a bound token, the [`ProvenKey`].
 #[derive(Clone)]
 pub struct RequireToken {
     verifier: Verifier,
@@ -61,32 +61,42 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         // The one that is ready goes with the request; its clone waits for the next.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let require = self.require.clone();
         Box::pin(async move {
             let now = (require.clock)();
-            match require.verifier.accept(request.headers(), &require.scopes, now).await {
-                Ok(claims) => {
-                    request.extensions_mut().insert(claims);
-                    inner.call(request).await
-                }
-                Err(rejection) => Ok(answer(&rejection, require.verifier.audience())),
+            let (parts, body) = request.into_parts();
+            let incoming = Incoming::new(&parts.method, &parts.uri, &parts.headers);
+            let accepted = match require.verifier.accept(incoming, &require.scopes, now).await {
+                Ok(accepted) => accepted,
+                Err(refused) => return Ok(refusal(&require.verifier, &refused, now)),
+            };
+            let Accepted { claims, proven, new_nonce } = accepted;
+            let mut request = Request::from_parts(parts, body);
+            request.extensions_mut().insert(claims);
+            if let Some(key) = proven {
+                request.extensions_mut().insert(ProvenKey(key));
             }
+            let mut response = inner.call(request).await?;
+            if let Some(nonce) = new_nonce {
+                let headers = response.headers_mut();
+                headers.insert(dpop::NONCE, nonce);
+                // A stored answer would bring an old nonce back (RFC 9449, section 8.2).
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            }
+            Ok(response)
         })
     }
 }
 
-fn answer<R: From<String>>(rejection: &Rejection, realm: &str) -> Response<R> {
-    let mut response = Response::new(R::from(format!("{rejection}\n")));
-    *response.status_mut() = rejection.status();
+fn refusal<R: From<String>>(verifier: &Verifier, refused: &Refused, now: Timestamp) -> Response<R> {
+    let mut response = Response::new(R::from(format!("{refused}\n")));
+    *response.status_mut() = refused.why.status();
     let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.extend(verifier.refusal_headers(refused, now));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    if let Some(challenge) = rejection.challenge(realm) {
-        headers.insert(WWW_AUTHENTICATE, challenge);
-    }
     response
 }

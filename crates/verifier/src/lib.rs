@@ -4,7 +4,9 @@
 //! 2. It has the issuer's public keys from the caller ([`Verifier::with_keys`]), or fetches them
 //!    ([`Verifier::discover`], feature `fetch`) and again when a token names a key it does not know.
 //! 3. [`Verifier::judge`] is a plain function; [`layer::RequireToken`] is the same as a `tower` layer.
-//! 4. What it answers is a [`Rejection`], which knows its status and its `WWW-Authenticate` (RFC 6750, section 3).
+//! 4. A refusal is a [`Refused`]: it knows its status, and [`Verifier::refusal_headers`] the `WWW-Authenticate` that goes
+//!    with it (RFC 6750, section 3; RFC 9449, section 7).
+//! 5. Tokens bound to a key are taken where [`Verifier::with_dpop`] says so: each request then brings a proof of its own.
 //!
 //! A token judged here may have been revoked since it was issued; it dies of age within minutes. An API that
 //! cannot wait asks introspection for each request ([`Verifier::with_introspection`]).
@@ -12,7 +14,8 @@
 pub mod layer; // the same as a tower layer
 pub mod rejection; // what a refused caller is told
 
-mod bearer; // the token in a request
+mod dpop; // tokens bound to a key
+mod incoming; // the token in a request
 #[cfg(feature = "fetch")]
 mod fetch; // the HTTP client, bounded
 #[cfg(feature = "fetch")]
@@ -21,22 +24,41 @@ mod keys; // the issuer's keys, known or fetched
 
 use std::sync::Arc;
 
-use hallpass_model::jose::{BadToken, JwkSet};
+use hallpass_model::jose::{BadToken, JwkSet, Thumbprint};
 use hallpass_model::time::Timestamp;
 use hallpass_model::verifier::{self as rule, Expected};
 pub use hallpass_model::wire::claims::AccessClaims;
 pub use hallpass_model::wire::oauth::Scopes;
 
-pub use crate::rejection::Rejection;
+use http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue};
+
+pub use crate::dpop::{BadBase, Dpop, ProvenKey};
+pub use crate::incoming::{Incoming, Scheme};
+pub use crate::rejection::{Refused, Rejection};
+
+/// A request that was let in.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Accepted {
+    /// What its token says.
+    pub claims: AccessClaims,
+    /// The key that was proven, of a token that is bound to one.
+    pub proven: Option<Thumbprint>,
+    /// A nonce that goes with the answer as `DPoP-Nonce`, if the sender's is not the newest (RFC 9449, section 8.2).
+    pub new_nonce: Option<HeaderValue>,
+}
 
 /// What a resource server asks about tokens. Cheap to clone; one for each audience.
 #[derive(Clone)]
 pub struct Verifier(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     issuer: String,
     audience: String,
     keys: keys::Keys,
+    dpop: Option<Dpop>,
     #[cfg(feature = "fetch")]
     introspection: Option<introspect::Introspection>,
 }
@@ -48,6 +70,7 @@ impl Verifier {
             issuer: issuer.into(),
             audience: audience.into(),
             keys: keys::Keys::Given(keys),
+            dpop: None,
             #[cfg(feature = "fetch")]
             introspection: None,
         }))
@@ -65,6 +88,7 @@ impl Verifier {
             keys: keys::Keys::Fetched(keys::Fetched::new(&issuer)?),
             issuer,
             audience: audience.into(),
+            dpop: None,
             introspection: None,
         })))
     }
@@ -74,48 +98,99 @@ impl Verifier {
     #[cfg(feature = "fetch")]
     #[must_use]
     pub fn with_introspection(self, client: introspect::ClientKey) -> Self {
-        let Inner { issuer, audience, keys, .. } = match Arc::try_unwrap(self.0) {
-            Ok(inner) => inner,
-            Err(shared) => Inner {
-                issuer: shared.issuer.clone(),
-                audience: shared.audience.clone(),
-                keys: shared.keys.clone(),
-                introspection: None,
-            },
-        };
-        let introspection = Some(introspect::Introspection::new(&issuer, client));
-        Self(Arc::new(Inner { issuer, audience, keys, introspection }))
+        let introspection = Some(introspect::Introspection::new(&self.0.issuer, client));
+        Self(Arc::new(Inner { introspection, ..Arc::unwrap_or_clone(self.0) }))
     }
 
-    /// Judges a token with the keys known now: form, type, algorithm by key, signature, issuer, audience, time
-    /// and scopes. A token bound to a key (RFC 9449) is refused: this verifier checks no proofs.
+    /// Also takes tokens that are bound to a key, each with a proof for its request (RFC 9449).
+    #[must_use]
+    pub fn with_dpop(self, dpop: Dpop) -> Self {
+        Self(Arc::new(Inner { dpop: Some(dpop), ..Arc::unwrap_or_clone(self.0) }))
+    }
+
+    /// Judges a bearer token with the keys known now: form, type, algorithm by key, signature, issuer, audience, time
+    /// and scopes. A token bound to a key (RFC 9449) is refused: it needs a request around it, for [`accept`](Self::accept).
     ///
     /// It does **not** know of revocation, and fetches nothing.
     pub fn judge(&self, token: &str, scopes: &Scopes, now: Timestamp) -> Result<AccessClaims, BadToken> {
+        self.judge_proven(token, None, scopes, now)
+    }
+
+    fn judge_proven(
+        &self,
+        token: &str,
+        proven: Option<Thumbprint>,
+        scopes: &Scopes,
+        now: Timestamp,
+    ) -> Result<AccessClaims, BadToken> {
         let keys = self.0.keys.known();
-        let expected = Expected { issuer: &self.0.issuer, audience: &self.0.audience, scopes, proven: None };
+        let expected = Expected { issuer: &self.0.issuer, audience: &self.0.audience, scopes, proven };
         rule::judge(token, &keys, &expected, now)
     }
 
-    /// Judges a request by its headers: all that [`judge`](Self::judge) does, fetching keys and asking
+    /// Judges a request: all that [`judge`](Self::judge) does, the proof of a bound token, fetching keys and asking
     /// introspection where this verifier was told to.
     pub async fn accept(
         &self,
-        headers: &http::HeaderMap,
+        request: impl Into<Incoming<'_>>,
         scopes: &Scopes,
         now: Timestamp,
-    ) -> Result<AccessClaims, Rejection> {
-        let token = bearer::token(headers)?;
-        let mut judged = self.judge(token, scopes, now);
+    ) -> Result<Accepted, Refused> {
+        let request = request.into();
+        let (scheme, token) = incoming::token(request.headers).map_err(|why| why.by(None))?;
+        self.accept_token(&request, scheme, token, scopes, now).await.map_err(|why| why.by(scheme))
+    }
+
+    async fn accept_token(
+        &self,
+        request: &Incoming<'_>,
+        scheme: Scheme,
+        token: &str,
+        scopes: &Scopes,
+        now: Timestamp,
+    ) -> Result<Accepted, Rejection> {
+        // SECURITY: a proof counts only for a token that is presented as bound, and such a token only with its proof: a
+        // bound token sent as `Bearer`, or a bearer token sent as `DPoP`, opens nothing (RFC 9449, section 7.2).
+        let proof = match (scheme, &self.0.dpop) {
+            (Scheme::Dpop, Some(dpop)) => Some((dpop, dpop.judge(request, token, now)?)),
+            (Scheme::Dpop, None) => return Err(Rejection::Scheme),
+            (Scheme::Bearer, Some(dpop)) if !dpop.takes_bearer() => return Err(Rejection::Scheme),
+            (Scheme::Bearer, _) => None,
+        };
+        let proven = proof.as_ref().map(|(_, proof)| proof.key);
+        let mut judged = self.judge_proven(token, proven, scopes, now);
         if matches!(judged, Err(BadToken::UnknownKey)) && self.0.keys.renew(now).await? {
-            judged = self.judge(token, scopes, now);
+            judged = self.judge_proven(token, proven, scopes, now);
         }
         let claims = judged.map_err(|why| Rejection::of(why, scopes))?;
+        if let Some((dpop, proof)) = &proof {
+            dpop.take(proof, now)?; // before the issuer is asked: a replay costs it nothing
+        }
         #[cfg(feature = "fetch")]
         if let Some(introspection) = &self.0.introspection {
             introspection.ask(token, now).await?;
         }
-        Ok(claims)
+        let new_nonce = proof.and_then(|(dpop, proof)| dpop.nonce(Some(&proof), now));
+        Ok(Accepted { claims, proven, new_nonce })
+    }
+
+    /// The headers that go with a refusal: a challenge for each scheme that is taken here (RFC 9449, section 7.2), a
+    /// nonce where this resource wants one, and that none of it is stored.
+    pub fn refusal_headers(&self, refused: &Refused, now: Timestamp) -> HeaderMap {
+        let taken: &[Scheme] = match &self.0.dpop {
+            None => &[Scheme::Bearer],
+            Some(dpop) if dpop.takes_bearer() => &[Scheme::Bearer, Scheme::Dpop],
+            Some(_) => &[Scheme::Dpop],
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        for challenge in refused.challenges(&self.0.audience, taken) {
+            headers.append(WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(nonce) = self.0.dpop.as_ref().and_then(|dpop| dpop.nonce(None, now)) {
+            headers.insert(dpop::NONCE, nonce);
+        }
+        headers
     }
 
     /// The audience this verifier answers for.

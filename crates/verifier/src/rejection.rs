@@ -1,21 +1,24 @@
-//! What a refused caller is told (RFC 6750, section 3).
+//! What a refused caller is told (RFC 6750, section 3; RFC 9449, section 7).
 
 use hallpass_model::jose::BadToken;
+use hallpass_model::wire::dpop::BadProof;
 use http::{HeaderValue, StatusCode};
 
-use crate::Scopes;
+use crate::dpop::algs;
+use crate::{Scheme, Scopes};
 
 /// Why a request was not let in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Rejection {
-    /// It brought no token. The challenge names no error then (section 3.1).
+    /// It brought no token. The challenge names no error then (RFC 6750, section 3.1).
     #[error("this needs an access token")]
     Missing,
     /// The request itself is wrong.
     #[error("{0}")]
     Malformed(&'static str),
-    /// It was presented as `DPoP`; this resource takes `Bearer`.
-    #[error("this resource takes the Bearer scheme")]
+    /// The token came by a scheme that this resource does not take.
+    #[error("this resource does not take tokens by that scheme")]
     Scheme,
     /// The token does not open this resource.
     #[error("{0}")]
@@ -26,9 +29,29 @@ pub enum Rejection {
     /// The issuer says that it is no longer good.
     #[error("the token was revoked")]
     Revoked,
+    /// The token came as `DPoP`, without a proof.
+    #[error("a proof must come with the token")]
+    NoProof,
+    /// There is more than one proof (RFC 9449, section 4.3, check 1).
+    #[error("there must be one DPoP header")]
+    ManyProofs,
+    /// The proof does not hold.
+    #[error("{0}")]
+    Proof(BadProof),
     /// The issuer could not be asked, and this resource does not guess.
     #[error("the issuer could not be asked about the token: {0}")]
     Unavailable(String),
+}
+
+/// A refusal, and the scheme that the token came by, if one did: its challenge names the error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+#[non_exhaustive]
+pub struct Refused {
+    /// Why.
+    pub why: Rejection,
+    /// How the token came.
+    pub scheme: Option<Scheme>,
 }
 
 impl Rejection {
@@ -39,31 +62,54 @@ impl Rejection {
         }
     }
 
+    /// As the refusal of a token that came by `scheme`.
+    pub(crate) fn by(self, scheme: impl Into<Option<Scheme>>) -> Refused {
+        Refused { why: self, scheme: scheme.into() }
+    }
+
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Missing | Self::Scheme | Self::Token(_) | Self::Revoked => StatusCode::UNAUTHORIZED,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Scope(_) => StatusCode::FORBIDDEN,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Proof(BadProof::Busy) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::UNAUTHORIZED,
         }
     }
 
-    /// The `WWW-Authenticate` header. Every text in it is ours: nothing of the request comes back in it. `realm` says
-    /// what is protected, such as [`Verifier::audience`](crate::Verifier::audience): a challenge has at least one
-    /// parameter (RFC 6750, section 3), and one that names no error has no other.
-    pub fn challenge(&self, realm: &str) -> Option<HeaderValue> {
-        let error = match self {
-            Self::Missing | Self::Scheme => String::new(),
-            Self::Malformed(why) => format!(r#", error="invalid_request", error_description="{why}""#),
-            Self::Token(why) => format!(r#", error="invalid_token", error_description="{why}""#),
-            Self::Revoked => {
-                r#", error="invalid_token", error_description="the token was revoked""#.to_owned()
-            }
+    /// What follows in the challenge that names the error.
+    fn error(&self) -> String {
+        let described = |code: &str| format!(r#", error="{code}", error_description="{self}""#);
+        match self {
+            Self::Missing | Self::Scheme | Self::Unavailable(_) => String::new(),
+            Self::Malformed(_) => described("invalid_request"),
+            Self::Token(_) | Self::Revoked => described("invalid_token"),
             Self::Scope(needed) => format!(r#", error="insufficient_scope", scope="{needed}""#),
-            Self::Unavailable(_) => return None,
+            Self::NoProof | Self::ManyProofs => described("invalid_dpop_proof"),
+            Self::Proof(bad) => described(bad.code().text()),
+        }
+    }
+}
+
+impl Refused {
+    /// The `WWW-Authenticate` headers, one for each scheme that is `taken`. Every text in them is ours: nothing of the
+    /// request comes back. `realm` says what is protected: a challenge has at least one parameter (RFC 6750, section 3).
+    /// None where no other token would help.
+    pub(crate) fn challenges(&self, realm: &str, taken: &[Scheme]) -> Vec<HeaderValue> {
+        if self.why.status() == StatusCode::SERVICE_UNAVAILABLE {
+            return Vec::new();
+        }
+        // What no taken scheme brought is told by the first of them.
+        let names_error = self.scheme.filter(|scheme| taken.contains(scheme)).or(taken.first().copied());
+        let one = |scheme: &Scheme| {
+            let (name, more) = match scheme {
+                Scheme::Bearer => ("Bearer", String::new()),
+                Scheme::Dpop => ("DPoP", format!(r#", algs="{}""#, algs())),
+            };
+            let error = if Some(*scheme) == names_error { self.why.error() } else { String::new() };
+            HeaderValue::try_from(format!(r#"{name} realm="{}"{more}{error}"#, quotable(realm))).ok()
         };
-        HeaderValue::try_from(format!(r#"Bearer realm="{}"{error}"#, quotable(realm))).ok()
+        taken.iter().filter_map(one).collect()
     }
 }
 
@@ -78,7 +124,18 @@ mod tests {
 
     #[test]
     fn a_realm_cannot_end_its_own_quotation() {
-        let challenge = Rejection::Missing.challenge("no\"tes\\, \u{e9}\r\nx=\"1").expect("it is a header");
-        assert_eq!(challenge, r#"Bearer realm="notes, x=1""#);
+        let challenges =
+            Rejection::Missing.by(None).challenges("no\"tes\\, \u{e9}\r\nx=\"1", &[Scheme::Bearer]);
+        assert_eq!(challenges, [r#"Bearer realm="notes, x=1""#]);
+    }
+
+    #[test]
+    fn no_description_has_a_character_that_would_end_its_quotation() {
+        let proofs = [BadProof::Nonce, BadProof::Jti, BadProof::Token(BadToken::Header), BadProof::Replayed];
+        for why in proofs.map(Rejection::Proof).into_iter().chain([Rejection::NoProof, Rejection::ManyProofs])
+        {
+            let text = why.to_string();
+            assert_eq!(quotable(&text), text);
+        }
     }
 }

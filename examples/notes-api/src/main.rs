@@ -11,10 +11,11 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use clap::Parser;
+use hallpass_model::random::{Entropy, SystemEntropy};
 use hallpass_model::time::Timestamp;
 use hallpass_verifier::introspect::ClientKey;
 use hallpass_verifier::layer::{Clock, RequireToken};
-use hallpass_verifier::{AccessClaims, Verifier};
+use hallpass_verifier::{AccessClaims, Dpop, Verifier};
 use serde::{Deserialize, Serialize};
 
 /// An example API that accepts Hallpass tokens
@@ -30,6 +31,9 @@ struct Args {
     /// This API's own identifier, as it is registered at the issuer
     #[arg(long)]
     audience: String,
+    /// This API's address as its callers see it, if that is not its identifier
+    #[arg(long)]
+    url: Option<String>,
     /// The service client by which revocation is asked about on each request
     #[arg(long, requires = "client_key", default_value = "notes-api")]
     client_id: String,
@@ -58,7 +62,9 @@ struct NewNote {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse();
-    let mut verifier = Verifier::discover(&args.issuer, &args.audience)?;
+    // Tokens bound to a key are taken too, each with a proof that carries a nonce of ours.
+    let dpop = Dpop::at(args.url.as_ref().unwrap_or(&args.audience))?.with_nonces(&random());
+    let mut verifier = Verifier::discover(&args.issuer, &args.audience)?.with_dpop(dpop);
     if let Some(file) = &args.client_key {
         verifier = verifier.with_introspection(ClientKey::new(&args.client_id, &read_key(file)?)?);
     }
@@ -95,6 +101,13 @@ async fn add(
     }
     notes.push(note.clone());
     (StatusCode::CREATED, Json(note))
+}
+
+/// The nonces' key: this API is one process, so it is nobody else's, and new at each start.
+fn random() -> [u8; 32] {
+    let mut key = [0; 32];
+    SystemEntropy.fill(&mut key);
+    key
 }
 
 /// The key document in a file, out of its PEM armour if it has one.

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hallpass_holder::exec::look_up;
-use hallpass_holder::{Flow, Holder, HolderError, LoginRequest, PassRequest, Rung, SignedIn, Surroundings};
+use hallpass_holder::{
+    Flow, Holder, HolderError, Identity, LoginRequest, PassRequest, ProfileName, Rung, SignedIn, Surroundings,
+};
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{KeyMaterial, Secret};
 use serde::Serialize;
@@ -19,11 +21,12 @@ use crate::output::{Form, Output};
 use crate::{env, passphrase, surroundings};
 
 mod screen;
+mod target; // what is to be signed in to
 
 /// Sign in
 ///
 /// Opens a browser here where one can reach this machine, and shows a code to type anywhere else; it says which it
-/// chose and why. What is kept is encrypted, its key in the kernel keyring or made from a passphrase.
+/// chose and why. What is kept is encrypted, its key in the desktop's keyring, the kernel's, or made from a passphrase.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -39,6 +42,10 @@ pub(crate) struct LoginArgs {
     /// The client to be, with providers that have none for everybody (HALLPASS_CLIENT_ID)
     #[arg(long, value_name = "ID")]
     client_id: Option<String>,
+
+    /// A name for this sign-in, so that several can stand side by side (HALLPASS_PROFILE)
+    #[arg(long, value_name = "NAME")]
+    profile: Option<ProfileName>,
 
     /// A file with the client's secret, with providers that give one to programs like this
     #[arg(long, value_name = "FILE")]
@@ -60,9 +67,9 @@ pub(crate) struct LoginArgs {
     #[arg(long, value_name = "FLOW")]
     flow: Option<Flow>,
 
-    /// Where the key is to rest: `keyring` or `passphrase` (HALLPASS_RUNG)
+    /// Where the key is to rest: `secret-service`, `keyring`, `passphrase`, ... (HALLPASS_STORE)
     #[arg(long, value_name = "RUNG", conflicts_with = "one_run")]
-    rung: Option<Rung>,
+    store: Option<Rung>,
 
     /// Keep it in memory, for the command after `--` alone, and sign out when that ends
     #[arg(long, requires = "command")]
@@ -82,6 +89,7 @@ pub(crate) struct LoginArgs {
 /// `hallpass.login/1`.
 #[derive(Serialize)]
 struct Answer<'a> {
+    profile: Option<&'a str>,
     issuer: &'a str,
     client_id: &'a str,
     person: Option<&'a str>,
@@ -126,22 +134,26 @@ pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Fai
 }
 
 fn request(args: &LoginArgs, holder: &Holder) -> Result<LoginRequest, Failure> {
+    let target = target::target(args, holder)?;
     let at = surroundings::surroundings();
     let at = Surroundings { terminal: at.terminal && args.holder.may_ask(), ..at };
-    let rung = match (args.one_run, args.rung, env::HALLPASS_RUNG.text()) {
+    let rung = match (args.one_run, args.store, env::HALLPASS_STORE.text()) {
         (true, _, _) => Some(Rung::Memory),
         (false, Some(rung), _) => Some(rung),
         (false, None, Some(named)) => Some(
-            named.parse().map_err(|why| Failure::usage(format_args!("HALLPASS_RUNG is `{named}`: {why}")))?,
+            named
+                .parse()
+                .map_err(|why| Failure::usage(format_args!("HALLPASS_STORE is `{named}`: {why}")))?,
         ),
-        (false, None, None) => None,
+        (false, None, None) => target.store,
     };
     Ok(LoginRequest {
-        issuer: issuer(args, holder)?,
-        client_id: args.client_id.clone().or_else(|| env::HALLPASS_CLIENT_ID.text()),
+        issuer: target.issuer,
+        client_id: target.client_id,
+        profile: target.profile,
         client_secret: args.client_secret_file.as_deref().map(client_secret).transpose()?,
-        scopes: scopes(&args.scopes),
-        resources: args.resources.clone(),
+        scopes: target.scopes,
+        resources: target.resources,
         purpose: args.purpose.clone(),
         flow: args.flow,
         opener: surroundings::opener(),
@@ -151,19 +163,6 @@ fn request(args: &LoginArgs, holder: &Holder) -> Result<LoginRequest, Failure> {
         rung,
         for_one_command: args.one_run,
     })
-}
-
-/// The issuer that is meant: as typed, from the environment, or the one there is a sign-in to already.
-fn issuer(args: &LoginArgs, holder: &Holder) -> Result<String, Failure> {
-    if let Some(issuer) = args.issuer.clone().or_else(|| env::HALLPASS_ISSUER.text()) {
-        return Ok(issuer);
-    }
-    match holder.find(None, None) {
-        Ok(identity) => Ok(identity.issuer),
-        Err(HolderError::NotSignedIn { .. }) => Err(Failure::usage("no issuer is named")
-            .hint("`hallpass login https://id.example/acme`, or set HALLPASS_ISSUER")),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn client_secret(path: &std::path::Path) -> Result<Secret<KeyMaterial>, Failure> {
@@ -198,10 +197,11 @@ async fn stopped() {
 }
 
 fn say(signed_in: &SignedIn, out: &mut Output) {
-    let issuer = &signed_in.identity.issuer;
+    let Identity { issuer, profile, .. } = &signed_in.identity;
+    let under = profile.as_ref().map(|profile| format!(", profile {profile}")).unwrap_or_default();
     match &signed_in.person {
-        Some(person) => out.say(format_args!("signed in to {issuer} as {}", out.bold(person))),
-        None => out.say(format_args!("signed in to {issuer}")),
+        Some(person) => out.say(format_args!("signed in to {issuer} as {}{under}", out.bold(person))),
+        None => out.say(format_args!("signed in to {issuer}{under}")),
     }
     match signed_in.rung {
         Rung::Passphrase => out.say("its key is made from your passphrase, and rests nowhere"),
@@ -217,6 +217,7 @@ fn answer(signed_in: &SignedIn, out: &mut Output) -> Result<(), Failure> {
     out.json(
         "hallpass.login/1",
         &Answer {
+            profile: signed_in.identity.profile.as_ref().map(ProfileName::as_str),
             issuer: &signed_in.identity.issuer,
             client_id: &signed_in.identity.client_id,
             person: signed_in.person.as_deref(),

@@ -1,7 +1,7 @@
 //! `hallpass logout`.
 
 use clap::Args;
-use hallpass_holder::{Holder, HolderError, Identity, Receipt, Unreadable};
+use hallpass_holder::{Holder, HolderError, Identity, ProfileName, Receipt, Unreadable};
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
@@ -19,7 +19,7 @@ Examples:
   hallpass logout --all")]
 pub(crate) struct LogoutArgs {
     /// Sign out everywhere
-    #[arg(long, conflicts_with_all = ["issuer", "client_id"])]
+    #[arg(long, conflicts_with_all = ["profile", "issuer", "client_id"])]
     all: bool,
 
     #[command(flatten)]
@@ -36,6 +36,7 @@ struct Answer<'a> {
 /// One receipt. Issuer and client are unknown where the record does not even say those.
 #[derive(Serialize)]
 struct SignIn<'a> {
+    profile: Option<&'a str>,
     issuer: Option<&'a str>,
     client_id: Option<&'a str>,
     revoked: &'a [&'static str],
@@ -55,7 +56,7 @@ struct NotRevoked<'a> {
 
 pub(crate) async fn logout(args: LogoutArgs, out: &mut Output) -> Result<Exit, Failure> {
     let holder = args.which.holder.open()?;
-    let (identities, unreadable) = meant(&args, &holder)?;
+    let (identities, unreadable) = meant(&args, &holder, out)?;
     // All of it before a word is said: a receipt that cannot be written must not keep the next one signed in.
     let mut receipts: Vec<Receipt> = unreadable.into_iter().map(|one| holder.wipe_unreadable(one)).collect();
     let mut stopped = Ok(());
@@ -76,14 +77,18 @@ pub(crate) async fn logout(args: LogoutArgs, out: &mut Output) -> Result<Exit, F
 }
 
 /// What is to be given up: what was named, everything, or the only thing there is, readable or not.
-fn meant(args: &LogoutArgs, holder: &Holder) -> Result<(Vec<Identity>, Vec<Unreadable>), Failure> {
+fn meant(
+    args: &LogoutArgs,
+    holder: &Holder,
+    out: &mut Output,
+) -> Result<(Vec<Identity>, Vec<Unreadable>), Failure> {
     let (identities, unreadable) = (holder.list()?, holder.unreadable()?);
-    let named = args.which.named_issuer().is_some() || args.which.named_client().is_some();
+    let named = args.which.names_any()?;
     let only = !named && identities.is_empty() && unreadable.len() == 1;
     if args.all || only {
         return Ok((identities, unreadable));
     }
-    match args.which.find(holder) {
+    match args.which.find(holder, out) {
         Ok(identity) => Ok((vec![identity], Vec::new())),
         Err(failure) if failure.exit() == Exit::SIGN_IN => Ok((Vec::new(), Vec::new())),
         Err(failure) if unreadable.is_empty() => Err(failure),
@@ -106,7 +111,10 @@ fn write(receipts: &[Receipt], may_be_alive: bool, out: &mut Output) -> Result<(
 
 fn say(receipt: &Receipt, out: &mut Output) -> Result<(), Failure> {
     let done = match &receipt.identity {
-        Some(identity) => out.answer(format_args!("signed out of {}", identity.issuer)),
+        Some(Identity { issuer, profile: Some(profile), .. }) => {
+            out.answer(format_args!("signed out of {issuer}, profile {profile}"))
+        }
+        Some(Identity { issuer, .. }) => out.answer(format_args!("signed out of {issuer}")),
         None => out.answer("wiped a record that cannot be read, and does not say where it signs in"),
     };
     // What went wrong is said whether or not anybody reads the rest.
@@ -140,6 +148,7 @@ fn say(receipt: &Receipt, out: &mut Output) -> Result<(), Failure> {
 fn sign_in(receipt: &Receipt) -> SignIn<'_> {
     let identity = receipt.identity.as_ref();
     SignIn {
+        profile: identity.and_then(|identity| identity.profile.as_ref()).map(ProfileName::as_str),
         issuer: identity.map(|identity| identity.issuer.as_str()),
         client_id: identity.map(|identity| identity.client_id.as_str()),
         revoked: &receipt.revoked,

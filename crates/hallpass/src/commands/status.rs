@@ -37,6 +37,7 @@ struct NotRead {
 
 #[derive(Serialize)]
 struct SignIn {
+    profile: Option<String>,
     issuer: String,
     client_id: String,
     stands: bool,
@@ -64,11 +65,9 @@ struct Details {
 
 pub(crate) fn status(args: &StatusArgs, out: &mut Output) -> Result<Exit, Failure> {
     let holder = args.which.holder.open()?;
-    let (issuer, client) = (args.which.named_issuer(), args.which.named_client());
     let mut sign_ins = Vec::new();
     for identity in holder.list()? {
-        let wanted = |named: &Option<String>, own: &str| named.as_deref().is_none_or(|named| named == own);
-        if wanted(&issuer, &identity.issuer) && wanted(&client, &identity.client_id) {
+        if args.which.names(&identity)? {
             sign_ins.push(sign_in(holder.status(&identity)?));
         }
     }
@@ -80,7 +79,11 @@ pub(crate) fn status(args: &StatusArgs, out: &mut Output) -> Result<Exit, Failur
     let written = match out.form() {
         Form::Json => out.json("hallpass.status/1", &answer),
         Form::Text if answer.sign_ins.is_empty() && answer.unreadable.is_empty() => {
-            return Err(HolderError::NotSignedIn { issuer }.into());
+            return Err(HolderError::NotSignedIn {
+                issuer: args.which.issuer.clone(),
+                profile: args.which.profile.clone(),
+            }
+            .into());
         }
         Form::Text => say(&answer, out),
     };
@@ -104,6 +107,7 @@ fn sign_in(status: Status) -> SignIn {
         Err(error) => (Some(error.to_string()), None),
     };
     SignIn {
+        profile: status.identity.profile.as_ref().map(ToString::to_string),
         issuer: status.identity.issuer,
         client_id: status.identity.client_id,
         stands: problem.is_none(),
@@ -137,13 +141,17 @@ pub(super) fn key_lives(rung: Rung) -> String {
             Some(idle) => format!("until logout, a reboot, or {idle} without use"),
             None => "until logout or a reboot".into(),
         },
-        Rung::Passphrase => "until logout".into(),
+        Rung::SecretService | Rung::Keychain | Rung::CredentialManager | Rung::Tpm | Rung::Passphrase => {
+            "until logout".into()
+        }
+        Rung::Daemon => "until the daemon ends".into(),
         Rung::Memory => "until the command ends".into(),
     }
 }
 
 fn lines(sign_in: &SignIn) -> Vec<String> {
-    let mut lines = vec![sign_in.issuer.clone()];
+    let named = sign_in.profile.as_ref().map(|profile| format!("{profile}: ")).unwrap_or_default();
+    let mut lines = vec![format!("{named}{}", sign_in.issuer)];
     let mut row = |name: &str, text: String| lines.push(format!("  {name:<10} {text}"));
     if let Some(problem) = &sign_in.problem {
         row("ended", problem.clone());
@@ -173,10 +181,7 @@ fn lines(sign_in: &SignIn) -> Vec<String> {
         };
         row("tokens", format!("{bound}; {renewed}"));
     }
-    let key = match sign_in.key {
-        "keyring" => "kernel keyring",
-        other => other,
-    };
-    row("key", format!("{key}, {}", sign_in.key_lives));
+    let rung = Rung::ALL.into_iter().find(|rung| rung.text() == sign_in.key).unwrap_or(Rung::Memory);
+    row("key", format!("{rung}, {}", sign_in.key_lives));
     lines
 }

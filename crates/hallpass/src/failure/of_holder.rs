@@ -13,10 +13,14 @@ impl From<HolderError> for Failure {
         use HolderError as E;
         let told = error.to_string();
         match error {
-            E::NotSignedIn { issuer: None } => {
+            E::NotSignedIn { profile: Some(profile), .. }
+            | E::SignInEnded { profile: Some(profile), .. }
+            | E::KeyGone { profile: Some(profile), .. } => Failure::needs_person(told)
+                .hint(format_args!("run `hallpass login --profile {profile}`, then try again")),
+            E::NotSignedIn { issuer: None, .. } => {
                 Failure::needs_person(told).hint("run `hallpass login ISSUER`, then try again")
             }
-            E::NotSignedIn { issuer: Some(issuer) }
+            E::NotSignedIn { issuer: Some(issuer), .. }
             | E::SignInEnded { issuer, .. }
             | E::KeyGone { issuer, .. } => {
                 Failure::needs_person(told).hint(format_args!("run `hallpass login {issuer}`, then try again"))
@@ -27,7 +31,7 @@ impl From<HolderError> for Failure {
             E::NobodyThere => Failure::needs_person(told),
             E::TimedOut => Failure::needs_person(told).hint("run the command again for a new code"),
             E::Ambiguous { .. } => {
-                Failure::usage(told).hint("say which with `--issuer` (and `--client-id`), or set HALLPASS_ISSUER")
+                Failure::usage(told).hint("say which with `--profile` or `--issuer`, or set HALLPASS_PROFILE")
             }
             E::Usage { .. } => Failure::usage(told),
             E::BadIssuer { why: BadIssuer::Malformed, .. } => {
@@ -51,6 +55,9 @@ impl From<HolderError> for Failure {
                 "set HALLPASS_PASSPHRASE_FILE, run this at a terminal, or keep it in memory for one command: \
                  `hallpass login ISSUER --resource URL --one-run -- COMMAND`",
             ),
+            E::RungFailed { .. } => Failure::try_later(told).hint("nothing was lost; try again when it can be had"),
+            E::WouldLower { .. } => Failure::could_not_run(told)
+                .hint("make it usable again, or name another place: `--store keyring` or `--store passphrase`"),
             E::PassphraseNeeded => Failure::needs_person(told)
                 .hint("run this at a terminal, or name a file with the passphrase in HALLPASS_PASSPHRASE_FILE"),
             E::WrongPassphrase => Failure::could_not_run(told)
@@ -95,8 +102,8 @@ mod tests {
     fn each_failure_leaves_with_the_code_for_what_the_person_can_do() {
         let issuer = || "https://id.example".to_owned();
         let table = [
-            (HolderError::NotSignedIn { issuer: None }, 4),
-            (HolderError::SignInEnded { issuer: issuer(), why: "cut".into() }, 4),
+            (HolderError::NotSignedIn { issuer: None, profile: None }, 4),
+            (HolderError::SignInEnded { issuer: issuer(), profile: None, why: "cut".into() }, 4),
             (HolderError::Ambiguous { choices: vec!["a".into(), "b".into()] }, 2),
             (HolderError::Unreachable { place: issuer(), why: "no route".into() }, 75),
             (HolderError::Denied, 5),

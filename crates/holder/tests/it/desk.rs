@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hallpass_holder::{
-    AskPassphrase, Flow, Holder, HolderError, Identity, LoginEvent, LoginRequest, Opener, PassRequest, Rung,
-    Settings, SignedIn, Surroundings,
+    AskPassphrase, Flow, Holder, HolderError, Identity, LoginEvent, LoginRequest, Opener, PassRequest,
+    Places, Rung, Settings, SignedIn, Surroundings, Wanted,
 };
 use hallpass_model::device::DeviceClass;
 use hallpass_model::secret::Secret;
@@ -99,6 +99,7 @@ impl Desk {
             ca_file: None,
             clock: Arc::new(move || now() + later),
             ask_passphrase,
+            places: Places::default(),
         });
         Self { holder, state }
     }
@@ -166,6 +167,7 @@ pub(crate) fn base_request(issuer: &str, flow: Flow) -> LoginRequest {
         issuer: issuer.to_owned(),
         client_id: Some("hallpass-cli".into()),
         client_secret: None,
+        profile: None,
         scopes: Scopes::parse("notes:read").unwrap(),
         resources: vec![NOTES.into()],
         purpose: Some("a test".parse().unwrap()),
@@ -177,6 +179,11 @@ pub(crate) fn base_request(issuer: &str, flow: Flow) -> LoginRequest {
         rung: Some(Rung::Passphrase),
         for_one_command: false,
     }
+}
+
+/// A sign-in at this issuer.
+pub(crate) fn at(issuer: &str) -> Wanted<'_> {
+    Wanted { issuer: Some(issuer), ..Wanted::default() }
 }
 
 /// Waits until something is true, at most ten seconds.

@@ -1,9 +1,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use hallpass_holder::{HolderError, Identity, LoginRequest, Rung};
+use hallpass_holder::{HolderError, Identity, LoginRequest, Rung, Wanted};
 
-use crate::desk::{Desk, request};
+use crate::desk::{Desk, at, request};
 use hallpass_testkit::small_provider::{Manner, SmallProvider};
 
 #[tokio::test]
@@ -75,11 +75,11 @@ async fn a_record_that_cannot_be_read_is_never_taken_for_none() {
     let (desk, identity, file) = open_to_others(&provider).await;
     assert!(desk.holder.list().unwrap().is_empty());
     // It may be the one that is meant, unless it is known to be another's.
-    assert!(matches!(desk.holder.find(None, None), Err(HolderError::Unsafe { .. })));
-    assert_eq!(desk.holder.find(Some(&identity.issuer), None).unwrap(), identity);
-    let another = desk.holder.find(Some("https://id.example"), None);
+    assert!(matches!(desk.holder.find(&Wanted::default()), Err(HolderError::Unsafe { .. })));
+    assert_eq!(desk.holder.find(&at(&identity.issuer)).unwrap(), identity);
+    let another = desk.holder.find(&at("https://id.example"));
     assert!(matches!(another, Err(HolderError::Unsafe { .. })));
-    let another = desk.holder.find(Some("https://id.example"), Some("hallpass-cli"));
+    let another = desk.holder.find(&Wanted { client_id: Some("hallpass-cli"), ..at("https://id.example") });
     assert!(matches!(another, Err(HolderError::NotSignedIn { .. })));
     assert!(matches!(desk.token(&identity).await, Err(HolderError::Unsafe { .. })));
 
@@ -96,11 +96,11 @@ async fn beside_a_record_that_cannot_be_read_nothing_is_guessed() {
     let (desk, _, file) = open_to_others(&provider).await;
     let other = SmallProvider::start(Manner::default()).await;
     let readable = desk.signed_in(&other).await;
-    let Err(HolderError::Ambiguous { choices }) = desk.holder.find(None, None) else {
+    let Err(HolderError::Ambiguous { choices }) = desk.holder.find(&Wanted::default()) else {
         panic!("it was guessed");
     };
     assert_eq!(choices, [readable.issuer.clone(), file.display().to_string()]);
-    assert_eq!(desk.holder.find(Some(&readable.issuer), None).unwrap(), readable);
+    assert_eq!(desk.holder.find(&at(&readable.issuer)).unwrap(), readable);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod desk;
 mod browser_login;
 mod device_login;
 mod passes;
+mod profiles;
 mod renewal;
 mod logout;
 mod oidc_provider;

@@ -224,6 +224,7 @@ fn normal(uri: &str) -> Option<String> {
 
 /// Nonces that need no memory: a MAC of the current slice of time (section 8). One lives between half of
 /// `DPOP_NONCE` and all of it.
+#[derive(Clone)]
 pub struct Nonces(hmac::Key);
 
 impl Nonces {

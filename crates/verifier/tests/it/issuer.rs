@@ -11,7 +11,7 @@ use hallpass_model::jose::{JwkSet, SigningKey, Typ};
 use hallpass_model::time::Lifetime;
 use hallpass_verifier::introspect::ClientKey;
 use hallpass_verifier::{Rejection, Verifier};
-use http::HeaderMap;
+use http::Request;
 use serde_json::{Value, json};
 
 use crate::judging::{NOTES, NOW, claims};
@@ -88,8 +88,8 @@ async fn introspect(State(issuer): State<Arc<Issuer>>, form: String) -> Result<J
     Ok(Json(json!({ "active": issuer.active.load(Ordering::SeqCst) })))
 }
 
-pub(crate) fn bearer(token: &str) -> HeaderMap {
-    HeaderMap::from_iter([(http::header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap())])
+pub(crate) fn bearer(token: &str) -> Request<()> {
+    Request::builder().uri("/notes").header("authorization", format!("Bearer {token}")).body(()).unwrap()
 }
 
 #[tokio::test]
@@ -105,7 +105,8 @@ async fn keys_are_fetched_once_and_again_only_for_an_unknown_one_at_a_bounded_ra
     issuer.keys.lock().unwrap().push(Arc::new(SigningKey::generate()));
     let token = issuer.token();
     let refused = verifier.accept(&bearer(&token), &scopes, NOW).await;
-    assert!(matches!(refused, Err(Rejection::Token(_))), "not asked again so soon: {refused:?}");
+    let refused = refused.unwrap_err().why;
+    assert!(matches!(refused, Rejection::Token(_)), "not asked again so soon: {refused:?}");
     assert_eq!(issuer.fetches.load(Ordering::SeqCst), 1);
 
     verifier.accept(&bearer(&token), &scopes, NOW + Lifetime::seconds(11)).await.unwrap();
@@ -121,7 +122,7 @@ async fn without_any_key_it_is_503_and_with_old_ones_the_issuer_may_be_away() {
     for _ in 0..2 {
         // Also when it was asked just now and is not asked again.
         let refused = verifier.accept(&bearer(&issuer.token()), &scopes, NOW).await.unwrap_err();
-        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.why.status(), StatusCode::SERVICE_UNAVAILABLE);
     }
     assert_eq!(issuer.fetches.load(Ordering::SeqCst), 1);
 
@@ -173,9 +174,10 @@ async fn introspection_makes_revocation_exact_and_its_absence_is_never_a_yes() {
     verifier.accept(&bearer(&issuer.token()), &scopes, NOW).await.unwrap();
 
     issuer.active.store(false, Ordering::SeqCst);
-    assert_eq!(verifier.accept(&bearer(&issuer.token()), &scopes, NOW).await, Err(Rejection::Revoked));
+    let refused = verifier.accept(&bearer(&issuer.token()), &scopes, NOW).await.unwrap_err();
+    assert_eq!(refused.why, Rejection::Revoked);
 
     issuer.up.store(false, Ordering::SeqCst);
     let refused = verifier.accept(&bearer(&issuer.token()), &scopes, NOW).await.unwrap_err();
-    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.why.status(), StatusCode::SERVICE_UNAVAILABLE);
 }

@@ -232,7 +232,7 @@ impl Said {
 
 /// The rung that the person chose for everything holds here too.
 fn with_rung(mut environment: Vec<(&'static str, PathBuf)>) -> Vec<(&'static str, PathBuf)> {
-    environment.extend(env::HALLPASS_RUNG.path().map(|rung| (env::HALLPASS_RUNG.name, rung)));
+    environment.extend(env::HALLPASS_STORE.path().map(|rung| (env::HALLPASS_STORE.name, rung)));
     environment
 }
 

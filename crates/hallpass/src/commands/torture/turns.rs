@@ -19,7 +19,7 @@ pub(crate) struct TurnsArgs {
 /// Until nobody asks any more.
 pub(crate) async fn turns(args: TurnsArgs, out: &mut Output) -> Result<Exit, Failure> {
     let holder = args.which.holder.open()?;
-    let identity = args.which.find(&holder)?;
+    let identity = args.which.find(&holder, out)?;
     let mut asked = BufReader::new(tokio::io::stdin()).lines();
     while let Ok(Some(_)) = asked.next_line().await {
         let exit = match holder.fresh_token(&identity, &PassRequest::default()).await {

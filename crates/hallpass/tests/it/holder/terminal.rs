@@ -10,17 +10,17 @@ use hallpass_testkit::world::NOTES;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
 
-use super::machine::{Machine, in_time, until};
+use super::machine::{Home, Machine, in_time, until};
 
 /// A terminal in which a shell runs one line. `$HALLPASS` is the program.
-struct Terminal {
+pub(super) struct Terminal {
     child: Child,
     keys: ChildStdin,
     screen: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Terminal {
-    fn run(machine: &Machine, line: &str, environment: &[(&str, &str)]) -> Self {
+    pub(super) fn run(machine: &Home, line: &str, environment: &[(&str, &str)]) -> Self {
         let prepared = machine.hallpass::<&str>(&[]);
         let given = prepared.as_std().get_envs().filter_map(|(name, value)| Some((name, value?)));
         let mut child = Command::new("script")
@@ -50,20 +50,20 @@ impl Terminal {
         Self { child, keys, screen }
     }
 
-    fn screen(&self) -> String {
+    pub(super) fn screen(&self) -> String {
         String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
     }
 
-    async fn shows(&self, words: &str) {
+    pub(super) async fn shows(&self, words: &str) {
         until(words, async || self.screen().contains(words)).await;
     }
 
-    async fn press(&mut self, keys: &str) {
+    pub(super) async fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).await.unwrap();
         self.keys.flush().await.unwrap();
     }
 
-    async fn end(mut self) -> String {
+    pub(super) async fn end(mut self) -> String {
         in_time(self.child.wait()).await.unwrap();
         self.screen()
     }

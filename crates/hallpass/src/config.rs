@@ -1,0 +1,201 @@
+//! The holder's settings of this person: `config.toml` in the folder of settings, by default `~/.config/hallpass`.
+//!
+//! ```toml
+//! store = "keyring"             # where keys of new sign-ins rest
+//! default_profile = "work"      # the sign-in that is meant when nothing else says so
+//!
+//! [profile.work]                # what `hallpass login --profile work` asks for
+//! issuer = "https://id.example/acme"
+//! client_id = "hallpass-cli"
+//! org = "acme"                  # whoever signs in is of this organisation, or is signed out again
+//! resource = ["https://api.example"]
+//! scope = ["notes:read"]
+//! store = "passphrase"
+//! ```
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use hallpass_holder::{ProfileName, Rung};
+
+use crate::env;
+use crate::failure::Failure;
+use crate::holding::{parse_resource, parse_scope};
+use crate::written::{Table, Written};
+
+const STORE: &str = "store";
+const DEFAULT_PROFILE: &str = "default_profile";
+const PROFILE: &str = "profile";
+/// Mode bits by which others could write.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// What this person set for the holder.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Where the keys of new sign-ins rest.
+    pub(crate) store: Option<Rung>,
+    /// The sign-in that is meant when nothing else says so.
+    pub(crate) default_profile: Option<ProfileName>,
+    /// What is known about profiles before anybody signs in.
+    pub(crate) profiles: BTreeMap<ProfileName, ProfileConfig>,
+}
+
+/// What a login under a profile asks for, unless flags say otherwise.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProfileConfig {
+    /// The issuer.
+    pub(crate) issuer: Option<String>,
+    /// The client.
+    pub(crate) client_id: Option<String>,
+    /// The organisation that whoever signs in must be of.
+    pub(crate) org: Option<String>,
+    /// The APIs.
+    pub(crate) resources: Vec<String>,
+    /// The scopes.
+    pub(crate) scopes: Vec<String>,
+    /// Where its key rests.
+    pub(crate) store: Option<Rung>,
+}
+
+impl Config {
+    /// Reads it; one that is not there sets nothing.
+    pub(crate) fn load() -> Result<Self, Failure> {
+        match file() {
+            Some(path) => Self::read(&path),
+            None => Ok(Self::default()),
+        }
+    }
+
+    fn read(path: &Path) -> Result<Self, Failure> {
+        match Written::read(path)? {
+            None => Ok(Self::default()),
+            Some(written) => {
+                nobody_else_writes(path)?;
+                written.judge(Self::judge)
+            }
+        }
+    }
+
+    fn judge(table: Table<'_>) -> Result<Self, Failure> {
+        table.only(&[STORE, DEFAULT_PROFILE, PROFILE])?;
+        let profiles = table.named(PROFILE)?.into_iter();
+        Ok(Self {
+            store: table.one(STORE)?,
+            default_profile: table.one(DEFAULT_PROFILE)?,
+            profiles: profiles
+                .map(|(name, table)| Ok((name, ProfileConfig::judge(table)?)))
+                .collect::<Result<_, Failure>>()?,
+        })
+    }
+}
+
+impl ProfileConfig {
+    fn judge(table: Table<'_>) -> Result<Self, Failure> {
+        table.only(&["issuer", "client_id", "org", "resource", "scope", STORE])?;
+        Ok(Self {
+            issuer: table.text("issuer")?,
+            client_id: table.text("client_id")?,
+            org: table.text("org")?,
+            resources: table.each("resource", parse_resource)?,
+            scopes: table.each("scope", parse_scope)?,
+            store: table.one(STORE)?,
+        })
+    }
+}
+
+/// Where it is: `HALLPASS_CONFIG`, or in the folder of settings (XDG Base Directory).
+pub(crate) fn file() -> Option<PathBuf> {
+    let absolute = |path: PathBuf| path.is_absolute().then_some(path);
+    env::HALLPASS_CONFIG.path().or_else(|| {
+        let own = env::XDG_CONFIG_HOME.path().and_then(absolute);
+        let own = own.or_else(|| Some(env::HOME.path().and_then(absolute)?.join(".config")));
+        own.map(|folder| folder.join("hallpass/config.toml"))
+    })
+}
+
+/// SECURITY: whoever can write it says at which issuer this person signs in.
+fn nobody_else_writes(path: &Path) -> Result<(), Failure> {
+    let found = std::fs::metadata(path)
+        .map_err(|error| Failure::usage(format_args!("cannot read `{}`: {error}", path.display())))?;
+    let ours = [0, rustix::process::geteuid().as_raw()].contains(&found.uid());
+    match ours && found.mode() & OTHERS_WRITE == 0 {
+        true => Ok(()),
+        false => Err(Failure::could_not_run(format_args!(
+            "`{}` is not safe to use: others can write it",
+            path.display()
+        ))
+        .hint(format_args!("look at what it says, then `chmod go-w {}`", path.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, Failure> {
+        Written::new(Path::new("config.toml"), text.to_owned()).judge(Config::judge)
+    }
+
+    #[test]
+    fn what_the_documentation_shows_is_read_whole() {
+        let shown: String = include_str!("config.rs")
+            .lines()
+            .skip_while(|line| *line != "//! ```toml")
+            .skip(1)
+            .take_while(|line| *line != "//! ```")
+            .map(|line| line.trim_start_matches("//!").to_owned() + "\n")
+            .collect();
+        let config = read(&shown).unwrap();
+        assert_eq!(config.store, Some(Rung::Keyring));
+        let work: ProfileName = "work".parse().unwrap();
+        assert_eq!(config.default_profile.as_ref(), Some(&work));
+        let profile = &config.profiles[&work];
+        assert_eq!(profile.issuer.as_deref(), Some("https://id.example/acme"));
+        assert_eq!((profile.resources.len(), profile.scopes.len()), (1, 1));
+        assert_eq!(profile.store, Some(Rung::Passphrase));
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_the_nearest() {
+        for (text, line, near) in [
+            ("defualt_profile = 'x'", 1, "default_profile"),
+            ("\n[profile.a]\nisuer = 'x'", 3, "issuer"),
+            ("stores = 'keyring'", 1, "store"),
+        ] {
+            let failure = read(text).unwrap_err();
+            assert!(failure.message().contains(&format!("line {line}")), "{}", failure.message());
+            assert_eq!(failure.hint_text(), Some(&*format!("did you mean `{near}`?")));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named_with_its_line() {
+        for text in [
+            "store = 'plaintext'",
+            "store = 1",
+            "default_profile = '../x'",
+            "profile = 'x'",
+            "[profile.'a b']",
+            "[profile.a]\nresource = 'not an address'",
+            "store = ",
+        ] {
+            let failure = read(text).unwrap_err();
+            assert!(failure.message().contains("`config.toml`, line"), "{text}: {}", failure.message());
+        }
+    }
+
+    #[test]
+    fn one_that_others_can_write_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        assert_eq!(Config::read(&path).unwrap(), Config::default());
+        std::fs::write(&path, "store = 'keyring'").unwrap();
+        for (mode, read) in [(0o644, true), (0o664, false), (0o602, false), (0o600, true)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(Config::read(&path).is_ok(), read, "{mode:o}");
+        }
+    }
+}
