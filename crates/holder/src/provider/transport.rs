@@ -293,8 +293,14 @@ mod tests {
         });
         let transport = Transport::new(Trust::default());
         for number in ["1", "2", "3"] {
-            let outgoing =
-                Outgoing { proof: None, token: None, basic: None, prefer: None, time_out: CONNECT_TIME_OUT };
+            let outgoing = Outgoing {
+                proof: None,
+                token: None,
+                basic: None,
+                prefer: None,
+                time_out: CONNECT_TIME_OUT,
+                xml: false,
+            };
             let Ok(answer) = transport.send(Method::GET, &url, None, outgoing).await else { panic!() };
             assert_eq!(std::str::from_utf8(&answer.body).unwrap(), number);
         }
