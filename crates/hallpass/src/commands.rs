@@ -17,6 +17,7 @@ mod man;
 mod serve;
 mod status;
 mod token;
+mod torture;
 
 /// What can be asked of `hallpass`.
 #[derive(Debug, Subcommand)]
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
     Helper(helper::HelperArgs),
+    Torture(torture::TortureArgs),
     Serve(serve::ServeArgs),
     Admin(admin::AdminArgs),
     Ledger(ledger::LedgerArgs),
@@ -39,6 +41,9 @@ pub(crate) enum Command {
     /// Tell a run for whom a signal was
     #[command(name = exec::WITNESS, hide = true)]
     WitnessRun,
+    /// Renew whenever a line comes
+    #[command(name = torture::TURNS, hide = true)]
+    TortureTurns(torture::TurnsArgs),
     /// Hold a run's files in memory
     #[command(name = exec::FILES, hide = true)]
     FilesRun,
@@ -56,6 +61,8 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
         Command::Helper(args) => on_this_thread(helper::helper(args, out)),
+        Command::Torture(args) => on_this_thread(torture::torture(args, out)),
+        Command::TortureTurns(args) => on_this_thread(torture::turns(args, out)),
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
         Command::FilesRun => exec::hold_files(),

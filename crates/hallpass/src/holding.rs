@@ -176,7 +176,7 @@ pub(crate) fn parse_purpose(text: &str) -> Result<Purpose, &'static str> {
 }
 
 /// Where records rest: `HALLPASS_STATE_DIR`, or `hallpass` in the state folder (XDG Base Directory).
-fn state_folder() -> Result<PathBuf, Failure> {
+pub(crate) fn state_folder() -> Result<PathBuf, Failure> {
     if let Some(folder) = env::HALLPASS_STATE_DIR.path() {
         return std::path::absolute(folder)
             .map_err(|error| Failure::usage(format_args!("HALLPASS_STATE_DIR is not a folder: {error}")));
