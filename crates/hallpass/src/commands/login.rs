@@ -187,7 +187,7 @@ fn say_shared(shared: &Shared, strict: bool, one_run: bool, out: &mut Output) {
     match (one_run, strict) {
         (true, _) => {}
         (false, true) => {
-            out.say("so the sign-in is kept in memory alone, and cannot be renewed (HALLPASS_HOST)")
+            out.say("so the sign-in is kept in memory alone, and cannot be renewed (HALLPASS_HOST=own, if that is wrong)")
         }
         (false, false) => out.say("so whatever is kept here is theirs as well; you named the place"),
     }
@@ -203,7 +203,7 @@ pub(super) fn sort_of(class: DeviceClass) -> &'static str {
 
 /// A sign-in that could not be had. Where it is the disk that is wanting, memory may do.
 fn not_kept(error: HolderError, strict: bool) -> Failure {
-    if strict && matches!(error, HolderError::NoRung { .. }) {
+    if strict && matches!(error, HolderError::NoRung { .. } | HolderError::NoDaemon { .. }) {
         return Failure::from(error).hint(
             "run one command with it: `hallpass login ISSUER --resource URL --one-run -- COMMAND`; or say where it is to \
              rest all the same: `--store keyring`",
@@ -242,6 +242,9 @@ fn say(signed_in: &SignedIn, out: &mut Output) {
         None => out.say(format_args!("signed in to {issuer}{under}")),
     }
     match signed_in.rung {
+        Rung::Daemon => {
+            out.say("it rests in the memory of the daemon alone, and is over when the daemon ends (`hallpass daemon stop`)");
+        }
         Rung::Passphrase => out.say("its key is made from your passphrase, and rests nowhere"),
         rung => out.say(format_args!("its key rests in the {rung}, {}", key_lives(rung))),
     }
@@ -275,9 +278,7 @@ fn answer(signed_in: &SignedIn, out: &mut Output) -> Result<(), Failure> {
 async fn give_up_quietly(holder: &Holder, signed_in: &SignedIn, out: &mut Output) -> bool {
     match holder.logout(&signed_in.identity).await {
         Ok(receipt) if receipt.may_be_alive() => {
-            for (what, why) in &receipt.not_revoked {
-                out.warn(format_args!("not revoked there: {what}: {why}"));
-            }
+            super::logout::warn(&receipt.credentials, out);
             true
         }
         Ok(_) => {

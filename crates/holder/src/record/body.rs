@@ -4,6 +4,7 @@ use std::fmt;
 
 use hallpass_model::device::DeviceClass;
 use hallpass_model::jose::base64url;
+use hallpass_model::rung::Rung;
 use hallpass_model::secret::{AccessToken, KeyMaterial, RefreshToken, Secret};
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::metadata::IssuerMetadata;
@@ -47,6 +48,8 @@ pub(crate) struct Record {
     pub(crate) purpose: Option<String>,
     /// What sort of machine it is, as known at login.
     pub(crate) device_class: DeviceClass,
+    /// Where its key was to rest, as the issuer was told: the daemon's own record of it is in memory.
+    pub(crate) device_rung: Rung,
     /// How the person was asked.
     pub(crate) flow: Flow,
     /// When.
@@ -76,6 +79,8 @@ pub(crate) struct PassHeld {
     pub(crate) asked: Scopes,
     pub(crate) purpose: Option<String>,
     pub(crate) access: AccessHeld,
+    /// The last DPoP nonce of the API, for a pass that is bound to a key.
+    pub(crate) nonce: Option<String>,
 }
 
 /// Whether a sign-in still stands.
@@ -107,8 +112,10 @@ impl Record {
     /// Keeps a pass for reuse, and drops those that are over.
     pub(crate) fn keep_pass(&mut self, pass: PassHeld, now: Timestamp) {
         self.passes.retain(|held| {
-            let same =
-                held.resource == pass.resource && held.asked == pass.asked && held.purpose == pass.purpose;
+            let same = held.resource == pass.resource
+                && held.access.token_type == pass.access.token_type
+                && held.asked == pass.asked
+                && held.purpose == pass.purpose;
             !same && held.access.good(now, Lifetime::millis(0))
         });
         if self.passes.len() >= PASSES_MAX {
@@ -117,8 +124,8 @@ impl Record {
         self.passes.push(pass);
     }
 
-    /// The record as JSON, secrets shown. SECURITY: to be encrypted in place.
-    pub(super) fn render(&self) -> Zeroizing<Vec<u8>> {
+    /// The record as JSON, secrets shown. SECURITY: to be encrypted in place, or to be given to the daemon.
+    pub(crate) fn render(&self) -> Zeroizing<Vec<u8>> {
         let access = |held: &AccessHeld| ShownAccess {
             token: held.token.expose_text().to_owned(),
             token_type: held.token_type.clone(),
@@ -142,12 +149,14 @@ impl Record {
                     asked: held.asked.clone(),
                     purpose: held.purpose.clone(),
                     access: access(&held.access),
+                    nonce: held.nonce.clone(),
                 })
                 .collect(),
             scope: self.scope.clone(),
             resources: self.resources.clone(),
             purpose: self.purpose.clone(),
             device_class: self.device_class,
+            device_rung: self.device_rung,
             flow: self.flow,
             signed_in: self.signed_in,
             renewed: self.renewed,
@@ -160,7 +169,7 @@ impl Record {
         bytes
     }
 
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut shown: Shown = serde_json::from_slice(bytes).ok()?;
         let access = |mut held: ShownAccess| AccessHeld {
             token: Secret::from_text(std::mem::take(&mut held.token)),
@@ -188,12 +197,14 @@ impl Record {
                     asked: held.asked,
                     purpose: held.purpose,
                     access: access(held.access),
+                    nonce: held.nonce,
                 })
                 .collect(),
             scope: shown.scope.clone(),
             resources: std::mem::take(&mut shown.resources),
             purpose: shown.purpose.take(),
             device_class: shown.device_class,
+            device_rung: shown.device_rung,
             flow: shown.flow,
             signed_in: shown.signed_in,
             renewed: shown.renewed,
@@ -226,6 +237,7 @@ struct Shown {
     resources: Vec<String>,
     purpose: Option<String>,
     device_class: DeviceClass,
+    device_rung: Rung,
     flow: Flow,
     signed_in: Timestamp,
     renewed: Timestamp,
@@ -248,6 +260,8 @@ struct ShownPass {
     asked: Scopes,
     purpose: Option<String>,
     access: ShownAccess,
+    #[serde(default)]
+    nonce: Option<String>,
 }
 
 impl Drop for Shown {
@@ -288,6 +302,7 @@ impl Record {
             resources: Vec::new(),
             purpose: None,
             device_class: DeviceClass::Unknown,
+            device_rung: Rung::Memory,
             flow: Flow::Device,
             signed_in: start,
             renewed: start,
@@ -319,6 +334,7 @@ mod tests {
                 expires: Some(now + Lifetime::minutes(5)),
                 scope: None,
             },
+            nonce: None,
         };
         for n in 0..20 {
             record.keep_pass(pass(n), now);
