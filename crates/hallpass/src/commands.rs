@@ -8,6 +8,7 @@ use crate::output::Output;
 mod admin;
 mod completions;
 mod curl;
+mod doctor;
 mod exec;
 mod ledger;
 mod login;
@@ -16,6 +17,7 @@ mod man;
 mod serve;
 mod status;
 mod token;
+mod wrap;
 
 /// What can be asked of `hallpass`.
 #[derive(Debug, Subcommand)]
@@ -26,6 +28,8 @@ pub(crate) enum Command {
     Curl(curl::CurlArgs),
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
+    Doctor(doctor::DoctorArgs),
+    Wrap(wrap::WrapArgs),
     Serve(serve::ServeArgs),
     Admin(admin::AdminArgs),
     Ledger(ledger::LedgerArgs),
@@ -51,6 +55,8 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Curl(args) => on_this_thread(curl::curl(args, out)),
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
+        Command::Doctor(args) => on_this_thread(doctor::doctor(args, out)),
+        Command::Wrap(args) => on_this_thread(wrap::wrap(args, out)).map_err(exec::ours),
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
         Command::FilesRun => exec::hold_files(),
