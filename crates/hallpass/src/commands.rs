@@ -10,6 +10,7 @@ mod completions;
 mod curl;
 mod doctor;
 mod exec;
+mod helper;
 mod ledger;
 mod login;
 mod logout;
@@ -18,6 +19,7 @@ mod serve;
 mod status;
 mod token;
 mod wrap;
+mod torture;
 
 /// What can be asked of `hallpass`.
 #[derive(Debug, Subcommand)]
@@ -30,6 +32,8 @@ pub(crate) enum Command {
     Logout(logout::LogoutArgs),
     Doctor(doctor::DoctorArgs),
     Wrap(wrap::WrapArgs),
+    Helper(helper::HelperArgs),
+    Torture(torture::TortureArgs),
     Serve(serve::ServeArgs),
     Admin(admin::AdminArgs),
     Ledger(ledger::LedgerArgs),
@@ -41,10 +45,15 @@ pub(crate) enum Command {
     /// Tell a run for whom a signal was
     #[command(name = exec::WITNESS, hide = true)]
     WitnessRun,
+    /// Renew whenever a line comes
+    #[command(name = torture::TURNS, hide = true)]
+    TortureTurns(torture::TurnsArgs),
     /// Hold a run's files in memory
     #[command(name = exec::FILES, hide = true)]
     FilesRun,
 }
+
+pub(crate) use helper::called_as;
 
 /// Runs one command to its end.
 pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
@@ -57,6 +66,9 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
         Command::Doctor(args) => on_this_thread(doctor::doctor(args, out)),
         Command::Wrap(args) => on_this_thread(wrap::wrap(args, out)).map_err(exec::ours),
+        Command::Helper(args) => on_this_thread(helper::helper(args, out)),
+        Command::Torture(args) => on_this_thread(torture::torture(args, out)),
+        Command::TortureTurns(args) => on_this_thread(torture::turns(args, out)),
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
         Command::FilesRun => exec::hold_files(),

@@ -15,7 +15,7 @@ use crate::{clock, env, passphrase, surroundings};
 mod select;
 
 use select::Says;
-pub(crate) use select::profile_of_environment;
+pub(crate) use select::{another_is_meant_here, profile_of_environment};
 
 /// How the holder is set up.
 #[derive(Debug, Args)]
@@ -49,6 +49,11 @@ pub(crate) struct WhichArgs {
 }
 
 impl HolderArgs {
+    /// For programs that others call: nobody is asked anything.
+    pub(crate) fn nobody_asked() -> Self {
+        Self { ca_file: None, no_input: true }
+    }
+
     /// The holder of this user's credentials.
     pub(crate) fn open(&self) -> Result<Holder, Failure> {
         Ok(self.holder(Some(state_folder()?)))
@@ -98,12 +103,6 @@ impl WhichArgs {
             }
             found => Ok(found?),
         }
-    }
-
-    /// The same for programs that others call: nobody is asked and nothing is said.
-    #[expect(dead_code, reason = "for helpers")]
-    pub(crate) fn find_quietly(&self, holder: &Holder) -> Result<Identity, Failure> {
-        Ok(select::find(holder, &self.voices()?)?)
     }
 
     /// Whether a sign-in is one of those that are named. All are, where none is.
@@ -177,7 +176,7 @@ pub(crate) fn parse_purpose(text: &str) -> Result<Purpose, &'static str> {
 }
 
 /// Where records rest: `HALLPASS_STATE_DIR`, or `hallpass` in the state folder (XDG Base Directory).
-fn state_folder() -> Result<PathBuf, Failure> {
+pub(crate) fn state_folder() -> Result<PathBuf, Failure> {
     if let Some(folder) = env::HALLPASS_STATE_DIR.path() {
         return std::path::absolute(folder)
             .map_err(|error| Failure::usage(format_args!("HALLPASS_STATE_DIR is not a folder: {error}")));
