@@ -40,7 +40,7 @@ pub(crate) fn seal(
         let mut nonce = [0u8; NONCE_LEN];
         SystemEntropy.fill(&mut nonce);
         let tag = cipher(key)
-            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(&bytes), &mut **body)
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(&bytes), body)
             .expect("a private file is far below AES-GCM's limit");
         bytes.extend(nonce);
         bytes.extend(body.iter());
