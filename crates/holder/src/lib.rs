@@ -19,6 +19,7 @@ mod prints; // what copies of a token are recognised by
 mod status; // what is known here
 mod checkup; // what a sign-in needs, looked at
 mod wrapped; // what tools keep that insist on keeping it
+pub mod daemon; // one process that holds them for the others
 pub mod exec; // a command with a pass of its own
 mod identity; // an issuer, a client, a profile
 mod which; // which sign-in is meant
@@ -94,6 +95,8 @@ pub struct Holder {
     /// Shared by the renewals under way here.
     renewals: Arc<tokio::sync::RwLock<()>>,
     ca_file: Option<PathBuf>,
+    /// Who is asked first.
+    daemon: Option<Arc<daemon::Daemon>>,
 }
 
 impl Holder {
@@ -108,6 +111,7 @@ impl Holder {
             provider: Provider::new(trust, settings.clock.clone()),
             clock: settings.clock,
             ca_file: settings.ca_file,
+            daemon: None,
             shelf: Arc::new(shelf),
         }
     }
