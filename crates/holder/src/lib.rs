@@ -35,6 +35,7 @@ pub mod adapters; // programs that ask in their own way: git, registries, kubect
 mod provider; // the HTTP client of any provider, and the only one here
 mod client; // who we are at a provider
 pub mod presets; // what is known beforehand about some providers
+mod copies; // of other machines' sign-ins, said to the issuer
 mod machine; // what this machine is called
 
 use std::path::PathBuf;
@@ -57,7 +58,7 @@ pub use present::{Binding, Headers, Presentable, Told};
 pub use prints::Prints;
 pub use provider::http_date;
 pub use role::RoleRequest;
-pub use shelf::Unreadable;
+pub use shelf::{Foreign, Unreadable};
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Places, Rung, keyring_idle_life};
 pub use which::{Wanted, told_apart};

@@ -121,6 +121,7 @@ impl Holder {
                 return Ok(loaded);
             }
             if let Renewed::Done = self.renew_once(&mut loaded).await? {
+                self.report_copies(identity, &loaded.record).await;
                 return Ok(loaded);
             }
         }

@@ -23,6 +23,8 @@ pub struct Status {
     pub rung: Rung,
     /// The encrypted file, if it is in one.
     pub file: Option<PathBuf>,
+    /// The record was made on another machine, or this one has another install id since. It is used as it is.
+    pub moved: bool,
     /// The rest, or why the record cannot be opened.
     pub opened: Result<Opened, HolderError>,
 }
@@ -104,6 +106,7 @@ impl Holder {
             }
         });
         let file = rung.is_at_rest().then(|| self.shelf.file(identity));
-        Ok(Status { identity: identity.clone(), rung, file, opened })
+        let moved = rung.is_at_rest() && self.shelf.is_moved(&header);
+        Ok(Status { identity: identity.clone(), rung, file, moved, opened })
     }
 }

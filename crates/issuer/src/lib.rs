@@ -27,6 +27,7 @@ mod web; // browsers: cookies, forms, who is logged in, every page
 mod passkey; // the relying party's half of WebAuthn
 mod login; // logging in to an org's pages, and out
 mod consent; // whether a person lets a client act for them
+mod copied; // a copy of another machine's sign-ins was found
 mod device_page; // answering a device login
 mod sessions_page; // what can act for a person, ended
 mod passkeys_page; // a person's passkeys

@@ -8,12 +8,14 @@ use hallpass_model::id::SessionId;
 use hallpass_model::role::Act;
 use hallpass_model::rung::Rung;
 use hallpass_model::time::Timestamp;
-use hallpass_store::{EndOthers, EndSession, SessionEnded, SessionSummary, Sessions, StolenSession};
+use hallpass_store::{
+    CopiedDevice, EndOthers, EndSession, SessionEnded, SessionSummary, Sessions, StolenSession,
+};
 use http::StatusCode;
 
 use crate::authorize::see_other;
 use crate::pages::Here;
-use crate::pages::account::{SessionLine, SessionsPage, StolenLine};
+use crate::pages::account::{CopiedLine, SessionLine, SessionsPage, StolenLine};
 use crate::pages::answer::page;
 use crate::pages::when::Moment;
 use crate::trouble::Trouble;
@@ -38,6 +40,10 @@ pub(crate) async fn show(person: Person) -> Result<Response, Trouble> {
         None => person.visit.issuer.store.list_stolen_of(person.person.id).await?,
         Some(_) => Vec::new(),
     };
+    let copied = match before {
+        None => person.visit.issuer.store.list_copied_of(person.person.id, now).await?,
+        Some(_) => Vec::new(),
+    };
     let shown = SessionsPage {
         frame: person.frame(Here::Sessions, "Your sessions"),
         org: person.head(),
@@ -45,6 +51,7 @@ pub(crate) async fn show(person: Person) -> Result<Response, Trouble> {
         sessions,
         newest: before.is_none(),
         next: listed.next.map(|next| next.to_string()),
+        copied: copied.into_iter().map(|copied| copied_line(copied, now)).collect(),
         stolen: stolen.into_iter().map(|stolen| stolen_line(stolen, now)).collect(),
         browser: Moment::new(person.web.created, now),
         notice: person.visit.form.find("done").and_then(notice),
@@ -63,6 +70,10 @@ async fn list(person: &Person, mut before: Option<SessionId>) -> Result<Sessions
         before = listed.next;
         tokio::task::yield_now().await;
     }
+}
+
+fn copied_line(copied: CopiedDevice, now: Timestamp) -> CopiedLine {
+    CopiedLine { device: copied.name, found_on: copied.found_on, at: Moment::new(copied.at, now) }
 }
 
 fn stolen_line(stolen: StolenSession, now: Timestamp) -> StolenLine {

@@ -29,6 +29,7 @@ pub(crate) struct StatusArgs {
 struct Answer {
     sign_ins: Vec<SignIn>,
     shared: Option<Shared>,
+    foreign: Vec<Foreign>,
     unreadable: Vec<NotRead>,
     owed: Vec<StillOwed>,
 }
@@ -45,6 +46,14 @@ pub(super) struct StillOwed {
     tried: u32,
     why: String,
     given_up: bool,
+}
+
+/// A record that was made on another machine.
+#[derive(Serialize)]
+struct Foreign {
+    issuer: String,
+    client_id: String,
+    file: String,
 }
 
 /// That others use this machine, or this user on it, too.
@@ -70,6 +79,7 @@ struct SignIn {
     key: &'static str,
     key_lives: String,
     file: Option<String>,
+    moved: bool,
     problem: Option<String>,
     #[serde(flatten)]
     opened: Option<Details>,
@@ -106,6 +116,7 @@ pub(crate) fn status(args: &StatusArgs, out: &mut Output) -> Result<Exit, Failur
     let answer = Answer {
         sign_ins,
         shared: shared.map(|found| Shared { class: found.class.to_string(), why: found.why }),
+        foreign: holder.foreign().into_iter().map(foreign).collect(),
         unreadable: holder.unreadable()?.into_iter().map(not_read).collect(),
         owed: owed.iter().map(still_owed).collect(),
     };
@@ -129,6 +140,9 @@ pub(crate) fn status(args: &StatusArgs, out: &mut Output) -> Result<Exit, Failur
 
 fn say(answer: &Answer, out: &mut Output) -> Result<(), Failure> {
     answer.sign_ins.iter().flat_map(lines).try_for_each(|line| out.answer(line))?;
+    for copy in &answer.foreign {
+        out.say(format_args!("made on another machine, and opens there alone: {}", copy.file));
+    }
     if let Some(shared) = &answer.shared {
         let why = &shared.why;
         out.warn(format_args!(
@@ -178,6 +192,10 @@ pub(super) fn still_owed(owed: &Owed) -> StillOwed {
     }
 }
 
+fn foreign(copy: hallpass_holder::Foreign) -> Foreign {
+    Foreign { issuer: copy.issuer, client_id: copy.client_id, file: copy.file.display().to_string() }
+}
+
 fn sign_in(status: Status) -> SignIn {
     let (problem, opened) = match status.opened {
         Ok(opened) => (opened.ended.clone(), Some(details(opened))),
@@ -191,6 +209,7 @@ fn sign_in(status: Status) -> SignIn {
         key: status.rung.text(),
         key_lives: key_lives(status.rung),
         file: status.file.map(|file| file.display().to_string()),
+        moved: status.moved,
         problem,
         opened,
     }
@@ -261,5 +280,8 @@ fn lines(sign_in: &SignIn) -> Vec<String> {
     }
     let rung = Rung::ALL.into_iter().find(|rung| rung.text() == sign_in.key).unwrap_or(Rung::Memory);
     row("key", format!("{rung}, {}", sign_in.key_lives));
+    if sign_in.moved {
+        row("note", "this machine has another id than when you signed in; it is used as it is".into());
+    }
     lines
 }

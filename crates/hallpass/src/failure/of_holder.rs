@@ -17,6 +17,10 @@ impl From<HolderError> for Failure {
             | E::SignInEnded { profile: Some(profile), .. }
             | E::KeyGone { profile: Some(profile), .. } => Failure::needs_person(told)
                 .hint(format_args!("run `hallpass login --profile {profile}`, then try again")),
+            E::ForeignCopy { ref issuer, .. } => {
+                let hint = format!("run `hallpass login {issuer}` on this machine, then try again");
+                Failure::needs_person(told).hint(hint)
+            }
             E::NotSignedIn { issuer: None, .. } => {
                 Failure::needs_person(told).hint("run `hallpass login ISSUER`, then try again")
             }

@@ -87,6 +87,7 @@ impl Login<'_> {
             }
         };
         self.only_one(on_event).await;
+        self.holder.report_copies(self.identity, &record).await;
         // The old session would otherwise live on where nobody can see or end it.
         if let Some(earlier) = earlier
             && let Err(why) = self.holder.give_up_replaced(&earlier).await

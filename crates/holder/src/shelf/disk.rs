@@ -12,7 +12,7 @@ use crate::error::HolderError;
 use crate::private;
 use crate::record::{Header, SealedRecord};
 
-const EXTENSION: &str = "record";
+pub(super) const EXTENSION: &str = "record";
 /// Held while a record is compared and written.
 const LOCK: &str = ".writing";
 /// Written and removed again before anybody is sent to a browser.
@@ -138,7 +138,7 @@ impl Disk {
     }
 }
 
-fn header(file: &Path) -> Result<Option<Header>, HolderError> {
+pub(super) fn header(file: &Path) -> Result<Option<Header>, HolderError> {
     match private::read(file)? {
         Some(bytes) => SealedRecord::parse(&bytes, file).map(|sealed| Some(sealed.header)),
         None => Ok(None),

@@ -217,6 +217,7 @@ fn examples() -> Vec<(&'static str, String)> {
                 ],
                 newest: true,
                 next: Some("ses_01h455vb4pex5vsknk084sn02q".into()),
+                copied: Vec::new(),
                 stolen: vec![StolenLine {
                     client: "Hallpass CLI".into(),
                     device: Some("ada-old-laptop".into()),
@@ -236,6 +237,7 @@ fn examples() -> Vec<(&'static str, String)> {
                 sessions: vec![],
                 newest: true,
                 next: None,
+                copied: Vec::new(),
                 stolen: vec![],
                 browser: moment(Lifetime::minutes(12)),
                 notice: None,

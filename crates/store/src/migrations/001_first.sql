@@ -107,6 +107,8 @@ CREATE TABLE devices (
   class TEXT NOT NULL,
   created INTEGER NOT NULL,
   seen INTEGER NOT NULL,
+  copied INTEGER,                      -- when a copy of its sign-ins was last found elsewhere
+  copied_to BLOB,                      -- the device that found it
   UNIQUE (principal, install)
 ) STRICT, WITHOUT ROWID;
 
