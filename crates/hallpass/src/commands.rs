@@ -15,6 +15,7 @@ mod login;
 mod logout;
 mod man;
 mod serve;
+mod setup;
 mod status;
 mod token;
 mod torture;
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Curl(curl::CurlArgs),
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
+    Setup(setup::SetupArgs),
     Helper(helper::HelperArgs),
     Torture(torture::TortureArgs),
     Serve(serve::ServeArgs),
@@ -60,6 +62,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Curl(args) => on_this_thread(curl::curl(args, out)),
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
+        Command::Setup(args) => setup::setup(args, out),
         Command::Helper(args) => on_this_thread(helper::helper(args, out)),
         Command::Torture(args) => on_this_thread(torture::torture(args, out)),
         Command::TortureTurns(args) => on_this_thread(torture::turns(args, out)),

@@ -102,6 +102,16 @@ variables! {
     /// The kind of terminal; `dumb` has no colour and cannot redraw.
     TERM;
 
+    // Where other programs keep their configuration, for `hallpass setup`.
+    /// git's own configuration of this person.
+    GIT_CONFIG_GLOBAL;
+    /// The folder of docker's configuration.
+    DOCKER_CONFIG;
+    /// The folder of cargo's configuration.
+    CARGO_HOME;
+    /// The configuration of AWS programs.
+    AWS_CONFIG_FILE;
+
     // What programs say that ask a helper.
     /// What a client of Kubernetes asks `hallpass helper kubectl`.
     KUBERNETES_EXEC_INFO;
