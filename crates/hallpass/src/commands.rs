@@ -8,6 +8,7 @@ use crate::output::Output;
 mod admin;
 mod completions;
 mod curl;
+mod daemon;
 mod exec;
 mod helper;
 mod ledger;
@@ -30,6 +31,7 @@ pub(crate) enum Command {
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
     Setup(setup::SetupArgs),
+    Daemon(daemon::DaemonArgs),
     Helper(helper::HelperArgs),
     Torture(torture::TortureArgs),
     Serve(serve::ServeArgs),
@@ -63,6 +65,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
         Command::Setup(args) => setup::setup(args, out),
+        Command::Daemon(args) => daemon::daemon(args, out),
         Command::Helper(args) => on_this_thread(helper::helper(args, out)),
         Command::Torture(args) => on_this_thread(torture::torture(args, out)),
         Command::TortureTurns(args) => on_this_thread(torture::turns(args, out)),
@@ -78,7 +81,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
 }
 
 /// A command is one thing at a time: the runtime needs no thread of its own, and starts at once.
-fn on_this_thread(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+pub(crate) fn on_this_thread(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
