@@ -44,20 +44,34 @@ static HERE: LazyLock<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>> = Laz
 
 /// Waits for the lock, at most a minute.
 pub(crate) async fn renewing(identity: &Identity, folders: &[PathBuf]) -> Result<Renewing, HolderError> {
+    let held = renewing_unless(identity, folders, || false).await?;
+    Ok(held.expect("it is always needed"))
+}
+
+/// The same, or `None` as soon as it is needed no more: what it was wanted for may be done while it is waited for, and a
+/// hundred who wait for the same need not take their turns to see that.
+pub(crate) async fn renewing_unless(
+    identity: &Identity,
+    folders: &[PathBuf],
+    mut needless: impl FnMut() -> bool,
+) -> Result<Option<Renewing>, HolderError> {
     let locked = || HolderError::Locked { waited_seconds: WAIT_MAX.as_secs() };
     let Some((path, file)) = lock_file(identity, folders) else {
         let here =
             HERE.lock().expect("no thread panics holding this").entry(identity.name()).or_default().clone();
         let held = tokio::time::timeout(WAIT_MAX, here.lock_owned()).await.map_err(|_| locked())?;
-        return Ok(Renewing { _held: Held::Here(held) });
+        return Ok(Some(Renewing { _held: Held::Here(held) }));
     };
     let give_up = Instant::now() + WAIT_MAX;
     let mut pause = TRY_EVERY;
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Renewing { _held: Held::File(file) }),
+            Ok(()) => return Ok(Some(Renewing { _held: Held::File(file) })),
             Err(Errno::WOULDBLOCK | Errno::INTR) => {}
             Err(error) => return Err(HolderError::disk("cannot lock", &path)(error.into())),
+        }
+        if needless() {
+            return Ok(None);
         }
         if Instant::now() >= give_up {
             return Err(locked());
@@ -110,6 +124,21 @@ mod tests {
         let again = renewing(&identity(), &folders).await.unwrap();
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1, "the file stays");
         drop(again);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_what_is_done_meanwhile_needs_no_turn() {
+        let root = tempfile::tempdir().unwrap();
+        let folders = [root.path().to_owned()];
+        let first = renewing(&identity(), &folders).await.unwrap();
+        let mut looks = 0;
+        let needless = || {
+            looks += 1;
+            looks == 3
+        };
+        assert!(renewing_unless(&identity(), &folders, needless).await.unwrap().is_none());
+        drop(first);
+        assert!(renewing_unless(&identity(), &folders, || true).await.unwrap().is_some(), "it is free");
     }
 
     #[tokio::test]
