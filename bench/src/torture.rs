@@ -45,7 +45,12 @@ pub(crate) fn lines(only: Option<Name>) -> Result<Vec<Line>, Failure> {
     let figures = |report: &Report| {
         format!(
             "{} renewals by {} processes in {} s, {} kills, {} lost, {} replays",
-            report.refreshes, report.processes, report.seconds, report.kills, report.lost_sessions, report.replays
+            report.refreshes,
+            report.processes,
+            report.seconds,
+            report.kills,
+            report.lost_sessions,
+            report.replays
         )
     };
     let note = format!(
@@ -76,7 +81,8 @@ fn at_peer() -> Result<Report, Failure> {
     std::thread::spawn(move || lines.for_each(drop));
     let at = format!("http://127.0.0.1:{}", ready["port"]);
     let approve = format!("curl --silent --fail --data-binary @- {at}/test/device");
-    let mut arguments = vec!["--refreshes", PEERS, "--issuer", PEER, "--at", &at, "--client-id", "native-cli"];
+    let mut arguments =
+        vec!["--refreshes", PEERS, "--issuer", PEER, "--at", &at, "--client-id", "native-cli"];
     arguments.extend(["--scope", "openid notes:read", "--approve", &approve]);
     run(&arguments)
 }
@@ -86,7 +92,8 @@ fn run(arguments: &[&str]) -> Result<Report, Failure> {
     let mut command = Command::new(program()?);
     command.args(["torture", "--json", "--quiet", "--processes", "16", "--minutes", MINUTES]);
     let output = command.args(arguments).stderr(Stdio::inherit()).output()?;
-    Ok(serde_json::from_slice(&output.stdout).map_err(|error| format!("no report of the torture: {error}"))?)
+    Ok(serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("no report of the torture: {error}"))?)
 }
 
 /// Ends with what holds it.
