@@ -21,7 +21,7 @@ use reqwest::Method;
 use url::Url;
 
 pub(crate) use form::Fields;
-pub(crate) use transport::{Answer, Transport, Trust};
+pub(crate) use transport::{Answer, Transport, Trust, is_loopback, words};
 
 use crate::Clock;
 use crate::dpop::SessionKey;
