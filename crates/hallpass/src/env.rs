@@ -41,8 +41,12 @@ variables! {
     HALLPASS_CA_FILE;
     /// Where records rest, instead of the state folder.
     HALLPASS_STATE_DIR;
-    /// Where the key of the records rests: `keyring` or `passphrase`.
-    HALLPASS_RUNG;
+    /// Whether the daemon is asked: `auto` (where one runs), `on` (it is started) or `off`.
+    HALLPASS_DAEMON;
+    /// The daemon's socket, instead of the one in the runtime folder.
+    HALLPASS_SOCKET;
+    /// Where the keys of new sign-ins rest: `secret-service`, `keyring`, `passphrase`, ...
+    HALLPASS_STORE;
     /// A file with the passphrase of the records, where nobody is there to type it.
     HALLPASS_PASSPHRASE_FILE;
     /// The program that opens addresses, instead of `BROWSER` and the desktop's own; `none` for none.
@@ -93,10 +97,28 @@ variables! {
     XDG_DATA_HOME;
     /// The folder of settings, instead of `~/.config` (XDG Base Directory).
     XDG_CONFIG_HOME;
+    /// The folder of sockets, where a session bus may be (XDG Base Directory).
+    XDG_RUNTIME_DIR;
+    /// Where the person's session bus is (D-Bus); none is ever started.
+    DBUS_SESSION_BUS_ADDRESS;
     /// Set to anything: no colour (no-color.org).
     NO_COLOR;
     /// The kind of terminal; `dumb` has no colour and cannot redraw.
     TERM;
+
+    // What programs say that ask a helper.
+    /// What a client of Kubernetes asks `hallpass helper kubectl`.
+    KUBERNETES_EXEC_INFO;
+    /// For which workload identity pool Google's libraries ask `hallpass helper gcp`.
+    GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE;
+    /// Which kind of token they ask for.
+    GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE;
+    /// The service account that they will take on.
+    GOOGLE_EXTERNAL_ACCOUNT_IMPERSONATED_EMAIL;
+    /// `1` where they want something revoked.
+    GOOGLE_EXTERNAL_ACCOUNT_REVOKE;
+    /// Set by `hallpass helper pip` for the `keyring` that it passes a question on to.
+    HALLPASS_KEYRING_PASSED_ON;
 
     // What tells where the person sits.
     /// Someone came in over SSH.

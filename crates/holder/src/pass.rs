@@ -8,6 +8,7 @@ use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{AccessToken, Secret};
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::errors::ErrorCode;
+use hallpass_model::wire::metadata::IssuerMetadata;
 use hallpass_model::wire::oauth::{GrantType, Scopes, TokenResponse, TokenType, token_type};
 
 use crate::Holder;
@@ -37,7 +38,7 @@ pub struct PassRequest {
 /// An access token for one API.
 #[derive(Debug)]
 pub struct Pass {
-    /// The token: a bearer token.
+    /// The token: a bearer token, but for what [`Presentable`](crate::Presentable) has.
     pub token: Secret<AccessToken>,
     /// When it is over, if the provider says.
     pub expires: Option<Timestamp>,
@@ -49,6 +50,28 @@ pub struct Pass {
     pub own: bool,
     /// The lease it is held under.
     pub(crate) lease: Option<LeaseId>,
+    /// How it is given back, where the sign-in it came from is another process's.
+    pub(crate) given_back: Option<Box<GivenBack>>,
+}
+
+/// Where a pass is given back, and as whom: a public client, which has nothing to prove.
+#[derive(Debug)]
+pub(crate) struct GivenBack {
+    pub(crate) metadata: IssuerMetadata,
+    pub(crate) client_id: String,
+}
+
+impl GivenBack {
+    pub(crate) fn client(&self) -> OurClient {
+        OurClient::new(self.client_id.clone(), None)
+    }
+}
+
+/// What is asked of an exchange.
+struct Wish<'a> {
+    request: &'a PassRequest,
+    wanted: &'a TokenType,
+    lease: bool,
 }
 
 impl Holder {
@@ -56,34 +79,55 @@ impl Holder {
     ///
     /// It needs a tokio runtime, and its future may be dropped at any time: see [`settled`](Self::settled).
     pub async fn token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
+        if let Some(answered) = self.daemon_token(identity, request, false).await {
+            return answered;
+        }
+        Ok(self.pass_of(identity, request, &TokenType::Bearer, true).await?.0)
+    }
+
+    /// The same from nothing that is kept: the sign-in is [renewed](Self::renew) first.
+    pub async fn fresh_token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
+        self.renew(identity).await?;
+        Ok(self.pass_of(identity, request, &TokenType::Bearer, false).await?.0)
+    }
+
+    /// The same of either type, and the last nonce of its API. `may_be_kept` says whether one that is kept will do.
+    pub(crate) async fn pass_of(
+        &self,
+        identity: &Identity,
+        request: &PassRequest,
+        wanted: &TokenType,
+        may_be_kept: bool,
+    ) -> Result<(Pass, Option<String>), HolderError> {
         let loaded = self.standing(identity)?;
         if !loaded.record.ours {
-            return self.shared_token(identity, request, None).await;
+            return Ok((self.shared_token(identity, request, None).await?, None));
         }
         let resource = self.target(&loaded, request)?;
         let purpose = request.purpose.as_ref().map(ToString::to_string);
         let now = (self.clock)();
         let kept = loaded.record.passes.iter().find(|held| {
             held.resource == resource
+                && held.access.token_type == *wanted
                 && held.asked == request.scopes
                 && held.purpose == purpose
                 && held.access.good(now, HAND_OUT_AGAIN)
         });
         // A wish for a shorter life is for a pass of its own.
-        if let (Some(kept), None) = (kept, request.lifetime) {
-            return Ok(pass(&kept.access, Some(resource), true, None));
+        if let (true, Some(kept), None) = (may_be_kept, kept, request.lifetime) {
+            return Ok((pass(&kept.access, Some(resource), true, None), kept.nonce.clone()));
         }
-        let (mut loaded, tokens) = self.exchange(identity, &resource, request, false).await?;
+        let wish = Wish { request, wanted, lease: false };
+        let (mut loaded, tokens) = self.beside_owed(self.exchange(identity, &resource, &wish)).await?;
         let access = held(tokens, now);
         let fresh = pass(&access, Some(resource.clone()), true, None);
         if request.lifetime.is_none() {
-            loaded
-                .record
-                .keep_pass(PassHeld { resource, asked: request.scopes.clone(), purpose, access }, now);
+            let asked = request.scopes.clone();
+            loaded.record.keep_pass(PassHeld { resource, asked, purpose, access, nonce: None }, now);
             // Overtaken or gone: then it is just not kept.
             self.shelf.save(&mut loaded, now)?;
         }
-        Ok(fresh)
+        Ok((fresh, None))
     }
 
     /// A pass for one run, under a lease of our issuer's. `refused` is one that an API did not take: where the sign-in's
@@ -94,12 +138,18 @@ impl Holder {
         request: &PassRequest,
         refused: Option<&Secret<AccessToken>>,
     ) -> Result<Pass, HolderError> {
+        if refused.is_none()
+            && let Some(answered) = self.daemon_token(identity, request, true).await
+        {
+            return answered;
+        }
         let loaded = self.standing(identity)?;
         if !loaded.record.ours {
             return self.shared_token(identity, request, refused).await;
         }
         let resource = self.target(&loaded, request)?;
-        let (_, tokens) = self.exchange(identity, &resource, request, true).await?;
+        let wish = Wish { request, wanted: &TokenType::Bearer, lease: true };
+        let (_, tokens) = self.beside_owed(self.exchange(identity, &resource, &wish)).await?;
         let lease = tokens.lease;
         Ok(pass(&held(tokens, (self.clock)()), Some(resource), true, lease))
     }
@@ -127,12 +177,11 @@ impl Holder {
         &self,
         identity: &Identity,
         resource: &str,
-        request: &PassRequest,
-        lease: bool,
+        wish: &Wish<'_>,
     ) -> Result<(Loaded, TokenResponse), HolderError> {
         let loaded = self.fresh(identity, None).await?;
         self.recall_nonce(&loaded.record);
-        let none = match self.exchange_once(&loaded, resource, request, lease).await {
+        let none = match self.exchange_once(&loaded, resource, wish).await {
             Ok(tokens) => return Ok((loaded, tokens)),
             Err(none) => none,
         };
@@ -147,7 +196,7 @@ impl Holder {
         }
         let refused = loaded.record.access.as_ref().map(|access| copy(&access.token));
         let loaded = self.fresh(identity, refused.as_ref()).await?;
-        match self.exchange_once(&loaded, resource, request, lease).await {
+        match self.exchange_once(&loaded, resource, wish).await {
             Ok(tokens) => Ok((loaded, tokens)),
             Err(none) => Err(none.into_error(&place, &identity.issuer)),
         }
@@ -157,12 +206,12 @@ impl Holder {
         &self,
         loaded: &Loaded,
         resource: &str,
-        request: &PassRequest,
-        lease: bool,
+        wish: &Wish<'_>,
     ) -> Result<TokenResponse, NoAnswer> {
         let unusable = |what: &str| NoAnswer::Unexpected { what: what.to_owned() };
         let access = loaded.record.access.as_ref().ok_or_else(|| unusable("no token to exchange"))?;
         let key = session_key(loaded).ok().flatten().ok_or_else(|| unusable("no key to prove"))?;
+        let Wish { request, wanted, lease } = *wish;
         let (client, metadata) = (OurClient::of(loaded), &loaded.record.metadata);
         let form = Fields::new()
             .with("grant_type", GrantType::TokenExchange.text())
@@ -174,13 +223,13 @@ impl Holder {
             .with_some("lifetime", request.lifetime.map(|lifetime| lifetime.as_seconds().to_string()))
             .with_some("purpose", request.purpose.as_ref().map(Purpose::as_str))
             .with_some("lease", lease.then_some("true"))
-            // An API that takes plain bearer tokens is what commands speak to. The key is proven in this very request.
-            .with("binding", "bearer");
+            // What commands and older APIs can use. The key is proven in this very request. Otherwise it stays bound to it.
+            .with_some("binding", (*wanted == TokenType::Bearer).then_some("bearer"));
         let form = client.proven_in(form, metadata);
         let with = With { key: Some(&key), ..client.with(metadata) };
         let tokens = self.provider.token(metadata, &form, with).await?;
-        if tokens.token_type != TokenType::Bearer {
-            return Err(unusable("a pass that is not a bearer token"));
+        if tokens.token_type != *wanted {
+            return Err(unusable("a pass of another type than was asked for"));
         }
         if tokens.issued_token_type.as_deref() != Some(token_type::ACCESS_TOKEN) {
             return Err(unusable("a pass that is not an access token"));
@@ -238,5 +287,6 @@ fn pass(access: &AccessHeld, resource: Option<String>, own: bool, lease: Option<
         resource,
         own,
         lease,
+        given_back: None,
     }
 }

@@ -26,7 +26,7 @@ mod target; // what is to be signed in to
 /// Sign in
 ///
 /// Opens a browser here where one can reach this machine, and shows a code to type anywhere else; it says which it
-/// chose and why. What is kept is encrypted, its key in the kernel keyring or made from a passphrase.
+/// chose and why. What is kept is encrypted, its key in the desktop's keyring, the kernel's, or made from a passphrase.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -67,9 +67,9 @@ pub(crate) struct LoginArgs {
     #[arg(long, value_name = "FLOW")]
     flow: Option<Flow>,
 
-    /// Where the key is to rest: `keyring` or `passphrase` (HALLPASS_RUNG)
+    /// Where the key is to rest: `secret-service`, `keyring`, `passphrase`, ... (HALLPASS_STORE)
     #[arg(long, value_name = "RUNG", conflicts_with = "one_run")]
-    rung: Option<Rung>,
+    store: Option<Rung>,
 
     /// Keep it in memory, for the command after `--` alone, and sign out when that ends
     #[arg(long, requires = "command")]
@@ -138,11 +138,13 @@ fn request(args: &LoginArgs, holder: &Holder) -> Result<LoginRequest, Failure> {
     let target = target::target(args, holder)?;
     let at = surroundings::surroundings();
     let at = Surroundings { terminal: at.terminal && args.holder.may_ask(), ..at };
-    let rung = match (args.one_run, args.rung, env::HALLPASS_RUNG.text()) {
+    let rung = match (args.one_run, args.store, env::HALLPASS_STORE.text()) {
         (true, _, _) => Some(Rung::Memory),
         (false, Some(rung), _) => Some(rung),
         (false, None, Some(named)) => Some(
-            named.parse().map_err(|why| Failure::usage(format_args!("HALLPASS_RUNG is `{named}`: {why}")))?,
+            named
+                .parse()
+                .map_err(|why| Failure::usage(format_args!("HALLPASS_STORE is `{named}`: {why}")))?,
         ),
         (false, None, None) => target.store,
     };
@@ -203,6 +205,9 @@ fn say(signed_in: &SignedIn, out: &mut Output) {
         None => out.say(format_args!("signed in to {issuer}{under}")),
     }
     match signed_in.rung {
+        Rung::Daemon => {
+            out.say("it rests in the memory of the daemon alone, and is over when the daemon ends (`hallpass daemon stop`)");
+        }
         Rung::Passphrase => out.say("its key is made from your passphrase, and rests nowhere"),
         rung => out.say(format_args!("its key rests in the {rung}, {}", key_lives(rung))),
     }
@@ -236,9 +241,7 @@ fn answer(signed_in: &SignedIn, out: &mut Output) -> Result<(), Failure> {
 async fn give_up_quietly(holder: &Holder, signed_in: &SignedIn, out: &mut Output) -> bool {
     match holder.logout(&signed_in.identity).await {
         Ok(receipt) if receipt.may_be_alive() => {
-            for (what, why) in &receipt.not_revoked {
-                out.warn(format_args!("not revoked there: {what}: {why}"));
-            }
+            super::logout::warn(&receipt.credentials, out);
             true
         }
         Ok(_) => {

@@ -2,15 +2,22 @@
 
 mod machine; // a machine with a person at it, and an issuer
 mod run; // what a command gets, and how it ends
-mod api; // an API of somebody's
+mod behind; // an API behind the proxy
 mod proxy; // the API gets the token, and the command never does
 mod ways; // by which way a command gets its pass
 mod signals; // what reaches a command, and how often
 mod killed; // whatever is killed, the pass dies
 mod down; // the issuer itself is killed
+mod api; // APIs to ask
+mod curl; // asking them
+mod keys; // the key of a sign-in is in nobody's answer
 mod session; // login, status, token, logout
 mod which; // which sign-in is meant
 mod network; // which authorities are trusted, and through which proxy it goes
+mod daemon; // one process that holds them for the others
+mod owed; // signing out where the issuer cannot be reached
 mod records; // those that cannot be read, and machines that can keep none
+mod store; // a desktop's keyring, and what is said when it fails
 mod shown; // byte for byte
+mod helpers; // programs that ask for a token: the real ones
 mod terminal; // a person at a terminal: prompts, pictures, Ctrl-C

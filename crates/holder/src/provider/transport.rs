@@ -17,6 +17,7 @@ use super::{CONNECT_TIME_OUT, Fields, NoAnswer};
 const BODY_LEN_MAX: usize = 512 * 1024;
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const XML: HeaderValue = HeaderValue::from_static("text/xml");
 
 /// What is trusted besides the system's certificates.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +43,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) basic: Option<(&'a str, &'a Secret<KeyMaterial>)>,
     pub(super) prefer: Option<String>,
     pub(super) time_out: Duration,
+    pub(super) xml: bool,
 }
 
 /// An answer, read whole. The body is wiped when dropped.
@@ -69,7 +71,7 @@ impl Transport {
         outgoing: Outgoing<'_>,
     ) -> Result<Answer, NoAnswer> {
         let mut request = self.client(url)?.request(method, url.clone()).timeout(outgoing.time_out);
-        request = request.header(ACCEPT, JSON);
+        request = request.header(ACCEPT, if outgoing.xml { XML } else { JSON });
         if let Some(form) = form {
             request = request.header(CONTENT_TYPE, FORM).body(form.body());
         }
@@ -148,6 +150,9 @@ impl Trust {
         let builder = Client::builder()
             .redirect(redirect::Policy::none())
             .referer(false)
+            // A connection a request: what comes on it is that request's answer and no other's. On one that is used again,
+            // bytes that something in between sends twice are taken for the next answer, and the token in that is lost.
+            .pool_max_idle_per_host(0)
             .connect_timeout(CONNECT_TIME_OUT);
         let named = self.named_certificates()?;
         Ok(match near {
@@ -181,7 +186,7 @@ async fn read(mut response: reqwest::Response) -> Result<Answer, NoAnswer> {
         nonce: text(headers, "dpop-nonce")
             .filter(|nonce| nonce.len() <= hallpass_model::wire::dpop::NONCE_LEN_MAX)
             .map(str::to_owned),
-        date: headers.get(DATE).and_then(|date| date.to_str().ok()).and_then(date),
+        date: headers.get(DATE).and_then(|date| date.to_str().ok()).and_then(http_date),
         challenge_wants_nonce: headers
             .get_all(WWW_AUTHENTICATE)
             .iter()
@@ -200,7 +205,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn date(text: &str) -> Option<Timestamp> {
+/// The time that a `Date` header says (RFC 9110, section 6.6.1).
+pub fn http_date(text: &str) -> Option<Timestamp> {
     let since = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(Timestamp::from_seconds(i64::try_from(since.as_secs()).ok()?))
 }
@@ -274,9 +280,42 @@ mod tests {
         }
     }
 
+    /// On a connection that is used again, an answer that comes twice would be taken for the next request's.
+    #[tokio::test]
+    async fn each_request_has_a_connection_of_its_own() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url: Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let server = tokio::spawn(async move {
+            for number in 1..=3 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4096];
+                assert!(stream.read(&mut request).await.unwrap() > 0);
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}");
+                stream.write_all(answer.repeat(2).as_bytes()).await.unwrap();
+                // Its own is open still: it is not for the want of a connection that another is made.
+                tokio::spawn(async move { while let Ok(1..) = stream.read(&mut request).await {} });
+            }
+        });
+        let transport = Transport::new(Trust::default());
+        for number in ["1", "2", "3"] {
+            let outgoing = Outgoing {
+                proof: None,
+                token: None,
+                basic: None,
+                prefer: None,
+                time_out: CONNECT_TIME_OUT,
+                xml: false,
+            };
+            let Ok(answer) = transport.send(Method::GET, &url, None, outgoing).await else { panic!() };
+            assert_eq!(std::str::from_utf8(&answer.body).unwrap(), number);
+        }
+        server.await.unwrap();
+    }
+
     #[test]
     fn the_server_s_date_is_read() {
-        assert_eq!(date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Timestamp::from_seconds(784_111_777)));
-        assert_eq!(date("yesterday"), None);
+        assert_eq!(http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Timestamp::from_seconds(784_111_777)));
+        assert_eq!(http_date("yesterday"), None);
     }
 }

@@ -1,211 +1,163 @@
-//! An API of somebody's, over http or https, that keeps what it was sent and answers as its paths say.
+//! APIs as `hallpass curl` meets them: one that takes bound tokens, and one that takes whatever comes.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::any;
+use hallpass_model::time::Lifetime;
+use hallpass_verifier::layer::RequireToken;
+use hallpass_verifier::{Dpop, ProvenKey, Verifier};
 
 use super::machine::now;
 
-/// A request that came.
+/// What an API saw of a request.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
-    pub(super) method: Method,
+    pub(super) method: String,
     pub(super) path: String,
     pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+    /// Whether its token stood in any process's arguments just then.
+    pub(super) in_arguments: bool,
+    /// Or in the environment of a curl.
+    pub(super) in_environment: bool,
 }
 
 impl Seen {
-    /// The token it came with.
-    pub(super) fn token(&self) -> Option<&str> {
-        self.headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub(super) fn scheme(&self) -> Option<&str> {
+        self.header("authorization")?.split(' ').next()
     }
 }
 
-/// An API that runs until the test is over.
+/// An API on a port of its own.
 #[derive(Clone)]
 pub(super) struct Api {
-    /// `http://127.0.0.1:PORT` or `https://localhost:PORT`.
-    pub(super) origin: String,
+    pub(super) url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
-    /// Which tokens are good.
-    good: Judge,
-    /// So many requests more are refused, whatever their token.
-    pub(super) refuses: Arc<AtomicUsize>,
 }
 
-/// Who vouches for the https ones.
-pub(super) struct Vouching {
-    pub(super) pem: String,
-    config: Arc<ServerConfig>,
+/// What an API is like.
+#[derive(Default, Clone)]
+pub(super) struct Kind {
+    pub(super) nonces: bool,
+    /// Takes bearer tokens alone, and has never heard of proofs.
+    pub(super) bearer_only: bool,
+    /// Its clock is ahead of ours by so much.
+    pub(super) ahead_by_seconds: u32,
+    /// Refuses the first token that comes, as if it had been cut.
+    pub(super) refuses_first: bool,
+    /// Where `/elsewhere` redirects to.
+    pub(super) elsewhere: String,
 }
-
-impl Vouching {
-    pub(super) fn new() -> Self {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        let encoded = hallpass_model::jose::base64url::render(certificate.der());
-        let padding = "=".repeat((4 - encoded.len() % 4) % 4);
-        let encoded = encoded.replace('-', "+").replace('_', "/") + &padding;
-        let lines: Vec<_> =
-            encoded.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
-        let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"));
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let mut config = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self { pem, config: Arc::new(config) }
-    }
-}
-
-/// Says whether a token is good.
-pub(super) type Judge = Arc<dyn Fn(&str) -> bool + Send + Sync>;
-
-type Body = BoxBody<Bytes, Infallible>;
 
 impl Api {
-    pub(super) async fn start(vouching: Option<&Vouching>) -> Self {
-        Self::start_with(vouching, Arc::new(is_good)).await
-    }
-
-    /// One that judges tokens so.
-    pub(super) async fn start_with(vouching: Option<&Vouching>, good: Judge) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address: SocketAddr = listener.local_addr().unwrap();
-        let origin = match vouching {
-            Some(_) => format!("https://localhost:{}", address.port()),
-            None => format!("http://{address}"),
-        };
-        let api = Self { origin, good, seen: Arc::default(), refuses: Arc::default() };
-        let (accepting, tls) =
-            (api.clone(), vouching.map(|vouching| TlsAcceptor::from(vouching.config.clone())));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (api, tls) = (accepting.clone(), tls.clone());
-                tokio::spawn(async move {
-                    match tls {
-                        None => api.serve(stream).await,
-                        Some(tls) => {
-                            if let Ok(stream) = tls.accept(stream).await {
-                                api.serve(stream).await;
-                            }
-                        }
+    /// One that judges tokens of `issuer`.
+    pub(super) async fn start(issuer: &str, kind: Kind) -> Self {
+        let (listener, api) = Self::bind().await;
+        let mut verifier = Verifier::discover(issuer, &api.url).unwrap();
+        if !kind.bearer_only {
+            let dpop = Dpop::at(&api.url).unwrap();
+            verifier = verifier.with_dpop(if kind.nonces { dpop.with_nonces(&[7; 32]) } else { dpop });
+        }
+        let ahead = Lifetime::seconds(kind.ahead_by_seconds);
+        let clock = Arc::new(move || now() + ahead);
+        let layer = RequireToken::new(verifier, "notes:read".parse().unwrap(), clock);
+        let (elsewhere, refused) = (kind.elsewhere.clone(), Arc::new(Mutex::new(!kind.refuses_first)));
+        let router = Router::new()
+            .route("/here", any(|| async { Redirect::temporary("/notes") }))
+            .route("/elsewhere", any(move || async move { Redirect::to(&elsewhere) }))
+            .fallback(any(answer))
+            .layer(layer)
+            .layer(middleware::from_fn(move |request: Request, next: Next| {
+                let first = !std::mem::replace(&mut *refused.lock().unwrap(), true);
+                async move {
+                    if first {
+                        let challenge = r#"DPoP algs="ES256", error="invalid_token""#;
+                        return (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)]).into_response();
                     }
-                });
-            }
-        });
+                    let mut response = next.run(request).await;
+                    if ahead > Lifetime::seconds(0) {
+                        let date = httpdate(now().seconds() + ahead.as_seconds());
+                        response.headers_mut().insert("date", date);
+                    }
+                    response
+                }
+            }));
+        api.serve(listener, router);
         api
     }
 
-    async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let service = hyper::service::service_fn(|request| {
-            let api = self.clone();
-            async move { Ok::<_, Infallible>(api.answer(request).await) }
-        });
-        let connection =
-            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-        let _ = connection.with_upgrades().await;
+    /// One that takes whatever comes, and has a redirect back to `to`.
+    pub(super) async fn start_stranger() -> Self {
+        let (listener, api) = Self::bind().await;
+        let router = Router::new().fallback(any(|| async { "the stranger's answer\n" }));
+        api.serve(listener, router);
+        api
     }
 
-    /// All that came.
+    async fn bind() -> (tokio::net::TcpListener, Self) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        (listener, Self { url, seen: Arc::default() })
+    }
+
+    fn serve(&self, listener: tokio::net::TcpListener, router: Router) {
+        let seen = self.seen.clone();
+        let router = router.layer(middleware::from_fn(move |request: Request, next: Next| {
+            seen.lock().unwrap().push(look(&request));
+            next.run(request)
+        }));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+    }
+
+    pub(super) fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    /// What it saw since it was last asked.
     pub(super) fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
-    }
-
-    /// The last that came.
-    pub(super) fn last(&self) -> Seen {
-        self.seen().pop().expect("a request came")
-    }
-
-    async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
-        let upgrade = hyper::upgrade::on(&mut request);
-        let (parts, body) = request.into_parts();
-        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        let path = parts.uri.path_and_query().unwrap().to_string();
-        let seen =
-            Seen { method: parts.method, path: path.clone(), headers: parts.headers, body: body.clone() };
-        self.seen.lock().unwrap().push(seen.clone());
-        let token = seen.token().unwrap_or_default().to_owned();
-        let refuses =
-            self.refuses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        if refuses.is_ok() || !(self.good)(&token) {
-            return answer(StatusCode::UNAUTHORIZED, "refused");
-        }
-        match path.split('?').next().unwrap() {
-            "/reflects" => reflected(&token),
-            "/compressed" => {
-                let mut response = answer(StatusCode::OK, "not really");
-                response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-                response
-            }
-            "/moved" => {
-                let mut response = answer(StatusCode::FOUND, "");
-                let to = format!("{}/notes", self.origin).parse().unwrap();
-                response.headers_mut().insert(header::LOCATION, to);
-                response
-            }
-            "/back" => {
-                let mut response = answer(StatusCode::OK, "");
-                *response.body_mut() = Full::new(body).boxed();
-                response
-            }
-            "/socket" => {
-                tokio::spawn(async move {
-                    let mut socket = TokioIo::new(upgrade.await.unwrap());
-                    let mut word = [0; 5];
-                    socket.read_exact(&mut word).await.unwrap();
-                    let said = format!("{} {token}", String::from_utf8_lossy(&word));
-                    for piece in said.as_bytes().chunks(7) {
-                        socket.write_all(piece).await.unwrap();
-                        socket.flush().await.unwrap();
-                    }
-                });
-                let mut response = answer(StatusCode::SWITCHING_PROTOCOLS, "");
-                response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("chat"));
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-                response
-            }
-            _ => answer(StatusCode::OK, "noted"),
-        }
+        std::mem::take(&mut self.seen.lock().unwrap())
     }
 }
 
-/// What it said when it was sent this token, in pieces, and in all forms.
-fn reflected(token: &str) -> Response<Body> {
-    let base64 = hallpass_model::jose::base64url::render(format!("user:{token}"));
-    let text = format!("{{\"token\":\"{token}\",\"basic\":\"{base64}\",\"end\":true}}");
-    let pieces: Vec<_> = text.as_bytes().chunks(11).map(Bytes::copy_from_slice).collect();
-    let frames = pieces.into_iter().map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
-    let mut response = Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed());
-    response.headers_mut().insert("x-token", token.parse().unwrap());
-    response.headers_mut().insert(header::CONTENT_LENGTH, text.len().into());
-    response
+/// Says what was asked, and by whose key.
+async fn answer(key: Option<axum::Extension<ProvenKey>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let how = if key.is_some() { "proven" } else { "bearer" };
+    let text = format!("{} {} {how} {}\n", parts.method, parts.uri, String::from_utf8_lossy(&body));
+    Response::new(Body::from(text))
 }
 
-fn answer(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())).boxed());
-    *response.status_mut() = status;
-    response
+fn look(request: &Request) -> Seen {
+    let token = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    let token = token.and_then(|value| value.split(' ').nth(1)).unwrap_or("no token at all");
+    let stands_in = |file: &str, named: &str| {
+        std::fs::read_dir("/proc").unwrap().flatten().any(|process| {
+            let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            let text = std::fs::read(process.path().join(file)).unwrap_or_default();
+            name.trim().contains(named) && String::from_utf8_lossy(&text).contains(token)
+        })
+    };
+    Seen {
+        method: request.method().to_string(),
+        path: request.uri().to_string(),
+        headers: request.headers().clone(),
+        in_arguments: stands_in("cmdline", ""),
+        in_environment: stands_in("environ", "curl"),
+    }
 }
 
-/// A signed token that is not over.
-fn is_good(token: &str) -> bool {
-    let claims = token.split('.').nth(1).and_then(hallpass_model::jose::base64url::parse).unwrap_or_default();
-    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap_or_default();
-    claims["exp"].as_i64().is_some_and(|expires| now().seconds() < expires)
+/// A `Date` header.
+fn httpdate(seconds: i64) -> HeaderValue {
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds as u64);
+    HeaderValue::try_from(httpdate::fmt_http_date(at)).unwrap()
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use rustix::process::{Signal, kill_process};
 use tokio::process::{Child, Command};
 
-use super::api::{Api, Vouching};
+use super::behind::{Api, Vouching};
 use super::killed::pid;
 use super::machine::{Machine, Said, in_time, until};
 
