@@ -1,6 +1,7 @@
 //! `hallpass exec`, and the watcher it leaves behind.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
