@@ -173,7 +173,7 @@ async fn after_logout_no_byte_of_a_token_is_in_any_file_of_the_home() {
 /// What the other machine's folder is called.
 fn other_name() -> String {
     use aws_lc_rs::digest;
-    let id = "hallpass machine\00123456789abcdef0123456789abcdef";
+    let id = concat!("hallpass machine\0", "0123456789abcdef0123456789abcdef");
     let hash = digest::digest(&digest::SHA256, id.as_bytes());
     hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
