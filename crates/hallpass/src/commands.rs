@@ -8,6 +8,8 @@ use crate::output::Output;
 mod admin;
 mod completions;
 mod curl;
+mod doctor;
+mod daemon;
 mod exec;
 mod helper;
 mod ledger;
@@ -17,6 +19,7 @@ mod man;
 mod serve;
 mod status;
 mod token;
+mod wrap;
 mod torture;
 
 /// What can be asked of `hallpass`.
@@ -28,6 +31,9 @@ pub(crate) enum Command {
     Curl(curl::CurlArgs),
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
+    Doctor(doctor::DoctorArgs),
+    Wrap(wrap::WrapArgs),
+    Daemon(daemon::DaemonArgs),
     Helper(helper::HelperArgs),
     Torture(torture::TortureArgs),
     Serve(serve::ServeArgs),
@@ -60,6 +66,9 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Curl(args) => on_this_thread(curl::curl(args, out)),
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
+        Command::Doctor(args) => on_this_thread(doctor::doctor(args, out)),
+        Command::Wrap(args) => on_this_thread(wrap::wrap(args, out)).map_err(exec::ours),
+        Command::Daemon(args) => daemon::daemon(args, out),
         Command::Helper(args) => on_this_thread(helper::helper(args, out)),
         Command::Torture(args) => on_this_thread(torture::torture(args, out)),
         Command::TortureTurns(args) => on_this_thread(torture::turns(args, out)),
@@ -75,7 +84,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
 }
 
 /// A command is one thing at a time: the runtime needs no thread of its own, and starts at once.
-fn on_this_thread(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+pub(crate) fn on_this_thread(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -17,12 +17,16 @@ mod logout; // revoked there, wiped here
 mod owed; // what is wiped here and may be alive there
 mod prints; // what copies of a token are recognised by
 mod status; // what is known here
+mod checkup; // what a sign-in needs, looked at
+mod wrapped; // what tools keep that insist on keeping it
+pub mod daemon; // one process that holds them for the others
 pub mod exec; // a command with a pass of its own
 mod identity; // an issuer, a client, a profile
 mod which; // which sign-in is meant
 mod shelf; // where records stand
 mod record; // one sign-in, encrypted
 mod vault; // where the keys of records rest
+mod sealing; // a private file, encrypted
 mod lock; // one renewal at a time
 mod private; // files that are nobody else's business
 mod pins; // what was true at login, and must stay so
@@ -38,6 +42,7 @@ use std::sync::Arc;
 
 use hallpass_model::time::Timestamp;
 
+pub use checkup::{IssuerSeen, Offered};
 pub use error::HolderError;
 pub use identity::{Identity, ProfileName};
 pub use login::{
@@ -56,6 +61,7 @@ pub use shelf::Unreadable;
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Places, Rung, keyring_idle_life};
 pub use which::{Wanted, told_apart};
+pub use wrapped::{KEPT_LEN_MAX, KeptFile, Wrapped};
 
 use provider::{Provider, Trust};
 use shelf::Shelf;
@@ -89,6 +95,8 @@ pub struct Holder {
     /// Shared by the renewals under way here.
     renewals: Arc<tokio::sync::RwLock<()>>,
     ca_file: Option<PathBuf>,
+    /// Who is asked first.
+    daemon: Option<Arc<daemon::Daemon>>,
 }
 
 impl Holder {
@@ -103,6 +111,7 @@ impl Holder {
             provider: Provider::new(trust, settings.clock.clone()),
             clock: settings.clock,
             ca_file: settings.ca_file,
+            daemon: None,
             shelf: Arc::new(shelf),
         }
     }

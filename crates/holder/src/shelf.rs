@@ -111,6 +111,17 @@ impl Shelf {
         self.vault.choose(wanted, pinned)
     }
 
+    /// The same for what is no sign-in's.
+    pub(crate) fn choose_for_others(&self) -> Result<Rung, HolderError> {
+        self.disk.prove()?;
+        Ok(self.vault.choose(None, None)?.rung)
+    }
+
+    /// Proves that a record can be written.
+    pub(crate) fn prove(&self) -> Result<(), HolderError> {
+        self.disk.prove()
+    }
+
     /// What is here, readable or not.
     pub(crate) fn list(&self) -> Result<Listed, HolderError> {
         let mut listed = Listed::default();
@@ -329,6 +340,20 @@ impl Shelf {
     /// The file of a record, whether it is there or not.
     pub(crate) fn file(&self, identity: &Identity) -> PathBuf {
         self.disk.file(&identity.name())
+    }
+
+    /// Whether a record is in the memory of this process.
+    pub(crate) fn is_in_memory(&self, identity: &Identity) -> bool {
+        self.memory().contains_key(&identity.name())
+    }
+
+    /// The sign-ins that are in the memory of this process, in the order of their names.
+    pub(crate) fn list_memory(&self) -> Vec<Identity> {
+        let memory = self.memory();
+        let sealed = memory.values().filter_map(|bytes| SealedRecord::parse(bytes, Path::new("memory")).ok());
+        let mut headers: Vec<Header> = sealed.map(|sealed| sealed.header).collect();
+        headers.sort_by(|a, b| a.sorted_by().cmp(&b.sorted_by()));
+        headers.iter().map(Header::identity).collect()
     }
 
     fn header_in_memory(&self, identity: &Identity) -> Option<Header> {

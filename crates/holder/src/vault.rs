@@ -7,6 +7,7 @@
 //! | tpm | nowhere: in the state folder, sealed by the machine's TPM | logout |
 //! | keyring | the user's persistent keyring in the kernel | logout, reboot, or some days without use |
 //! | passphrase | nowhere: it is worked out from what the person types | logout |
+//! | daemon | the daemon's memory, and the record with it | the daemon's end |
 //! | memory | this process | the end of the command |
 //!
 //! The best one that works is taken: proven by a real write and read before anybody is sent to a browser, so that no
@@ -221,7 +222,8 @@ impl Vault {
         let Some(rung) = wanted else { return self.best(pinned) };
         match rung {
             Rung::Passphrase if !self.passphrases.prepare()? => return Err(HolderError::PassphraseNeeded),
-            Rung::Passphrase => {}
+            // It was proven by asking it.
+            Rung::Passphrase | Rung::Daemon => {}
             rung => self.keeper(rung).and_then(Keeper::probe).map_err(|fault| no_rung(rung, &fault))?,
         }
         let lowered = pinned.filter(|pinned| pinned.is_above(rung));
@@ -266,6 +268,14 @@ impl Vault {
     fn keeper(&self, rung: Rung) -> Result<&dyn Keeper, Fault> {
         let found = self.keepers.iter().find(|(own, ..)| *own == rung).map(|(.., keeper)| &**keeper);
         found.ok_or_else(|| Fault::Absent("is not on this machine".into()))
+    }
+
+    /// Tries each that keeps keys at rest; why not follows its name.
+    pub(crate) fn try_all(&self) -> Vec<(Rung, Result<(), String>)> {
+        let at_rest = self.keepers.iter().filter(|(rung, ..)| rung.is_at_rest());
+        at_rest
+            .map(|(rung, _, keeper)| (*rung, keeper.probe().map_err(|fault| fault.why().to_owned())))
+            .collect()
     }
 
     /// Makes the key of a new record and puts it where its rung keeps it. `name` is the identity's.
