@@ -16,6 +16,8 @@ use super::{CONNECT_TIME_OUT, Fields, NoAnswer};
 /// A body at most, in bytes: metadata, key sets and token answers are far below, and nobody may fill our memory.
 const BODY_LEN_MAX: usize = 512 * 1024;
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+/// Who asks, where that is the holder itself.
+const USER_AGENT: &str = concat!("hallpass/", env!("CARGO_PKG_VERSION"));
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// What is trusted besides the system's certificates.
@@ -23,6 +25,41 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(crate) struct Trust {
     /// A file of PEM certificates.
     pub(crate) ca_file: Option<PathBuf>,
+    /// Nothing goes through a proxy, whatever the environment says.
+    pub(crate) no_proxy: bool,
+}
+
+impl Trust {
+    /// A client that trusts what is trusted, follows no redirects and tells nobody where it was. `near`: for this very
+    /// machine alone.
+    pub(crate) fn client(&self, near: bool, user_agent: &str) -> Result<Client, String> {
+        let mut builder = Client::builder()
+            .user_agent(user_agent)
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(CONNECT_TIME_OUT);
+        let named = self.named_certificates()?;
+        builder = match near {
+            // Nothing here is asked to trust anything over plain http, and a machine without any certificates of its own
+            // can still speak to itself.
+            true => builder.no_proxy().tls_certs_only(named),
+            false if self.no_proxy => builder.no_proxy().tls_certs_merge(named),
+            false => builder.tls_certs_merge(named),
+        };
+        builder.build().map_err(|error| words(&error))
+    }
+
+    /// What is trusted besides the system's. A file that was named and cannot be used is an error, not less trust.
+    fn named_certificates(&self) -> Result<Vec<Certificate>, String> {
+        let Some(path) = &self.ca_file else { return Ok(Vec::new()) };
+        let named = |why: String| format!("the certificates in `{}`: {why}", path.display());
+        let pem = std::fs::read(path).map_err(|error| named(error.to_string()))?;
+        let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| named(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(named("there is none".into()));
+        }
+        Ok(certificates)
+    }
 }
 
 /// The connections to providers.
@@ -58,6 +95,11 @@ pub(crate) struct Answer {
 impl Transport {
     pub(super) fn new(trust: Trust) -> Self {
         Self { trust, far: OnceLock::new(), near: OnceLock::new() }
+    }
+
+    #[cfg(feature = "client")]
+    pub(super) fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// Sends one request and reads its answer whole.
@@ -132,36 +174,8 @@ impl Transport {
         if let Some(client) = slot.get() {
             return Ok(client);
         }
-        let client = self.build(near).map_err(|why| NoAnswer::NotSent { why })?;
+        let client = self.trust.client(near, USER_AGENT).map_err(|why| NoAnswer::NotSent { why })?;
         Ok(slot.get_or_init(|| client))
-    }
-
-    fn build(&self, near: bool) -> Result<Client, String> {
-        let mut builder = Client::builder()
-            .user_agent(concat!("hallpass/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .connect_timeout(CONNECT_TIME_OUT);
-        let named = self.named_certificates()?;
-        builder = match near {
-            // Nothing here is asked to trust anything over plain http, and a machine without any certificates of its own
-            // can still speak to itself.
-            true => builder.no_proxy().tls_certs_only(named),
-            false => builder.tls_certs_merge(named),
-        };
-        builder.build().map_err(|error| words(&error))
-    }
-
-    /// What is trusted besides the system's. A file that was named and cannot be used is an error, not less trust.
-    fn named_certificates(&self) -> Result<Vec<Certificate>, String> {
-        let Some(path) = &self.trust.ca_file else { return Ok(Vec::new()) };
-        let named = |why: String| format!("the certificates in `{}`: {why}", path.display());
-        let pem = std::fs::read(path).map_err(|error| named(error.to_string()))?;
-        let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| named(error.to_string()))?;
-        if certificates.is_empty() {
-            return Err(named("there is none".into()));
-        }
-        Ok(certificates)
     }
 }
 
@@ -263,8 +277,8 @@ mod tests {
         let empty = folder.path().join("empty.pem");
         std::fs::write(&empty, "").unwrap();
         for path in [folder.path().join("none.pem"), empty] {
-            let transport = Transport::new(Trust { ca_file: Some(path.clone()) });
-            let why = transport.build(false).unwrap_err();
+            let trust = Trust { ca_file: Some(path.clone()), no_proxy: false };
+            let why = trust.client(false, USER_AGENT).unwrap_err();
             assert!(why.contains(path.to_str().unwrap()), "{why}");
         }
     }
