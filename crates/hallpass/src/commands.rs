@@ -8,7 +8,9 @@ use crate::output::Output;
 mod admin;
 mod completions;
 mod curl;
+mod daemon;
 mod exec;
+mod helper;
 mod ledger;
 mod login;
 mod logout;
@@ -16,6 +18,7 @@ mod man;
 mod serve;
 mod status;
 mod token;
+mod torture;
 
 /// What can be asked of `hallpass`.
 #[derive(Debug, Subcommand)]
@@ -26,6 +29,9 @@ pub(crate) enum Command {
     Curl(curl::CurlArgs),
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
+    Daemon(daemon::DaemonArgs),
+    Helper(helper::HelperArgs),
+    Torture(torture::TortureArgs),
     Serve(serve::ServeArgs),
     Admin(admin::AdminArgs),
     Ledger(ledger::LedgerArgs),
@@ -37,10 +43,15 @@ pub(crate) enum Command {
     /// Tell a run for whom a signal was
     #[command(name = exec::WITNESS, hide = true)]
     WitnessRun,
+    /// Renew whenever a line comes
+    #[command(name = torture::TURNS, hide = true)]
+    TortureTurns(torture::TurnsArgs),
     /// Hold a run's files in memory
     #[command(name = exec::FILES, hide = true)]
     FilesRun,
 }
+
+pub(crate) use helper::called_as;
 
 /// Runs one command to its end.
 pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
@@ -51,6 +62,10 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Curl(args) => on_this_thread(curl::curl(args, out)),
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
+        Command::Daemon(args) => daemon::daemon(args, out),
+        Command::Helper(args) => on_this_thread(helper::helper(args, out)),
+        Command::Torture(args) => on_this_thread(torture::torture(args, out)),
+        Command::TortureTurns(args) => on_this_thread(torture::turns(args, out)),
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
         Command::FilesRun => exec::hold_files(),
@@ -63,7 +78,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
 }
 
 /// A command is one thing at a time: the runtime needs no thread of its own, and starts at once.
-fn on_this_thread(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+pub(crate) fn on_this_thread(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -63,7 +63,7 @@ impl Output {
         written(writeln!(self.answers, "{line}").and_then(|()| self.answers.flush()))
     }
 
-    /// A piece of an answer that is somebody else's, as it is.
+    /// A piece of an answer as it is: one that is somebody else's, or in a protocol of another program's.
     pub(crate) fn piece(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         written(self.answers.write_all(bytes).and_then(|()| self.answers.flush()))
     }
@@ -116,6 +116,13 @@ impl Output {
     pub(crate) fn redraw(&mut self, line: impl Display) {
         let _ = write!(self.people, "\r\x1b[2K{line}");
         let _ = self.people.flush();
+    }
+
+    /// Clears the current line, where one may have been written over.
+    pub(crate) fn clear_line(&mut self) {
+        if self.redraws {
+            self.redraw("");
+        }
     }
 
     /// Tells why a command failed, and what to do next. The last thing said.

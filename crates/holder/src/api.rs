@@ -76,7 +76,11 @@ impl ApiClient {
         let base = base.ok_or_else(|| usage(format!("`{named}` is not where an API is; use `at`")))?;
         let (near, trust) = (is_loopback(&base), holder.trust());
         Ok(Self(Arc::new(Inner {
-            http: trust.client(near, &user_agent()).map_err(usage)?,
+            http: trust
+                .client(near, &user_agent())
+                .map_err(usage)?
+                .build()
+                .map_err(|why| usage(why.to_string()))?,
             holder: holder.clone(),
             identity: identity.clone(),
             clock: holder.clock.clone(),

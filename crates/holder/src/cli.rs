@@ -10,6 +10,7 @@ use crate::app::Account;
 use crate::error::HolderError;
 use crate::identity::Identity;
 use crate::login::{Flow, LoginEvent};
+use crate::logout::{Credential, Fate};
 use crate::pass::PassRequest;
 
 /// The commands about the person's account: a subcommand of the program's own, or flattened among its others.
@@ -97,11 +98,13 @@ impl Account {
 
     async fn run_logout(&self, console: &mut Console<'_>) -> Result<(), HolderError> {
         let receipt = self.logout().await?;
-        for what in &receipt.revoked {
-            console.say(format_args!("revoked {what}"));
-        }
-        for (what, why) in &receipt.not_revoked {
-            console.say(format_args!("not revoked: {what}: {why}"));
+        for Credential { what, fate, .. } in &receipt.credentials {
+            match fate {
+                Fate::Revoked => console.say(format_args!("revoked {what}")),
+                Fate::EndedWithSession => console.say(format_args!("{what} ended with the session")),
+                Fate::Owed { why } => console.say(format_args!("not revoked yet: {what}: {why}")),
+                Fate::Alive { why } => console.say(format_args!("not revoked: {what}: {why}")),
+            }
         }
         if let Some(why) = &receipt.not_wiped {
             console.say(format_args!("not wiped here: {why}"));

@@ -61,9 +61,14 @@ pub mod cli; // its commands
 mod login; // asking a person, in a browser here or anywhere
 mod refresh; // single flight: the lock, the re-read, the save before the answer
 mod pass; // a token for one API
+mod not_taken; // a token that a server did not take
+mod role; // a pass traded for a session of a cloud's role
 mod present; // and how the API is shown it
 mod logout; // revoked there, wiped here
+mod owed; // what is wiped here and may be alive there
+mod prints; // what copies of a token are recognised by
 mod status; // what is known here
+pub mod daemon; // one process that holds them for the others
 pub mod exec; // a command with a pass of its own
 mod identity; // an issuer, a client, a profile
 mod which; // which sign-in is meant
@@ -74,6 +79,7 @@ mod lock; // one renewal at a time
 mod private; // files that are nobody else's business
 mod pins; // what was true at login, and must stay so
 mod dpop; // the key a session is bound to
+pub mod adapters; // programs that ask in their own way: git, registries, kubectl, cloud SDKs
 mod provider; // the HTTP client of any provider, and the only one here
 mod client; // who we are at a provider
 pub mod environment; // what it says, to whoever hands it in
@@ -95,10 +101,14 @@ pub use login::{
     Cancelled, Choice, Flow, LoginEvent, LoginRequest, NoFlow, Offers, OnEvent, Opener, SignedIn,
     Surroundings, choose,
 };
-pub use logout::Receipt;
+pub use logout::{Credential, Fate, Receipt};
+pub use not_taken::NotTaken;
+pub use owed::{Owed, Retried, RetryFate};
 pub use pass::{Pass, PassRequest};
 pub use present::{Binding, Headers, Presentable, Told};
+pub use prints::Prints;
 pub use provider::http_date;
+pub use role::RoleRequest;
 pub use shelf::Unreadable;
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Places, Rung, keyring_idle_life};
@@ -136,6 +146,8 @@ pub struct Holder {
     /// Shared by the renewals under way here.
     renewals: Arc<tokio::sync::RwLock<()>>,
     ca_file: Option<PathBuf>,
+    /// Who is asked first.
+    daemon: Option<Arc<daemon::Daemon>>,
 }
 
 impl Holder {
@@ -150,6 +162,7 @@ impl Holder {
             provider: Provider::new(trust, settings.clock.clone()),
             clock: settings.clock,
             ca_file: settings.ca_file,
+            daemon: None,
             shelf: Arc::new(shelf),
         }
     }

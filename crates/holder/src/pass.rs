@@ -8,6 +8,7 @@ use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{AccessToken, Secret};
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::errors::ErrorCode;
+use hallpass_model::wire::metadata::IssuerMetadata;
 use hallpass_model::wire::oauth::{GrantType, Scopes, TokenResponse, TokenType, token_type};
 
 use crate::Holder;
@@ -49,6 +50,21 @@ pub struct Pass {
     pub own: bool,
     /// The lease it is held under.
     pub(crate) lease: Option<LeaseId>,
+    /// How it is given back, where the sign-in it came from is another process's.
+    pub(crate) given_back: Option<Box<GivenBack>>,
+}
+
+/// Where a pass is given back, and as whom: a public client, which has nothing to prove.
+#[derive(Debug)]
+pub(crate) struct GivenBack {
+    pub(crate) metadata: IssuerMetadata,
+    pub(crate) client_id: String,
+}
+
+impl GivenBack {
+    pub(crate) fn client(&self) -> OurClient {
+        OurClient::new(self.client_id.clone(), None)
+    }
 }
 
 /// What is asked of an exchange.
@@ -63,15 +79,25 @@ impl Holder {
     ///
     /// It needs a tokio runtime, and its future may be dropped at any time: see [`settled`](Self::settled).
     pub async fn token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
-        Ok(self.pass_of(identity, request, &TokenType::Bearer).await?.0)
+        if let Some(answered) = self.daemon_token(identity, request, false).await {
+            return answered;
+        }
+        Ok(self.pass_of(identity, request, &TokenType::Bearer, true).await?.0)
     }
 
-    /// The same of either type, and the last nonce of its API.
+    /// The same from nothing that is kept: the sign-in is [renewed](Self::renew) first.
+    pub async fn fresh_token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
+        self.renew(identity).await?;
+        Ok(self.pass_of(identity, request, &TokenType::Bearer, false).await?.0)
+    }
+
+    /// The same of either type, and the last nonce of its API. `may_be_kept` says whether one that is kept will do.
     pub(crate) async fn pass_of(
         &self,
         identity: &Identity,
         request: &PassRequest,
         wanted: &TokenType,
+        may_be_kept: bool,
     ) -> Result<(Pass, Option<String>), HolderError> {
         let loaded = self.standing(identity)?;
         if !loaded.record.ours {
@@ -88,11 +114,11 @@ impl Holder {
                 && held.access.good(now, HAND_OUT_AGAIN)
         });
         // A wish for a shorter life is for a pass of its own.
-        if let (Some(kept), None) = (kept, request.lifetime) {
+        if let (true, Some(kept), None) = (may_be_kept, kept, request.lifetime) {
             return Ok((pass(&kept.access, Some(resource), true, None), kept.nonce.clone()));
         }
         let wish = Wish { request, wanted, lease: false };
-        let (mut loaded, tokens) = self.exchange(identity, &resource, &wish).await?;
+        let (mut loaded, tokens) = self.beside_owed(self.exchange(identity, &resource, &wish)).await?;
         let access = held(tokens, now);
         let fresh = pass(&access, Some(resource.clone()), true, None);
         if request.lifetime.is_none() {
@@ -112,13 +138,18 @@ impl Holder {
         request: &PassRequest,
         refused: Option<&Secret<AccessToken>>,
     ) -> Result<Pass, HolderError> {
+        if refused.is_none()
+            && let Some(answered) = self.daemon_token(identity, request, true).await
+        {
+            return answered;
+        }
         let loaded = self.standing(identity)?;
         if !loaded.record.ours {
             return self.shared_token(identity, request, refused).await;
         }
         let resource = self.target(&loaded, request)?;
         let wish = Wish { request, wanted: &TokenType::Bearer, lease: true };
-        let (_, tokens) = self.exchange(identity, &resource, &wish).await?;
+        let (_, tokens) = self.beside_owed(self.exchange(identity, &resource, &wish)).await?;
         let lease = tokens.lease;
         Ok(pass(&held(tokens, (self.clock)()), Some(resource), true, lease))
     }
@@ -256,5 +287,6 @@ fn pass(access: &AccessHeld, resource: Option<String>, own: bool, lease: Option<
         resource,
         own,
         lease,
+        given_back: None,
     }
 }

@@ -43,6 +43,13 @@ pub(crate) struct Loaded {
     key: RecordKey,
 }
 
+impl Loaded {
+    /// Its key.
+    pub(crate) fn key(&self) -> &RecordKey {
+        &self.key
+    }
+}
+
 /// The records that are here.
 #[derive(Default)]
 pub(crate) struct Listed {
@@ -82,6 +89,16 @@ impl Shelf {
 
     pub(crate) fn folder(&self) -> Option<&Path> {
         self.disk.folder()
+    }
+
+    /// The folder, made and made private.
+    pub(crate) fn make_folder(&self) -> Result<&Path, HolderError> {
+        self.disk.make()
+    }
+
+    /// Where keys rest.
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     /// The rung to use, with a disk under it that takes a record: proven before anybody is sent anywhere.
@@ -312,6 +329,20 @@ impl Shelf {
     /// The file of a record, whether it is there or not.
     pub(crate) fn file(&self, identity: &Identity) -> PathBuf {
         self.disk.file(&identity.name())
+    }
+
+    /// Whether a record is in the memory of this process.
+    pub(crate) fn is_in_memory(&self, identity: &Identity) -> bool {
+        self.memory().contains_key(&identity.name())
+    }
+
+    /// The sign-ins that are in the memory of this process, in the order of their names.
+    pub(crate) fn list_memory(&self) -> Vec<Identity> {
+        let memory = self.memory();
+        let sealed = memory.values().filter_map(|bytes| SealedRecord::parse(bytes, Path::new("memory")).ok());
+        let mut headers: Vec<Header> = sealed.map(|sealed| sealed.header).collect();
+        headers.sort_by(|a, b| a.sorted_by().cmp(&b.sorted_by()));
+        headers.iter().map(Header::identity).collect()
     }
 
     fn header_in_memory(&self, identity: &Identity) -> Option<Header> {

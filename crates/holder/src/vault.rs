@@ -7,6 +7,7 @@
 //! | tpm | nowhere: in the state folder, sealed by the machine's TPM | logout |
 //! | keyring | the user's persistent keyring in the kernel | logout, reboot, or some days without use |
 //! | passphrase | nowhere: it is worked out from what the person types | logout |
+//! | daemon | the daemon's memory, and the record with it | the daemon's end |
 //! | memory | this process | the end of the command |
 //!
 //! The best one that works is taken: proven by a real write and read before anybody is sent to a browser, so that no
@@ -110,6 +111,8 @@ pub enum Asking {
     Open,
     /// To open one that the last one did not. `None` where asking again brings nothing else.
     Again,
+    /// To do something nobody is waiting for: `None` unless it is to be had without asking anybody.
+    Quietly,
 }
 
 /// Asks for a passphrase: a terminal, a file. `None` if nobody is there to give one.
@@ -219,7 +222,8 @@ impl Vault {
         let Some(rung) = wanted else { return self.best(pinned) };
         match rung {
             Rung::Passphrase if !self.passphrases.prepare()? => return Err(HolderError::PassphraseNeeded),
-            Rung::Passphrase => {}
+            // It was proven by asking it.
+            Rung::Passphrase | Rung::Daemon => {}
             rung => self.keeper(rung).and_then(Keeper::probe).map_err(|fault| no_rung(rung, &fault))?,
         }
         let lowered = pinned.filter(|pinned| pinned.is_above(rung));
@@ -292,6 +296,14 @@ impl Vault {
                 let found = self.keeper(rung).and_then(|keeper| keeper.find(name));
                 found.map_err(|fault| HolderError::RungFailed { rung, why: fault.why().to_owned() })
             }
+        }
+    }
+
+    /// Finds a key without asking anybody. `None` if it is gone, or only a person has it.
+    pub(crate) fn find_key_quietly(&self, place: &KeyPlace) -> Result<Option<RecordKey>, HolderError> {
+        match place {
+            KeyPlace::Passphrase(cost) => self.passphrases.key_quietly(cost),
+            place => self.find_key(place),
         }
     }
 

@@ -53,7 +53,7 @@ pub struct Manner {
     pub says_complete: bool,
     /// What its metadata says it is, if not what it is.
     pub says_issuer: Option<String>,
-    /// What it keeps waiting until this is changed: a grant type at the token endpoint, by its last word, or `jwks`.
+    /// What it keeps waiting until this is changed: a grant type at the token endpoint, by its last word, `jwks` or `revoke`.
     pub holds: Option<&'static str>,
 }
 
@@ -515,6 +515,7 @@ impl SmallProvider {
 
 async fn revoke(State(provider): State<SmallProvider>, body: Bytes) -> Response {
     *provider.asked.lock().unwrap().entry("revoke".into()).or_default() += 1;
+    provider.hold("revoke").await;
     if provider.manner().cannot_revoke_now {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }

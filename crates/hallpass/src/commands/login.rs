@@ -204,6 +204,9 @@ fn say(signed_in: &SignedIn, out: &mut Output) {
         None => out.say(format_args!("signed in to {issuer}{under}")),
     }
     match signed_in.rung {
+        Rung::Daemon => {
+            out.say("it rests in the memory of the daemon alone, and is over when the daemon ends (`hallpass daemon stop`)");
+        }
         Rung::Passphrase => out.say("its key is made from your passphrase, and rests nowhere"),
         rung => out.say(format_args!("its key rests in the {rung}, {}", key_lives(rung))),
     }
@@ -237,9 +240,7 @@ fn answer(signed_in: &SignedIn, out: &mut Output) -> Result<(), Failure> {
 async fn give_up_quietly(holder: &Holder, signed_in: &SignedIn, out: &mut Output) -> bool {
     match holder.logout(&signed_in.identity).await {
         Ok(receipt) if receipt.may_be_alive() => {
-            for (what, why) in &receipt.not_revoked {
-                out.warn(format_args!("not revoked there: {what}: {why}"));
-            }
+            super::logout::warn(&receipt.credentials, out);
             true
         }
         Ok(_) => {

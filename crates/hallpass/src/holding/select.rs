@@ -66,6 +66,13 @@ pub(super) fn environment() -> Result<Says, Failure> {
     })
 }
 
+/// Where it is said that another sign-in than this one is meant here: by the environment. `None` if nothing says so.
+pub(crate) fn another_is_meant_here(identity: &Identity) -> Result<Option<String>, Failure> {
+    let voices = [environment()?];
+    let decides = voices.into_iter().find(|voice| !voice.nothing());
+    Ok(decides.filter(|says| !says.names(identity)).map(|says| says.place))
+}
+
 /// The sign-in that is meant. `voices` go from the strongest to the weakest; the first that says anything decides, and
 /// weaker ones are heard only where several sign-ins would do.
 pub(super) fn find(holder: &Holder, voices: &[Says]) -> Result<Identity, HolderError> {

@@ -12,7 +12,10 @@ mod keys; // the key of a sign-in is in nobody's answer
 mod session; // login, status, token, logout
 mod which; // which sign-in is meant
 mod network; // which authorities are trusted, and through which proxy it goes
+mod daemon; // one process that holds them for the others
+mod owed; // signing out where the issuer cannot be reached
 mod records; // those that cannot be read, and machines that can keep none
 mod store; // a desktop's keyring, and what is said when it fails
 mod shown; // byte for byte
+mod helpers; // programs that ask for a token: the real ones
 mod terminal; // a person at a terminal: prompts, pictures, Ctrl-C

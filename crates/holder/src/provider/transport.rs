@@ -7,7 +7,7 @@ use std::time::Duration;
 use hallpass_model::secret::{AccessToken, KeyMaterial, Secret};
 use hallpass_model::time::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
-use reqwest::{Certificate, Client, Method, redirect};
+use reqwest::{Certificate, Client, ClientBuilder, Method, redirect};
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
@@ -19,6 +19,7 @@ const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlen
 /// Who asks, where that is the holder itself.
 const USER_AGENT: &str = concat!("hallpass/", env!("CARGO_PKG_VERSION"));
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const XML: HeaderValue = HeaderValue::from_static("text/xml");
 
 /// What is trusted besides the system's certificates.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +33,7 @@ pub(crate) struct Trust {
 impl Trust {
     /// A client that trusts what is trusted, follows no redirects and tells nobody where it was. `near`: for this very
     /// machine alone.
-    pub(crate) fn client(&self, near: bool, user_agent: &str) -> Result<Client, String> {
+    pub(crate) fn client(&self, near: bool, user_agent: &str) -> Result<ClientBuilder, String> {
         let mut builder = Client::builder()
             .user_agent(user_agent)
             .redirect(redirect::Policy::none())
@@ -46,7 +47,7 @@ impl Trust {
             false if self.no_proxy => builder.no_proxy().tls_certs_merge(named),
             false => builder.tls_certs_merge(named),
         };
-        builder.build().map_err(|error| words(&error))
+        Ok(builder)
     }
 
     /// What is trusted besides the system's. A file that was named and cannot be used is an error, not less trust.
@@ -79,6 +80,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) basic: Option<(&'a str, &'a Secret<KeyMaterial>)>,
     pub(super) prefer: Option<String>,
     pub(super) time_out: Duration,
+    pub(super) xml: bool,
 }
 
 /// An answer, read whole. The body is wiped when dropped.
@@ -111,7 +113,7 @@ impl Transport {
         outgoing: Outgoing<'_>,
     ) -> Result<Answer, NoAnswer> {
         let mut request = self.client(url)?.request(method, url.clone()).timeout(outgoing.time_out);
-        request = request.header(ACCEPT, JSON);
+        request = request.header(ACCEPT, if outgoing.xml { XML } else { JSON });
         if let Some(form) = form {
             request = request.header(CONTENT_TYPE, FORM).body(form.body());
         }
@@ -174,7 +176,11 @@ impl Transport {
         if let Some(client) = slot.get() {
             return Ok(client);
         }
-        let client = self.trust.client(near, USER_AGENT).map_err(|why| NoAnswer::NotSent { why })?;
+        let builder = self.trust.client(near, USER_AGENT).map_err(|why| NoAnswer::NotSent { why })?;
+        // A connection a request: what comes on it is that request's answer and no other's. On one that is used again,
+        // bytes that something in between sends twice are taken for the next answer, and the token in that is lost.
+        let client = builder.pool_max_idle_per_host(0).build();
+        let client = client.map_err(|error| NoAnswer::NotSent { why: words(&error) })?;
         Ok(slot.get_or_init(|| client))
     }
 }
@@ -281,6 +287,39 @@ mod tests {
             let why = trust.client(false, USER_AGENT).unwrap_err();
             assert!(why.contains(path.to_str().unwrap()), "{why}");
         }
+    }
+
+    /// On a connection that is used again, an answer that comes twice would be taken for the next request's.
+    #[tokio::test]
+    async fn each_request_has_a_connection_of_its_own() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url: Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let server = tokio::spawn(async move {
+            for number in 1..=3 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4096];
+                assert!(stream.read(&mut request).await.unwrap() > 0);
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}");
+                stream.write_all(answer.repeat(2).as_bytes()).await.unwrap();
+                // Its own is open still: it is not for the want of a connection that another is made.
+                tokio::spawn(async move { while let Ok(1..) = stream.read(&mut request).await {} });
+            }
+        });
+        let transport = Transport::new(Trust::default());
+        for number in ["1", "2", "3"] {
+            let outgoing = Outgoing {
+                proof: None,
+                token: None,
+                basic: None,
+                prefer: None,
+                time_out: CONNECT_TIME_OUT,
+                xml: false,
+            };
+            let Ok(answer) = transport.send(Method::GET, &url, None, outgoing).await else { panic!() };
+            assert_eq!(std::str::from_utf8(&answer.body).unwrap(), number);
+        }
+        server.await.unwrap();
     }
 
     #[test]
