@@ -55,7 +55,7 @@ impl Office {
         let scopes = "openid profile offline_access notes:read notes:write".parse().unwrap();
         world.add_client(AddClient { scopes, ..world.new_client("acme-cli", ClientKind::Cli) }).await;
         let api = Api::start(Some(&world.issuer_url)).await;
-        world.add_resource(&api.url, "notes:read notes:write", None).await;
+        world.add_resource(&api.url, "notes:read notes:write", Some(world.notes_api)).await;
         Self { world, api, time }
     }
 }
