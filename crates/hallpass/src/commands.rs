@@ -8,6 +8,7 @@ use crate::output::Output;
 mod admin;
 mod completions;
 mod curl;
+mod doctor;
 mod daemon;
 mod exec;
 mod helper;
@@ -18,6 +19,7 @@ mod man;
 mod serve;
 mod status;
 mod token;
+mod wrap;
 mod torture;
 
 /// What can be asked of `hallpass`.
@@ -29,6 +31,8 @@ pub(crate) enum Command {
     Curl(curl::CurlArgs),
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
+    Doctor(doctor::DoctorArgs),
+    Wrap(wrap::WrapArgs),
     Daemon(daemon::DaemonArgs),
     Helper(helper::HelperArgs),
     Torture(torture::TortureArgs),
@@ -62,6 +66,8 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Curl(args) => on_this_thread(curl::curl(args, out)),
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
+        Command::Doctor(args) => on_this_thread(doctor::doctor(args, out)),
+        Command::Wrap(args) => on_this_thread(wrap::wrap(args, out)).map_err(exec::ours),
         Command::Daemon(args) => daemon::daemon(args, out),
         Command::Helper(args) => on_this_thread(helper::helper(args, out)),
         Command::Torture(args) => on_this_thread(torture::torture(args, out)),

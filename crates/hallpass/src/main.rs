@@ -20,12 +20,14 @@ mod ask; // a yes from the person at the terminal
 mod keyfile; // keys in files of their own
 mod written; // what a person wrote down in TOML
 mod config; // the holder's settings of this person
+mod leftovers; // tokens that other tools left lying around
 mod targets; // which program is handed what
 mod holding; // which sign-in is meant, and the holder that has it
 mod surroundings; // where the person sits
 mod passphrase; // where a passphrase comes from
 mod folder; // the data folder, the server's own and nobody else's
 mod logging; // the server's log
+mod wiping; // memory that is given back is wiped first
 mod clock; // the one place that asks what time it is
 mod admin_socket; // how the operator's commands reach a server that runs
 
@@ -59,10 +61,10 @@ fn usage(told: &clap::Error) -> Exit {
     }
 }
 
-/// Whether the command is `exec`. No flag before a command takes a value, so it is the first that is none.
+/// Whether the command is `exec`, or `wrap`, which leaves like it. No flag before a command takes a value, so it is the first that is none.
 fn names_exec(arguments: impl Iterator<Item = OsString>) -> bool {
     let mut words = arguments.filter(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
-    words.next().is_some_and(|command| command == "exec")
+    words.next().is_some_and(|command| command == "exec" || command == "wrap")
 }
 
 /// SECURITY: no core dump and no other process of the same user reads secrets out of memory. A command that `exec`
@@ -80,7 +82,7 @@ mod tests {
     #[test]
     fn the_command_is_the_first_word_that_is_no_flag() {
         let named = |line: &str| names_exec(line.split(' ').map(OsString::from));
-        assert!(named("exec --purposse x -- true") && named("--json -q exec"));
+        assert!(named("exec --purposse x -- true") && named("--json -q exec") && named("wrap -- true"));
         for other in ["", "--json", "login --purpose exec", "-q token exec"] {
             assert!(!named(other), "{other}");
         }

@@ -270,6 +270,14 @@ impl Vault {
         found.ok_or_else(|| Fault::Absent("is not on this machine".into()))
     }
 
+    /// Tries each that keeps keys at rest; why not follows its name.
+    pub(crate) fn try_all(&self) -> Vec<(Rung, Result<(), String>)> {
+        let at_rest = self.keepers.iter().filter(|(rung, ..)| rung.is_at_rest());
+        at_rest
+            .map(|(rung, _, keeper)| (*rung, keeper.probe().map_err(|fault| fault.why().to_owned())))
+            .collect()
+    }
+
     /// Makes the key of a new record and puts it where its rung keeps it. `name` is the identity's.
     pub(crate) fn new_key(
         &self,
@@ -305,6 +313,17 @@ impl Vault {
             KeyPlace::Passphrase(cost) => self.passphrases.key_quietly(cost),
             place => self.find_key(place),
         }
+    }
+
+    /// Puts a key back where it was.
+    pub(crate) fn put_back(&self, place: &KeyPlace, key: &RecordKey) -> Result<(), HolderError> {
+        let (rung, name) = (place.rung(), place.name().unwrap_or_default());
+        self.keeper(rung).and_then(|keeper| keeper.save(name, key)).map_err(|fault| no_rung(rung, &fault))
+    }
+
+    /// Forgets what was worked out from passphrases: they are asked for again.
+    pub(crate) fn forget_passphrases(&self) {
+        self.passphrases.forget_all();
     }
 
     /// Finds a key once more, after so many that did not open the record. `None` if there is no other to be had.
