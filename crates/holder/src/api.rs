@@ -75,12 +75,11 @@ impl ApiClient {
         let base = Url::parse(named).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
         let base = base.ok_or_else(|| usage(format!("`{named}` is not where an API is; use `at`")))?;
         let (near, trust) = (is_loopback(&base), holder.trust());
+        // Its connections are used again: no answer here is a token that could be lost.
+        let client = trust.client(near).map_err(usage)?.user_agent(user_agent());
+        let client = client.pool_max_idle_per_host(usize::MAX).build();
         Ok(Self(Arc::new(Inner {
-            http: trust
-                .client(near, &user_agent())
-                .map_err(usage)?
-                .build()
-                .map_err(|why| usage(why.to_string()))?,
+            http: client.map_err(|why| usage(why.to_string()))?,
             holder: holder.clone(),
             identity: identity.clone(),
             clock: holder.clock.clone(),

@@ -30,39 +30,6 @@ pub(crate) struct Trust {
     pub(crate) no_proxy: bool,
 }
 
-impl Trust {
-    /// A client that trusts what is trusted, follows no redirects and tells nobody where it was. `near`: for this very
-    /// machine alone.
-    pub(crate) fn client(&self, near: bool, user_agent: &str) -> Result<ClientBuilder, String> {
-        let mut builder = Client::builder()
-            .user_agent(user_agent)
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .connect_timeout(CONNECT_TIME_OUT);
-        let named = self.named_certificates()?;
-        builder = match near {
-            // Nothing here is asked to trust anything over plain http, and a machine without any certificates of its own
-            // can still speak to itself.
-            true => builder.no_proxy().tls_certs_only(named),
-            false if self.no_proxy => builder.no_proxy().tls_certs_merge(named),
-            false => builder.tls_certs_merge(named),
-        };
-        Ok(builder)
-    }
-
-    /// What is trusted besides the system's. A file that was named and cannot be used is an error, not less trust.
-    fn named_certificates(&self) -> Result<Vec<Certificate>, String> {
-        let Some(path) = &self.ca_file else { return Ok(Vec::new()) };
-        let named = |why: String| format!("the certificates in `{}`: {why}", path.display());
-        let pem = std::fs::read(path).map_err(|error| named(error.to_string()))?;
-        let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| named(error.to_string()))?;
-        if certificates.is_empty() {
-            return Err(named("there is none".into()));
-        }
-        Ok(certificates)
-    }
-}
-
 /// The connections to providers.
 pub(crate) struct Transport {
     trust: Trust,
@@ -176,12 +143,46 @@ impl Transport {
         if let Some(client) = slot.get() {
             return Ok(client);
         }
-        let builder = self.trust.client(near, USER_AGENT).map_err(|why| NoAnswer::NotSent { why })?;
-        // A connection a request: what comes on it is that request's answer and no other's. On one that is used again,
-        // bytes that something in between sends twice are taken for the next answer, and the token in that is lost.
-        let client = builder.pool_max_idle_per_host(0).build();
-        let client = client.map_err(|error| NoAnswer::NotSent { why: words(&error) })?;
+        let client = self.build(near).map_err(|why| NoAnswer::NotSent { why })?;
         Ok(slot.get_or_init(|| client))
+    }
+
+    fn build(&self, near: bool) -> Result<Client, String> {
+        let builder = self.trust.client(near)?.user_agent(USER_AGENT);
+        builder.build().map_err(|error| words(&error))
+    }
+}
+
+impl Trust {
+    /// A client that trusts whom it shall, and follows nobody. `near` is for this very machine.
+    pub(crate) fn client(&self, near: bool) -> Result<ClientBuilder, String> {
+        let builder = Client::builder()
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            // A connection a request: what comes on it is that request's answer and no other's. On one that is used again,
+            // bytes that something in between sends twice are taken for the next answer, and the token in that is lost.
+            .pool_max_idle_per_host(0)
+            .connect_timeout(CONNECT_TIME_OUT);
+        let named = self.named_certificates()?;
+        Ok(match near {
+            // Nothing here is asked to trust anything over plain http, and a machine without any certificates of its own
+            // can still speak to itself.
+            true => builder.no_proxy().tls_certs_only(named),
+            false if self.no_proxy => builder.no_proxy().tls_certs_merge(named),
+            false => builder.tls_certs_merge(named),
+        })
+    }
+
+    /// What is trusted besides the system's. A file that was named and cannot be used is an error, not less trust.
+    fn named_certificates(&self) -> Result<Vec<Certificate>, String> {
+        let Some(path) = &self.ca_file else { return Ok(Vec::new()) };
+        let named = |why: String| format!("the certificates in `{}`: {why}", path.display());
+        let pem = std::fs::read(path).map_err(|error| named(error.to_string()))?;
+        let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| named(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(named("there is none".into()));
+        }
+        Ok(certificates)
     }
 }
 
@@ -233,7 +234,7 @@ fn unreachable(error: reqwest::Error) -> NoAnswer {
 }
 
 /// The innermost cause: what a person can act on. SECURITY: without the address, which may hold a code.
-fn words(error: &reqwest::Error) -> String {
+pub(crate) fn words(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it did not answer in time".into();
     }
@@ -284,7 +285,7 @@ mod tests {
         std::fs::write(&empty, "").unwrap();
         for path in [folder.path().join("none.pem"), empty] {
             let trust = Trust { ca_file: Some(path.clone()), no_proxy: false };
-            let why = trust.client(false, USER_AGENT).unwrap_err();
+            let why = trust.client(false).unwrap_err();
             assert!(why.contains(path.to_str().unwrap()), "{why}");
         }
     }
