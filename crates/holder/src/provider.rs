@@ -87,6 +87,12 @@ impl Provider {
         Arc::new(Self { transport: Transport::new(trust), clock, learned: Mutex::default() })
     }
 
+    /// What is trusted besides the system's certificates.
+    #[cfg(feature = "client")]
+    pub(crate) fn trust(&self) -> &Trust {
+        self.transport.trust()
+    }
+
     /// Finds an issuer's metadata: RFC 8414 first, then OIDC Discovery. Whichever is taken names this issuer, byte for
     /// byte.
     pub(crate) async fn discover(&self, issuer: &str) -> Result<IssuerMetadata, HolderError> {
