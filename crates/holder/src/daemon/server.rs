@@ -201,6 +201,7 @@ async fn ask(request: Request<Incoming>, office: &Office) -> Result<Answer, Prob
         (&Method::POST, wire::RECORDS) => office.deposit(&body).await,
         (&Method::POST, wire::LOGOUT) => office.logout(&body).await,
         (&Method::POST, wire::FORGET) => office.forget(&body),
+        (&Method::POST, wire::NOT_TAKEN) => office.not_taken(&body),
         (&Method::POST, wire::STOP) => office.stop().await,
         (_, path) if wire::ALL.iter().any(|(_, known)| *known == path) => {
             Err(Problem::new(BAD_REQUEST, "that is asked by another method"))
