@@ -15,6 +15,8 @@ mod man;
 mod serve;
 mod status;
 mod token;
+mod trust;
+mod profile;
 
 /// What can be asked of `hallpass`.
 #[derive(Debug, Subcommand)]
@@ -24,6 +26,8 @@ pub(crate) enum Command {
     Token(token::TokenArgs),
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
+    Profile(profile::ProfileArgs),
+    Trust(trust::TrustArgs),
     Serve(serve::ServeArgs),
     Admin(admin::AdminArgs),
     Ledger(ledger::LedgerArgs),
@@ -45,6 +49,8 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Token(args) => on_this_thread(token::token(args, out)),
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
+        Command::Profile(args) => on_this_thread(profile::profile(args, out)),
+        Command::Trust(args) => trust::trust(&args, out),
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
         Command::Serve(args) => serve::serve(args, out),

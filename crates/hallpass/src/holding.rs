@@ -7,13 +7,16 @@ use clap::Args;
 use hallpass_holder::{Holder, HolderError, Identity, ProfileName, Settings};
 use hallpass_model::purpose::Purpose;
 
+use crate::binding::{Binding, Nearest};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::{clock, env, passphrase, surroundings};
 
-mod select;
+mod bound; // what a directory asks for
+mod select; // which of several
 
+use bound::Bound;
 use select::Says;
 pub(crate) use select::profile_of_environment;
 
@@ -84,25 +87,71 @@ impl HolderArgs {
 }
 
 impl WhichArgs {
-    /// The sign-in that is meant: by flag, by environment, by `default_profile`, or the only one there is. Never
-    /// guessed: where several would do, a person at the terminal is asked, and elsewhere it is an error.
+    /// The sign-in to use: by flag, by environment, by this directory's `.hallpass.toml`, by `default_profile`, or the
+    /// only one there is. Never guessed: where several would do, a person at the terminal is asked, and elsewhere it is an
+    /// error.
     pub(crate) fn find(&self, holder: &Holder, out: &mut Output) -> Result<Identity, Failure> {
-        let voices = self.voices()?;
+        let nearest = Nearest::find()?;
+        if let Some(warning) = nearest.warning() {
+            out.warn(warning);
+        }
+        let (identity, place) = self.meant(holder, &nearest, out)?;
+        if let Nearest::Trusted(binding) = &nearest {
+            bound::agrees(holder, &identity, &place, binding, self.chosen_on_purpose()?, out)?;
+        }
+        Ok(identity)
+    }
+
+    /// The sign-in that is meant, whether or not it may be used in here.
+    pub(crate) fn find_any(&self, holder: &Holder, out: &mut Output) -> Result<(Identity, String), Failure> {
+        self.meant(holder, &Nearest::find()?, out)
+    }
+
+    fn meant(
+        &self,
+        holder: &Holder,
+        nearest: &Nearest,
+        out: &mut Output,
+    ) -> Result<(Identity, String), Failure> {
+        let voices = self.voices(nearest)?;
         match select::find(holder, &voices) {
             Err(HolderError::Ambiguous { choices })
                 if self.holder.may_ask() && surroundings::somebody_answers() =>
             {
                 let asked = select::ask(holder, &voices, out)?;
-                asked.ok_or_else(|| HolderError::Ambiguous { choices }.into())
+                let asked = asked.ok_or(HolderError::Ambiguous { choices })?;
+                Ok((asked, "you chose it".into()))
             }
             found => Ok(found?),
         }
     }
 
-    /// The same for programs that others call: nobody is asked and nothing is said.
+    /// The same as `find` for programs that others call: nobody is asked and nothing is said. What a directory asks for
+    /// and nobody has looked at is not followed.
     #[expect(dead_code, reason = "for helpers")]
     pub(crate) fn find_quietly(&self, holder: &Holder) -> Result<Identity, Failure> {
-        Ok(select::find(holder, &self.voices()?)?)
+        let nearest = Nearest::find()?;
+        let (identity, _) = select::find(holder, &self.voices(&nearest)?)?;
+        match nearest {
+            Nearest::Trusted(Binding { org: Some(org), .. }) if !self.chosen_on_purpose()? => {
+                holder.is_of(&identity, &org)?;
+            }
+            _ => {}
+        }
+        Ok(identity)
+    }
+
+    /// What this directory says a token is for, where no flag does and the sign-in is the one it asks for.
+    pub(crate) fn bound(&self, identity: &Identity) -> Result<Bound, Failure> {
+        Ok(match Nearest::find()? {
+            Nearest::Trusted(binding) if bound::says(&binding).names(identity) => Bound::of(binding),
+            _ => Bound::default(),
+        })
+    }
+
+    /// Whether a person said which one, here and now or for this terminal.
+    fn chosen_on_purpose(&self) -> Result<bool, Failure> {
+        self.names_any()
     }
 
     /// Whether a sign-in is one of those that are named. All are, where none is.
@@ -118,13 +167,17 @@ impl WhichArgs {
     }
 
     /// Everybody who has a say, from the strongest to the weakest.
-    fn voices(&self) -> Result<Vec<Says>, Failure> {
+    fn voices(&self, nearest: &Nearest) -> Result<Vec<Says>, Failure> {
         let default = Says {
-            place: "default_profile".into(),
+            place: "`default_profile`".into(),
             profile: Config::load()?.default_profile,
             ..Says::default()
         };
-        Ok(vec![self.flags(), select::environment()?, default])
+        let directory = match nearest {
+            Nearest::Trusted(binding) => bound::says(binding),
+            _ => Says::default(),
+        };
+        Ok(vec![self.flags(), select::environment()?, directory, default])
     }
 
     fn flags(&self) -> Says {
@@ -167,7 +220,7 @@ pub(crate) fn parse_purpose(text: &str) -> Result<Purpose, &'static str> {
 }
 
 /// Where records rest: `HALLPASS_STATE_DIR`, or `hallpass` in the state folder (XDG Base Directory).
-fn state_folder() -> Result<PathBuf, Failure> {
+pub(crate) fn state_folder() -> Result<PathBuf, Failure> {
     if let Some(folder) = env::HALLPASS_STATE_DIR.path() {
         return std::path::absolute(folder)
             .map_err(|error| Failure::usage(format_args!("HALLPASS_STATE_DIR is not a folder: {error}")));

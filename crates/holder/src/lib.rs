@@ -20,6 +20,7 @@ mod record; // one sign-in, encrypted
 mod vault; // where the keys of records rest
 mod lock; // one renewal at a time
 mod private; // files that are nobody else's business
+mod profile; // what is known of a profile, also while nobody is signed in
 mod pins; // what was true at login, and must stay so
 mod dpop; // the key a session is bound to
 mod provider; // the HTTP client of any provider, and the only one here
@@ -40,6 +41,7 @@ pub use login::{
 };
 pub use logout::Receipt;
 pub use pass::{Pass, PassRequest};
+pub use profile::Profile;
 pub use shelf::Unreadable;
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Rung, keyring_idle_life};

@@ -70,9 +70,15 @@ pub(crate) async fn logout(args: LogoutArgs, out: &mut Output) -> Result<Exit, F
             }
         }
     }
-    let may_be_alive = receipts.iter().any(Receipt::may_be_alive);
-    let written = write(&receipts, may_be_alive, out);
+    let told = tell(&receipts, out);
     stopped?;
+    told
+}
+
+/// Tells what was done, and leaves with whether anything may still be alive.
+pub(super) fn tell(receipts: &[Receipt], out: &mut Output) -> Result<Exit, Failure> {
+    let may_be_alive = receipts.iter().any(Receipt::may_be_alive);
+    let written = write(receipts, may_be_alive, out);
     output::leave(written, if may_be_alive { Exit::NO } else { Exit::DONE })
 }
 
@@ -88,8 +94,8 @@ fn meant(
     if args.all || only {
         return Ok((identities, unreadable));
     }
-    match args.which.find(holder, out) {
-        Ok(identity) => Ok((vec![identity], Vec::new())),
+    match args.which.find_any(holder, out) {
+        Ok((identity, _)) => Ok((vec![identity], Vec::new())),
         Err(failure) if failure.exit() == Exit::SIGN_IN => Ok((Vec::new(), Vec::new())),
         Err(failure) if unreadable.is_empty() => Err(failure),
         Err(failure) => Err(failure.hint("`hallpass logout --all` wipes that too")),

@@ -67,8 +67,8 @@ pub(super) fn environment() -> Result<Says, Failure> {
 }
 
 /// The sign-in that is meant. `voices` go from the strongest to the weakest; the first that says anything decides, and
-/// weaker ones are heard only where several sign-ins would do.
-pub(super) fn find(holder: &Holder, voices: &[Says]) -> Result<Identity, HolderError> {
+/// weaker ones are heard only where several sign-ins would do. And who decided, if anybody had to.
+pub(super) fn find(holder: &Holder, voices: &[Says]) -> Result<(Identity, String), HolderError> {
     let mut voices = voices.iter().filter(|voice| !voice.nothing());
     let mut said = voices.next().cloned().unwrap_or_default();
     let mut found = holder.find(&said.wanted());
@@ -77,10 +77,10 @@ pub(super) fn find(holder: &Holder, voices: &[Says]) -> Result<Identity, HolderE
         let filled = said.filled_by(weaker);
         match holder.find(&filled.wanted()) {
             Err(HolderError::NotSignedIn { .. }) => {} // it speaks of another
-            narrowed => (said, found) = (filled, narrowed),
+            narrowed => (said, found) = (Says { place: weaker.place.clone(), ..filled }, narrowed),
         }
     }
-    found
+    Ok((found?, said.place))
 }
 
 /// Lets the person at the terminal choose.

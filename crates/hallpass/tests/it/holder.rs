@@ -7,6 +7,7 @@ mod killed; // whatever is killed, the pass dies
 mod down; // the issuer itself is killed
 mod session; // login, status, token, logout
 mod which; // which sign-in is meant
+mod directory; // which one a directory asks for, and profiles
 mod network; // which authorities are trusted, and through which proxy it goes
 mod records; // those that cannot be read, and machines that can keep none
 mod shown; // byte for byte
