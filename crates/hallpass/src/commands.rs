@@ -39,6 +39,9 @@ pub(crate) enum Command {
     /// Tell a run for whom a signal was
     #[command(name = exec::WITNESS, hide = true)]
     WitnessRun,
+    /// Hold a run's files in memory
+    #[command(name = exec::FILES, hide = true)]
+    FilesRun,
 }
 
 /// Runs one command to its end.
@@ -53,6 +56,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Trust(args) => trust::trust(&args, out),
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
+        Command::FilesRun => exec::hold_files(),
         Command::Serve(args) => serve::serve(args, out),
         Command::Admin(args) => on_this_thread(admin::admin(args, out)),
         Command::Ledger(args) => on_this_thread(ledger::ledger(args, out)),

@@ -41,8 +41,8 @@ variables! {
     HALLPASS_CA_FILE;
     /// Where records rest, instead of the state folder.
     HALLPASS_STATE_DIR;
-    /// Where the key of the records rests: `keyring` or `passphrase`.
-    HALLPASS_RUNG;
+    /// Where the keys of new sign-ins rest: `secret-service`, `keyring`, `passphrase`, ...
+    HALLPASS_STORE;
     /// A file with the passphrase of the records, where nobody is there to type it.
     HALLPASS_PASSPHRASE_FILE;
     /// The program that opens addresses, instead of `BROWSER` and the desktop's own; `none` for none.
@@ -93,6 +93,10 @@ variables! {
     XDG_DATA_HOME;
     /// The folder of settings, instead of `~/.config` (XDG Base Directory).
     XDG_CONFIG_HOME;
+    /// The folder of sockets, where a session bus may be (XDG Base Directory).
+    XDG_RUNTIME_DIR;
+    /// Where the person's session bus is (D-Bus); none is ever started.
+    DBUS_SESSION_BUS_ADDRESS;
     /// Set to anything: no colour (no-color.org).
     NO_COLOR;
     /// The kind of terminal; `dumb` has no colour and cannot redraw.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use hallpass_holder::{Holder, HolderError, Identity, ProfileName, Settings};
+use hallpass_holder::{Holder, HolderError, Identity, Places, ProfileName, Settings};
 use hallpass_model::purpose::Purpose;
 
 use crate::binding::{Binding, Nearest};
@@ -71,6 +71,7 @@ impl HolderArgs {
             ca_file: self.ca_file(),
             clock: Arc::new(clock::now),
             ask_passphrase: Arc::new(move |asking| passphrase::find(asking, file.as_deref(), ask)),
+            places: places(),
         })
     }
 
@@ -188,6 +189,15 @@ impl WhichArgs {
             client_id: self.client_id.clone(),
         }
     }
+}
+
+/// Where this machine keeps keys, besides the kernel.
+fn places() -> Places {
+    let usual = || {
+        let bus = env::XDG_RUNTIME_DIR.path()?.join("bus");
+        bus.exists().then(|| format!("unix:path={}", bus.display()))
+    };
+    Places { session_bus: env::DBUS_SESSION_BUS_ADDRESS.text().or_else(usual) }
 }
 
 /// Reads `--resource`: an absolute address without a fragment (RFC 8707, section 2). Kept as typed.

@@ -14,6 +14,7 @@ mod commands; // every command on one page
 mod output; // the only file that prints
 mod failure; // what a person is told, with a hint, and the exit code
 mod env; // every environment variable, declared in place
+mod ambient; // other people's variables that hold a credential
 mod settings; // the server's settings: file, environment, flags
 mod ask; // a yes from the person at the terminal
 mod keyfile; // keys in files of their own

@@ -154,6 +154,22 @@ pub enum HolderError {
         /// Why each rung failed.
         why: String,
     },
+    /// Unlock: the key is where it was put, and cannot be had just now. Nothing was lost.
+    #[error("the key of your sign-in is in the {rung}, which {why}")]
+    RungFailed {
+        /// Where it is.
+        rung: Rung,
+        /// Why it cannot be had.
+        why: String,
+    },
+    /// Unlock, or name a place: a sign-in goes to a lower rung only if it is told to.
+    #[error("your sign-in rests in the {rung}, which {why}; it is not moved to a lower place unasked")]
+    WouldLower {
+        /// Where it rests.
+        rung: Rung,
+        /// Why it cannot be used.
+        why: String,
+    },
     /// Unlock: a passphrase is needed and nobody is there to give it.
     #[error("the passphrase is needed, and nobody is there to type it")]
     PassphraseNeeded,

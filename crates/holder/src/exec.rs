@@ -3,16 +3,23 @@
 //! 1. A watcher is started (`watcher`): in a session and process group of its own, it holds a pipe whose end of file
 //!    means that we are gone. And a witness (`witness`), which stays in ours and tells for whom a signal was.
 //! 2. A pass is got, under a lease where the issuer is ours, and its end is entrusted to the watcher.
-//! 3. The command runs (`child`), with the pass in its environment and nowhere else.
-//! 4. When it is over the pass is revoked, and the watcher is told that there is nothing left to do. If we do not get
-//!    that far, the watcher revokes; if it is gone too, our issuer notices that the run's connection dropped, and cuts.
+//! 3. The command runs (`child`), and has the pass in one way ([`Way`]) and no other. Where it can be given another
+//!    while it runs, the pass is renewed before it is over (`supply`).
+//! 4. When it is over what is left is revoked, and the watcher is told that there is nothing left to do. If we do not
+//!    get that far, the watcher revokes; if it is gone too, our issuer notices that the run's connection dropped, and
+//!    cuts.
 
 mod beside;
 mod child;
+mod memory;
+mod supply;
 mod watcher;
 mod witness;
 
+use std::convert::Infallible;
 use std::ffi::OsString;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hallpass_model::lifetimes::ACCESS_TOKEN_MAX;
@@ -21,16 +28,19 @@ use hallpass_model::wire::oauth::Scopes;
 
 pub use beside::Beside;
 pub use child::{Ended, look_up};
+pub use memory::hold_files;
 pub use watcher::watch;
 pub use witness::witness;
 
 use crate::Holder;
 use crate::client::OurClient;
 use crate::error::HolderError;
-use crate::pass::{Pass, PassRequest};
+use crate::pass::PassRequest;
 use crate::shelf::Identity;
 use crate::vault::Rung;
-use child::Signals;
+use child::{Given, Signals};
+use memory::{Files, Slot};
+use supply::{Held, Pipes, Supply};
 use watcher::{Charge, Entrusted, Hint, Watcher};
 use witness::Witness;
 
@@ -45,14 +55,50 @@ const SIGN_IN_RETRIED: Lifetime = Lifetime::hours(1);
 pub struct RunRequest {
     /// The pass.
     pub pass: PassRequest,
-    /// The environment variable it goes into.
+    /// How the command gets it.
+    pub way: Way,
+    /// The environment variable that holds it, or says where it is.
     pub variable: String,
+    /// Variables that the command does not get.
+    pub without: Vec<OsString>,
     /// The command and its arguments; not empty.
     pub command: Vec<OsString>,
     /// Where it is looked up: `PATH`.
     pub path: Option<OsString>,
     /// How to start what runs beside it.
     pub beside: Beside,
+}
+
+/// How a command gets its pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Way {
+    /// In an environment variable. It stays the same one while the command runs.
+    Env,
+    /// By a descriptor of a sealed file in memory, whose number the variable holds. It stays the same one.
+    Fd,
+    /// In a file in memory, whose path the variable holds. It is replaced before it is over.
+    File,
+}
+
+impl Way {
+    /// Whether the command has a good pass however long it runs.
+    pub fn renews(self) -> bool {
+        matches!(self, Way::File)
+    }
+}
+
+/// What a run tells while it goes on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RunEvent<'a> {
+    /// What the command got, just before it starts.
+    Leased(Leased<'a>),
+    /// The pass could not be renewed. It is tried again.
+    NotRenewed {
+        /// Why not.
+        why: String,
+    },
 }
 
 /// What the command got, for the person to see before it starts.
@@ -64,8 +110,12 @@ pub struct Leased<'a> {
     pub scope: Option<&'a Scopes>,
     /// When it is over, if the provider says.
     pub until: Option<Timestamp>,
+    /// How long it is good for, if the provider says.
+    pub lasts: Option<Lifetime>,
     /// Whether it ends with the command. Otherwise its lifetime is the only bound.
     pub ends_with_command: bool,
+    /// Whether it is renewed while the command runs.
+    pub renewed: bool,
 }
 
 /// How it went.
@@ -92,7 +142,8 @@ pub enum Release {
 }
 
 impl Holder {
-    /// Runs a command with a pass of its own. `on_leased` is told what it got, just before it starts.
+    /// Runs a command with a pass of its own. `on_event` is told what it got, just before it starts, and what goes wrong
+    /// while it runs.
     ///
     /// # Errors
     /// Only what keeps the command from starting; then there is no pass either.
@@ -100,7 +151,7 @@ impl Holder {
         &self,
         identity: &Identity,
         request: &RunRequest,
-        on_leased: &mut (dyn FnMut(Leased<'_>) + Send),
+        on_event: &mut (dyn FnMut(RunEvent<'_>) + Send),
     ) -> Result<Outcome, HolderError> {
         if let Some(lifetime) = request.pass.lifetime.filter(|lifetime| *lifetime > ACCESS_TOKEN_MAX) {
             return Err(HolderError::Usage {
@@ -111,7 +162,7 @@ impl Holder {
         let mut signals = Signals::catch()?;
         let (mut watcher, mut witness) = (Watcher::start(&request.beside)?, Witness::start(&request.beside)?);
         let prepared = async {
-            tokio::try_join!(self.leased(identity, &request.pass), watcher.ready(), witness.ready())
+            tokio::try_join!(self.leased(identity, &request.pass, None), watcher.ready(), witness.ready())
         };
         let (pass, (), ()) = tokio::select! {
             prepared = prepared => prepared?,
@@ -125,62 +176,73 @@ impl Holder {
                 return Err(HolderError::Cancelled);
             }
         };
-        let charge = self.charge(identity, &pass)?;
-        if let Some(charge) = &charge
-            && let Err(error) = watcher.entrust(charge).await
-        {
-            self.release(identity, &pass).await;
-            return Err(error);
+        let (supply, pipes) = Supply::new(self.clone(), identity.clone(), request.pass.clone(), pass);
+        let ended = async {
+            if let Some(charge) = self.charge(identity, &supply.held())? {
+                watcher.entrust(charge).await?;
+            }
+            let (given, files) = give(request, &supply).await?;
+            on_event(RunEvent::Leased(leased(&supply.newest(), request.way)));
+            let meanwhile = meanwhile(request.way, &supply, pipes, &mut watcher, files.as_ref(), on_event);
+            child::run(request, given, &mut signals, &mut witness, meanwhile).await
+        };
+        let ended = ended.await;
+        // A renewal that is on its way goes on.
+        tokio::select! {
+            () = self.settled() => {}
+            () = signals.stop() => {}
         }
-        on_leased(Leased {
-            resource: pass.resource.as_deref(),
-            scope: pass.scope.as_ref(),
-            until: pass.expires,
-            ends_with_command: pass.own,
-        });
-        let keep_up = watcher.keep_up(charge.as_ref());
-        let ended = child::run(request, &pass.token, &mut signals, &mut witness, keep_up).await;
-        let release = self.release(identity, &pass).await;
-        // Where the watcher has more to revoke than the pass, or could do what we could not, it is left to it.
+        let release = self.release(identity, &supply.held()).await;
+        // Where the watcher has more to revoke than passes, or could do what we could not, it is left to it.
         if !matches!(release, Release::Pending { .. }) && !self.is_for_one_run(identity) {
             watcher.dismiss().await;
         }
         Ok(Outcome { ended: ended?, release })
     }
 
-    /// Gives a pass back.
-    async fn release(&self, identity: &Identity, pass: &Pass) -> Release {
-        if !pass.own {
-            return Release::LeftToExpire;
-        }
+    /// Gives passes back.
+    async fn release(&self, identity: &Identity, held: &[Arc<Held>]) -> Release {
+        let own = held.iter().filter(|held| held.pass.own);
         let pending = |why: String| Release::Pending { why };
-        let loaded = match self.shelf.find(identity) {
-            Ok(Some(loaded)) => loaded,
-            // Logged out meanwhile: the issuer ended the session, and every pass with it, or the watcher will see to it.
-            Ok(None) => return pending("the sign-in was given up meanwhile".into()),
-            Err(error) => return pending(error.to_string()),
+        let mut release = Release::LeftToExpire;
+        let revoke_all = async {
+            for held in own {
+                let loaded = match self.shelf.find(identity) {
+                    Ok(Some(loaded)) => loaded,
+                    // Logged out meanwhile: the issuer ended the session, and every pass with it, or the watcher will
+                    // see to it.
+                    Ok(None) => return pending("the sign-in was given up meanwhile".into()),
+                    Err(error) => return pending(error.to_string()),
+                };
+                let client = OurClient::of(&loaded);
+                let token = &held.pass.token;
+                if let Err(none) = self.revoke(&loaded.record.metadata, &client, token, "access_token").await
+                {
+                    return pending(crate::logout::words(none));
+                }
+                release = Release::Revoked;
+            }
+            release
         };
-        let client = OurClient::of(&loaded);
-        let revoked = self.revoke(&loaded.record.metadata, &client, &pass.token, "access_token");
-        match tokio::time::timeout(RELEASE_TIME_OUT, revoked).await {
-            Ok(Ok(())) => Release::Revoked,
-            Ok(Err(none)) => pending(crate::logout::words(none)),
-            Err(_) => pending("the issuer did not answer in time".into()),
-        }
+        let revoked = tokio::time::timeout(RELEASE_TIME_OUT, revoke_all).await;
+        revoked.unwrap_or_else(|_| pending("the issuer did not answer in time".into()))
     }
 
     /// What the watcher is to see to. Nothing, where nothing can be revoked.
-    fn charge(&self, identity: &Identity, pass: &Pass) -> Result<Option<Charge>, HolderError> {
+    fn charge(&self, identity: &Identity, held: &[Arc<Held>]) -> Result<Option<Charge>, HolderError> {
         let loaded = self.standing(identity)?;
-        let now = (self.clock)();
-        let mut entrusted = Vec::new();
-        if pass.own {
-            let until = pass.expires.unwrap_or(now + ACCESS_TOKEN_MAX);
-            entrusted.push(Entrusted::new(&pass.token, Hint::AccessToken, until));
-        }
+        let mut entrusted: Vec<_> = held
+            .iter()
+            .filter(|held| held.pass.own)
+            .map(|held| {
+                let one = Entrusted::new(&held.pass.token, Hint::AccessToken, supply::over_by(held));
+                one.under(held.pass.lease)
+            })
+            .collect();
         if let Some(refresh) = loaded.record.refresh.as_ref().filter(|_| self.is_for_one_run(identity)) {
             // The whole sign-in dies with the command.
-            entrusted.push(Entrusted::new(refresh, Hint::RefreshToken, now + SIGN_IN_RETRIED));
+            let until = (self.clock)() + SIGN_IN_RETRIED;
+            entrusted.push(Entrusted::new(refresh, Hint::RefreshToken, until));
         }
         if entrusted.is_empty() || loaded.record.metadata.revocation_endpoint.is_none() {
             return Ok(None);
@@ -188,7 +250,6 @@ impl Holder {
         Ok(Some(Charge {
             client: OurClient::of(&loaded),
             metadata: loaded.record.metadata,
-            lease: pass.lease,
             entrusted,
             ca_file: self.ca_file.clone(),
         }))
@@ -196,5 +257,85 @@ impl Holder {
 
     fn is_for_one_run(&self, identity: &Identity) -> bool {
         self.shelf.header(identity).ok().flatten().is_some_and(|header| header.key.rung() == Rung::Memory)
+    }
+}
+
+/// Gives a command its pass, in the way that was asked for.
+async fn give(request: &RunRequest, supply: &Supply) -> Result<(Given, Option<Files>), HolderError> {
+    let newest = supply.newest();
+    let token = newest.pass.token.expose();
+    let sealed = || {
+        let failed = |source| HolderError::Run { doing: "cannot make a file in memory", source };
+        memory::sealed(token).map_err(failed)
+    };
+    let mut given = Given::default();
+    let mut files = None;
+    match request.way {
+        Way::Env => given.variable(&request.variable, token),
+        Way::Fd => {
+            let file = given.inherited.insert(sealed()?).as_raw_fd();
+            given.variable(&request.variable, file.to_string());
+        }
+        Way::File => {
+            let holder = files.insert(Files::start(&request.beside)?);
+            let path = holder.put(Slot::Token, sealed()?).await?;
+            given.variable(&request.variable, path.into_os_string().into_encoded_bytes());
+        }
+    }
+    Ok((given, files))
+}
+
+/// What goes on while the command runs.
+async fn meanwhile(
+    way: Way,
+    supply: &Supply,
+    mut pipes: Pipes,
+    watcher: &mut Watcher,
+    files: Option<&Files>,
+    on_event: &mut (dyn FnMut(RunEvent<'_>) + Send),
+) -> Infallible {
+    let renewing = async {
+        match way.renews() {
+            true => supply.keep_ahead(true).await,
+            false => std::future::pending().await,
+        }
+    };
+    let replacing = async {
+        let mut renewals = supply.renewals();
+        while let (Some(files), Ok(())) = (files, renewals.changed().await) {
+            let newest = renewals.borrow_and_update().clone();
+            // Where this fails the command has the one before, which is good for a while, and the next may do.
+            if let Ok(file) = memory::sealed(newest.pass.token.expose()) {
+                let _ = files.put(Slot::Token, file).await;
+            }
+        }
+        std::future::pending().await
+    };
+    let telling = async {
+        let mut told = None;
+        while let Some(why) = pipes.troubles.recv().await {
+            if told.as_ref() != Some(&why) {
+                on_event(RunEvent::NotRenewed { why: told.insert(why).clone() });
+            }
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        never = watcher.keep_up(&mut pipes.recharges) => never,
+        never = renewing => never,
+        never = replacing => never,
+        never = telling => never,
+    }
+}
+
+fn leased(held: &Held, way: Way) -> Leased<'_> {
+    let pass = &held.pass;
+    Leased {
+        resource: pass.resource.as_deref(),
+        scope: pass.scope.as_ref(),
+        until: pass.expires,
+        lasts: held.lasts(),
+        ends_with_command: pass.own,
+        renewed: way.renews(),
     }
 }

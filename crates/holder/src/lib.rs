@@ -44,7 +44,7 @@ pub use pass::{Pass, PassRequest};
 pub use profile::Profile;
 pub use shelf::Unreadable;
 pub use status::{Opened, Status};
-pub use vault::{AskPassphrase, Asking, Rung, keyring_idle_life};
+pub use vault::{AskPassphrase, Asking, Places, Rung, keyring_idle_life};
 pub use which::{Wanted, told_apart};
 
 use provider::{Provider, Trust};
@@ -65,6 +65,8 @@ pub struct Settings {
     pub clock: Clock,
     /// Who is asked for a passphrase.
     pub ask_passphrase: AskPassphrase,
+    /// Where this machine keeps keys, besides the kernel.
+    pub places: Places,
 }
 
 /// The credentials of this user on this machine. Cheap to clone: clones share what is in memory.
@@ -82,7 +84,7 @@ pub struct Holder {
 impl Holder {
     /// Opens nothing and writes nothing yet.
     pub fn new(settings: Settings) -> Self {
-        let vault = Vault::new(settings.ask_passphrase);
+        let vault = Vault::new(settings.ask_passphrase, settings.places);
         let shelf = Shelf::open(settings.state.as_deref(), &machine::name(), vault);
         let trust = Trust { ca_file: settings.ca_file.clone() };
         Self {

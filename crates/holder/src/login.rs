@@ -37,7 +37,7 @@ use crate::identity::ProfileName;
 use crate::presets::{self, Preset};
 use crate::provider::{Fields, Provider, With};
 use crate::shelf::Identity;
-use crate::vault::Rung;
+use crate::vault::{Chosen, Rung};
 use crate::which::Wanted;
 
 /// How the person is asked.
@@ -224,10 +224,11 @@ impl Holder {
             return Err(HolderError::Usage { what: what.into() });
         }
         let choice = choose(request.flow, offers(&metadata), &request.surroundings)?;
-        let rung = self.shelf.choose(request.rung)?;
-        on_event(LoginEvent::Rung(rung));
         let identity = Identity::new(&*metadata.issuer, client.id()).under(request.profile.clone());
         self.names_no_other(&identity)?;
+        let Chosen { rung, notes } = self.shelf.choose(request.rung, &identity)?;
+        notes.iter().for_each(|note| on_event(LoginEvent::Note(note)));
+        on_event(LoginEvent::Rung(rung));
         let replaces = self.may_replace(&identity, rung, on_event)?;
         on_event(LoginEvent::Chose(&choice));
 

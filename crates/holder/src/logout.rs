@@ -50,7 +50,9 @@ impl Receipt {
 
     fn wiped(&mut self, wiped: Result<Wiped, HolderError>) {
         match wiped {
-            Ok(wiped) => (self.wiped_file, self.wiped_key) = (wiped.file, wiped.key),
+            Ok(wiped) => {
+                (self.wiped_file, self.wiped_key, self.not_wiped) = (wiped.file, wiped.key, wiped.key_left);
+            }
             Err(error) => self.not_wiped = Some(error.to_string()),
         }
     }

@@ -58,7 +58,7 @@ impl Holder {
     pub async fn token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
         let loaded = self.standing(identity)?;
         if !loaded.record.ours {
-            return self.shared_token(identity, request).await;
+            return self.shared_token(identity, request, None).await;
         }
         let resource = self.target(&loaded, request)?;
         let purpose = request.purpose.as_ref().map(ToString::to_string);
@@ -86,15 +86,17 @@ impl Holder {
         Ok(fresh)
     }
 
-    /// A pass for one run, under a lease of our issuer's.
+    /// A pass for one run, under a lease of our issuer's. `refused` is one that an API did not take: where the sign-in's
+    /// own token is all there is, that is renewed.
     pub(crate) async fn leased(
         &self,
         identity: &Identity,
         request: &PassRequest,
+        refused: Option<&Secret<AccessToken>>,
     ) -> Result<Pass, HolderError> {
         let loaded = self.standing(identity)?;
         if !loaded.record.ours {
-            return self.shared_token(identity, request).await;
+            return self.shared_token(identity, request, refused).await;
         }
         let resource = self.target(&loaded, request)?;
         let (_, tokens) = self.exchange(identity, &resource, request, true).await?;
@@ -187,8 +189,13 @@ impl Holder {
     }
 
     /// The sign-in's own access token, with providers that have nothing narrower.
-    async fn shared_token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
-        let loaded = self.fresh(identity, None).await?;
+    async fn shared_token(
+        &self,
+        identity: &Identity,
+        request: &PassRequest,
+        refused: Option<&Secret<AccessToken>>,
+    ) -> Result<Pass, HolderError> {
+        let loaded = self.fresh(identity, refused).await?;
         let record = &loaded.record;
         let cannot = |what: String| Err(HolderError::Unsupported { what });
         if let Some(resource) =

@@ -21,7 +21,7 @@ pub(crate) use crate::identity::Identity;
 use crate::identity::ProfileName;
 use crate::private;
 use crate::record::{Header, Record, SealedRecord, Version, seal};
-use crate::vault::{RecordKey, Rung, Vault};
+use crate::vault::{Chosen, RecordKey, Rung, Vault};
 use disk::Disk;
 
 pub use disk::Unreadable;
@@ -68,6 +68,8 @@ pub(crate) enum Saved {
 pub(crate) struct Wiped {
     pub(crate) file: Option<PathBuf>,
     pub(crate) key: Option<Rung>,
+    /// Why the key may still be where it was. Without the file it opens nothing here.
+    pub(crate) key_left: Option<String>,
 }
 
 impl Shelf {
@@ -83,11 +85,13 @@ impl Shelf {
     }
 
     /// The rung to use, with a disk under it that takes a record: proven before anybody is sent anywhere.
-    pub(crate) fn choose(&self, wanted: Option<Rung>) -> Result<Rung, HolderError> {
-        if wanted != Some(Rung::Memory) {
+    pub(crate) fn choose(&self, wanted: Option<Rung>, identity: &Identity) -> Result<Chosen, HolderError> {
+        if wanted.is_none_or(Rung::is_at_rest) {
             self.disk.prove()?;
         }
-        self.vault.choose(wanted)
+        // A record that cannot be read says nothing of where it rested.
+        let pinned = self.disk.header(&identity.name()).ok().flatten().map(|header| header.key.rung());
+        self.vault.choose(wanted, pinned)
     }
 
     /// What is here, readable or not.
@@ -128,7 +132,7 @@ impl Shelf {
     ) -> Result<Option<Loaded>, HolderError> {
         match rung {
             Rung::Memory => self.in_memory(identity).map(|bytes| self.unseal(&bytes, identity)).transpose(),
-            Rung::Keyring | Rung::Passphrase => self.find_on_disk(identity),
+            _ => self.find_on_disk(identity),
         }
     }
 
@@ -157,7 +161,7 @@ impl Shelf {
         let record = loop {
             match sealed.open(&key, &path) {
                 Err(HolderError::WrongPassphrase) => {
-                    self.vault.wipe_key(place); // so that whoever tries next is asked
+                    self.vault.wipe_key(place)?; // so that whoever tries next is asked
                     if tried == PASSPHRASES_TRIED {
                         return Err(HolderError::WrongPassphrase);
                     }
@@ -184,7 +188,7 @@ impl Shelf {
                 }
                 saved
             }
-            Rung::Keyring | Rung::Passphrase => {
+            _ => {
                 let _writing = self.disk.writing()?;
                 let saved = may_follow(self.disk.header(&identity.name())?, loaded);
                 if saved == Saved::Yes {
@@ -240,7 +244,7 @@ impl Shelf {
             let earlier = of_memory(&memory, identity);
             memory.insert(name, sealed);
             if let Some(earlier) = earlier {
-                self.vault.wipe_key(&earlier.key);
+                self.vault.wipe_key(&earlier.key)?;
             }
             return Ok((header, key));
         }
@@ -252,10 +256,11 @@ impl Shelf {
         });
         match written {
             Ok(Ok(None)) => {}
+            // Its key opens nothing that is still here, so a rung that cannot be reached now is no reason to fail.
             Ok(Ok(Some(earlier))) => _ = self.vault.wipe_key(&earlier.key),
             Ok(Err(_)) => _ = self.vault.wipe_keys_of(&name, Some(&header.key)),
             Err(error) => {
-                self.vault.wipe_key(&header.key);
+                let _ = self.vault.wipe_key(&header.key); // it would open nothing
                 return Err(error);
             }
         }
@@ -295,9 +300,9 @@ impl Shelf {
         match in_memory {
             Some(bytes) => {
                 if let Ok(sealed) = SealedRecord::parse(&bytes, Path::new("memory")) {
-                    self.vault.wipe_key(&sealed.header.key);
+                    self.vault.wipe_key(&sealed.header.key)?;
                 }
-                Ok(Wiped { file: None, key: Some(Rung::Memory) })
+                Ok(Wiped { file: None, key: Some(Rung::Memory), key_left: None })
             }
             None => self.wipe_on_disk(&identity.name(), &self.file(identity)),
         }
@@ -314,16 +319,21 @@ impl Shelf {
         }
         let writing = self.disk.writing();
         // The key first: without it the file is noise, wherever copies of it are, and whatever the disk says now.
+        let mut key_left = None;
         let key = match self.disk.header(name) {
             Ok(None) => None,
-            Ok(Some(header)) if header.identity().name() == name => {
-                self.vault.wipe_key(&header.key).then(|| header.key.rung())
-            }
+            Ok(Some(header)) if header.identity().name() == name => match self.vault.wipe_key(&header.key) {
+                Ok(wiped) => wiped.then(|| header.key.rung()),
+                Err(why) => {
+                    key_left = Some(why.to_string());
+                    None
+                }
+            },
             // A copy under another's name: the key it speaks of is that other's.
             Ok(Some(_)) | Err(_) => self.vault.wipe_keys_of(name, None),
         };
         let _writing = writing?;
-        Ok(Wiped { file: private::remove(file)?.then(|| file.to_owned()), key })
+        Ok(Wiped { file: private::remove(file)?.then(|| file.to_owned()), key, key_left })
     }
 
     /// The file of a record, whether it is there or not.

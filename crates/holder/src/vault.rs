@@ -2,19 +2,28 @@
 //!
 //! | rung | where the key is | it lives until |
 //! |---|---|---|
+//! | secret-service | the keyring of a desktop session (GNOME Keyring, KWallet) | logout |
+//! | keychain, credential-manager | the same on macOS and on Windows | logout |
+//! | tpm | nowhere: in the state folder, sealed by the machine's TPM | logout |
 //! | keyring | the user's persistent keyring in the kernel | logout, reboot, or some days without use |
 //! | passphrase | nowhere: it is worked out from what the person types | logout |
 //! | memory | this process | the end of the command |
 //!
-//! A rung is proven by a real write and read before anybody is sent to a browser, so that no token is minted and
-//! lost; the one that worked stands in the record and is never lowered. There is no plaintext rung.
+//! The best one that works is taken: proven by a real write and read before anybody is sent to a browser, so that no
+//! token is minted and lost. It stands in the record, and a later login goes lower only if it is told to. There is no
+//! plaintext rung.
 
+mod rung; // their names and their order
+mod bounded; // nobody is waited for longer than this
+mod secret_service; // of a desktop session
+#[cfg(target_os = "macos")]
+mod keychain; // untested
+#[cfg(windows)]
+mod credential_manager; // untested
 mod keyring; // the user's persistent keyring
 mod passphrase; // worked out from what the person types
 mod memory; // this process alone
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use hallpass_model::secret::{Passphrase, Secret};
@@ -24,52 +33,72 @@ use zeroize::Zeroizing;
 use crate::error::HolderError;
 
 pub use keyring::idle_life as keyring_idle_life;
+pub use rung::Rung;
 
 /// The key of one record.
 pub(crate) type RecordKey = Zeroizing<[u8; 32]>;
 
-/// Where the key of a record rests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rung {
-    /// The user's persistent keyring in the kernel.
-    Keyring,
-    /// What the person types.
-    Passphrase,
-    /// This process alone.
-    Memory,
+/// Where the places are that a machine keeps keys in, as the program that embeds the holder knows them. Nothing is read
+/// from the environment here.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// The addresses of the person's session bus (`DBUS_SESSION_BUS_ADDRESS`). None is ever started.
+    pub session_bus: Option<String>,
 }
 
-impl Rung {
-    /// Its name, as flags and JSON have it.
-    pub const fn text(self) -> &'static str {
+/// Where keys are kept by name: what stands behind every rung but a passphrase.
+trait Keeper: Send + Sync {
+    /// Puts a key in, or replaces it.
+    fn save(&self, name: &str, key: &RecordKey) -> Result<(), Fault>;
+
+    /// Finds a key.
+    fn find(&self, name: &str) -> Result<Option<RecordKey>, Fault>;
+
+    /// Removes a key. Whether there was one.
+    fn wipe(&self, name: &str) -> Result<bool, Fault>;
+
+    /// Removes every key whose name begins so, but for one. Whether there was one.
+    fn wipe_all(&self, beginning: &str, but: Option<&str>) -> Result<bool, Fault>;
+
+    /// Writes a key, reads it back and removes it.
+    fn probe(&self) -> Result<(), Fault> {
+        let written = random_key();
+        // Named apart, so that two probes at once do not remove one another's key.
+        let unique = hallpass_model::jose::base64url::render(&random_key()[..12]);
+        let name = format!("hallpass:probe:{unique}");
+        self.save(&name, &written)?;
+        let found = self.find(&name);
+        self.wipe(&name)?;
+        match found? {
+            Some(found) if *found == *written => Ok(()),
+            _ => Err(Fault::Failing("does not give back what was put in".into())),
+        }
+    }
+}
+
+/// Why a rung cannot be used, in words that follow its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// This machine has none, as many do not.
+    Absent(String),
+    /// It is there, and does not do it.
+    Failing(String),
+}
+
+impl Fault {
+    fn why(&self) -> &str {
         match self {
-            Rung::Keyring => "keyring",
-            Rung::Passphrase => "passphrase",
-            Rung::Memory => "memory",
+            Self::Absent(why) | Self::Failing(why) => why,
         }
     }
 }
 
-impl fmt::Display for Rung {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Rung::Keyring => "kernel keyring",
-            Rung::Passphrase => "passphrase",
-            Rung::Memory => "memory of this process",
-        })
-    }
-}
-
-impl FromStr for Rung {
-    type Err = &'static str;
-    /// The rungs a person may ask for; `memory` has a flag of its own.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "keyring" => Ok(Rung::Keyring),
-            "passphrase" => Ok(Rung::Passphrase),
-            _ => Err("it is `keyring` or `passphrase`"),
-        }
-    }
+/// The rung to use, and what was passed over on the way to it.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    pub(crate) rung: Rung,
+    /// What a person would want to know: a better place that is there and does not work, or one given up.
+    pub(crate) notes: Vec<String>,
 }
 
 /// What a passphrase is wanted for.
@@ -90,9 +119,29 @@ pub type AskPassphrase = Arc<dyn Fn(Asking) -> std::io::Result<Option<Secret<Pas
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "rung", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum KeyPlace {
+    /// In the Secret Service, under this name.
+    SecretService {
+        /// `hallpass:...`.
+        name: String,
+    },
+    /// In the macOS Keychain, under this name.
+    Keychain {
+        /// Likewise.
+        name: String,
+    },
+    /// In the Windows Credential Manager, under this name.
+    CredentialManager {
+        /// Likewise.
+        name: String,
+    },
+    /// In the state folder under this name, sealed by the TPM.
+    Tpm {
+        /// Likewise.
+        name: String,
+    },
     /// In the persistent keyring, under this name.
     Keyring {
-        /// `hallpass:...`.
+        /// Likewise.
         name: String,
     },
     /// Argon2id of a passphrase.
@@ -107,46 +156,114 @@ pub(crate) enum KeyPlace {
 impl KeyPlace {
     pub(crate) fn rung(&self) -> Rung {
         match self {
+            KeyPlace::SecretService { .. } => Rung::SecretService,
+            KeyPlace::Keychain { .. } => Rung::Keychain,
+            KeyPlace::CredentialManager { .. } => Rung::CredentialManager,
+            KeyPlace::Tpm { .. } => Rung::Tpm,
             KeyPlace::Keyring { .. } => Rung::Keyring,
             KeyPlace::Passphrase(_) => Rung::Passphrase,
             KeyPlace::Memory { .. } => Rung::Memory,
         }
     }
+
+    /// What the key is called there.
+    fn name(&self) -> Option<&str> {
+        match self {
+            KeyPlace::SecretService { name }
+            | KeyPlace::Keychain { name }
+            | KeyPlace::CredentialManager { name }
+            | KeyPlace::Tpm { name }
+            | KeyPlace::Keyring { name }
+            | KeyPlace::Memory { name } => Some(name),
+            KeyPlace::Passphrase(_) => None,
+        }
+    }
+
+    fn kept(rung: Rung, name: String) -> Option<Self> {
+        Some(match rung {
+            Rung::SecretService => Self::SecretService { name },
+            Rung::Keychain => Self::Keychain { name },
+            Rung::CredentialManager => Self::CredentialManager { name },
+            Rung::Tpm => Self::Tpm { name },
+            Rung::Keyring => Self::Keyring { name },
+            Rung::Memory => Self::Memory { name },
+            Rung::Passphrase | Rung::Daemon => return None,
+        })
+    }
 }
 
 /// The rungs of this machine.
 pub(crate) struct Vault {
+    /// Those that keep keys by name, the best first, and whether one is taken without being asked for.
+    keepers: Vec<(Rung, bool, Box<dyn Keeper>)>,
     passphrases: passphrase::Passphrases,
-    memory: memory::Memory,
 }
 
 impl Vault {
-    pub(crate) fn new(ask: AskPassphrase) -> Self {
-        Self { passphrases: passphrase::Passphrases::new(ask), memory: memory::Memory::default() }
+    pub(crate) fn new(ask: AskPassphrase, places: Places) -> Self {
+        let mut keepers: Vec<(Rung, bool, Box<dyn Keeper>)> = Vec::new();
+        let mut add = |rung, unasked, keeper| keepers.push((rung, unasked, keeper));
+        add(Rung::SecretService, true, Box::new(secret_service::SecretService::new(places.session_bus)));
+        #[cfg(target_os = "macos")]
+        add(Rung::Keychain, true, Box::new(keychain::Keychain));
+        #[cfg(windows)]
+        add(Rung::CredentialManager, true, Box::new(credential_manager::CredentialManager));
+        add(Rung::Keyring, true, Box::new(keyring::Keyring));
+        add(Rung::Memory, false, Box::<memory::Memory>::default());
+        Self { keepers, passphrases: passphrase::Passphrases::new(ask) }
     }
 
-    /// The rung to use: the one asked for, or the best that works. Proven by a real write and read (the keyring),
-    /// or by having the passphrase in hand.
-    pub(crate) fn choose(&self, wanted: Option<Rung>) -> Result<Rung, HolderError> {
-        let no_keyring = match wanted {
-            Some(Rung::Memory) => return Ok(Rung::Memory),
-            Some(Rung::Passphrase) => None,
-            Some(Rung::Keyring) | None => match keyring::probe() {
-                Ok(()) => return Ok(Rung::Keyring),
-                Err(why) => Some(why),
-            },
-        };
-        if wanted == Some(Rung::Keyring) {
-            let why = no_keyring.expect("the keyring was tried just now");
-            return Err(HolderError::NoRung { why: format!("the kernel keyring {why}") });
+    /// The rung to use: the one asked for, or the best that works and is not below the one where the sign-in rests
+    /// already. Proven by a real write and read, or by having the passphrase in hand.
+    pub(crate) fn choose(&self, wanted: Option<Rung>, pinned: Option<Rung>) -> Result<Chosen, HolderError> {
+        let Some(rung) = wanted else { return self.best(pinned) };
+        match rung {
+            Rung::Passphrase if !self.passphrases.prepare()? => return Err(HolderError::PassphraseNeeded),
+            Rung::Passphrase => {}
+            rung => self.keeper(rung).and_then(Keeper::probe).map_err(|fault| no_rung(rung, &fault))?,
         }
-        match (self.passphrases.prepare()?, no_keyring) {
-            (true, _) => Ok(Rung::Passphrase),
-            (false, None) => Err(HolderError::PassphraseNeeded),
-            (false, Some(why)) => Err(HolderError::NoRung {
-                why: format!("the kernel keyring {why}, and nobody is there to type a passphrase"),
-            }),
+        let lowered = pinned.filter(|pinned| pinned.is_above(rung));
+        let note = lowered.map(|pinned| {
+            format!("it rested in the {pinned}; from now on it will rest lower, as you asked: {rung}")
+        });
+        Ok(Chosen { rung, notes: note.into_iter().collect() })
+    }
+
+    /// Where the sign-in rests already, or else the best that works: never one below.
+    fn best(&self, pinned: Option<Rung>) -> Result<Chosen, HolderError> {
+        if pinned == Some(Rung::Passphrase) && self.passphrases.prepare()? {
+            return Ok(Chosen { rung: Rung::Passphrase, notes: Vec::new() });
         }
+        let pinned = pinned.filter(|pinned| *pinned != Rung::Passphrase);
+        let unasked = self.keepers.iter().filter(|(_, unasked, _)| *unasked).map(|(rung, ..)| *rung);
+        let others = unasked.filter(|rung| pinned.is_none_or(|own| own != *rung && !own.is_above(*rung)));
+        let (mut notes, mut faults) = (Vec::new(), Vec::new());
+        for rung in pinned.into_iter().chain(others) {
+            match self.keeper(rung).and_then(Keeper::probe) {
+                Ok(()) => return Ok(Chosen { rung, notes }),
+                Err(fault) => {
+                    if let Fault::Failing(why) = &fault {
+                        notes.push(format!("the {rung} {why}"));
+                    }
+                    faults.push((rung, fault));
+                }
+            }
+        }
+        if let (Some(rung), Some((_, fault))) = (pinned, faults.first()) {
+            return Err(HolderError::WouldLower { rung, why: fault.why().to_owned() });
+        }
+        if self.passphrases.prepare()? {
+            return Ok(Chosen { rung: Rung::Passphrase, notes });
+        }
+        let mut why: Vec<_> =
+            faults.iter().map(|(rung, fault)| format!("the {rung} {}", fault.why())).collect();
+        why.push("nobody is there to type a passphrase".into());
+        Err(HolderError::NoRung { why: why.join(", ") })
+    }
+
+    fn keeper(&self, rung: Rung) -> Result<&dyn Keeper, Fault> {
+        let found = self.keepers.iter().find(|(own, ..)| *own == rung).map(|(.., keeper)| &**keeper);
+        found.ok_or_else(|| Fault::Absent("is not on this machine".into()))
     }
 
     /// Makes the key of a new record and puts it where its rung keeps it. `name` is the identity's.
@@ -156,33 +273,25 @@ impl Vault {
         name: &str,
         login: &str,
     ) -> Result<(KeyPlace, RecordKey), HolderError> {
-        match rung {
-            Rung::Keyring => {
-                let name = in_keyring(name, login);
-                let key = random_key();
-                keyring::save(&name, &key)
-                    .map_err(|why| HolderError::NoRung { why: format!("the kernel keyring {why}") })?;
-                Ok((KeyPlace::Keyring { name }, key))
-            }
-            Rung::Passphrase => {
-                let (cost, key) = self.passphrases.new_key()?;
-                Ok((KeyPlace::Passphrase(cost), key))
-            }
-            Rung::Memory => {
-                let key = random_key();
-                self.memory.save(name, &key);
-                Ok((KeyPlace::Memory { name: name.to_owned() }, key))
-            }
-        }
+        let Some(place) = KeyPlace::kept(rung, kept_as(name, login)) else {
+            let (cost, key) = self.passphrases.new_key()?;
+            return Ok((KeyPlace::Passphrase(cost), key));
+        };
+        let key = random_key();
+        let saved = self.keeper(rung).and_then(|keeper| keeper.save(&kept_as(name, login), &key));
+        saved.map_err(|fault| no_rung(rung, &fault))?;
+        Ok((place, key))
     }
 
     /// Finds the key of a record. `None` if it is gone. Renews the keyring's timer.
     pub(crate) fn find_key(&self, place: &KeyPlace) -> Result<Option<RecordKey>, HolderError> {
         match place {
-            KeyPlace::Keyring { name } => keyring::find(name)
-                .map_err(|why| HolderError::NoRung { why: format!("the kernel keyring {why}") }),
             KeyPlace::Passphrase(cost) => self.passphrases.key(cost).map(Some),
-            KeyPlace::Memory { name } => Ok(self.memory.find(name)),
+            place => {
+                let (rung, name) = (place.rung(), place.name().unwrap_or_default());
+                let found = self.keeper(rung).and_then(|keeper| keeper.find(name));
+                found.map_err(|fault| HolderError::RungFailed { rung, why: fault.why().to_owned() })
+            }
         }
     }
 
@@ -194,35 +303,45 @@ impl Vault {
     ) -> Result<Option<RecordKey>, HolderError> {
         match place {
             KeyPlace::Passphrase(cost) => self.passphrases.key_again(cost, tried),
-            KeyPlace::Keyring { .. } | KeyPlace::Memory { .. } => Ok(None),
+            _ => Ok(None),
         }
     }
 
     /// Wipes every key that can be of this identity's records, but for one: for records that cannot be read, and so do
     /// not say where their key is. Which rung there was one in.
     pub(crate) fn wipe_keys_of(&self, name: &str, but: Option<&KeyPlace>) -> Option<Rung> {
-        let but = match but {
-            Some(KeyPlace::Keyring { name }) => Some(name.as_str()),
-            _ => None,
-        };
-        keyring::wipe_all(&in_keyring(name, ""), but).then_some(Rung::Keyring)
+        let mut wiped = None;
+        for (rung, _, keeper) in &self.keepers {
+            let but = but.filter(|but| but.rung() == *rung).and_then(KeyPlace::name);
+            if let Ok(true) = keeper.wipe_all(&kept_as(name, ""), but) {
+                wiped = wiped.or(Some(*rung));
+            }
+        }
+        wiped
     }
 
-    /// Wipes the key of a record. Whether there was one at rest.
-    pub(crate) fn wipe_key(&self, place: &KeyPlace) -> bool {
+    /// Wipes the key of a record. Whether there was one at rest; an error if it may still be there.
+    pub(crate) fn wipe_key(&self, place: &KeyPlace) -> Result<bool, HolderError> {
         match place {
-            KeyPlace::Keyring { name } => keyring::wipe(name),
             KeyPlace::Passphrase(cost) => {
                 self.passphrases.forget(cost);
-                false // it rests nowhere
+                Ok(false) // it rests nowhere
             }
-            KeyPlace::Memory { name } => self.memory.wipe(name),
+            place => {
+                let (rung, name) = (place.rung(), place.name().unwrap_or_default());
+                let wiped = self.keeper(rung).and_then(|keeper| keeper.wipe(name));
+                wiped.map_err(|fault| HolderError::RungFailed { rung, why: fault.why().to_owned() })
+            }
         }
     }
 }
 
-/// What a key is called in the keyring: which identity's it is, and of which login.
-fn in_keyring(name: &str, login: &str) -> String {
+fn no_rung(rung: Rung, fault: &Fault) -> HolderError {
+    HolderError::NoRung { why: format!("the {rung} {}", fault.why()) }
+}
+
+/// What a key is called where it is kept: which identity's it is, and of which login.
+fn kept_as(name: &str, login: &str) -> String {
     format!("hallpass:{name}:{login}")
 }
 
@@ -232,3 +351,6 @@ fn random_key() -> RecordKey {
     SystemEntropy.fill(&mut key[..]);
     key
 }
+
+#[cfg(test)]
+mod tests;

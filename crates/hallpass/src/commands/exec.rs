@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use clap::Args;
-use hallpass_holder::exec::{Beside, Ended, Leased, Outcome, Release, RunRequest};
+use clap::{Args, ValueEnum};
+use hallpass_holder::exec::{Beside, Ended, Leased, Outcome, Release, RunEvent, RunRequest, Way};
 use hallpass_holder::{Holder, Identity, PassRequest};
 use hallpass_model::lifetimes::{ACCESS_TOKEN_MAX, EXEC_PASS};
 use hallpass_model::purpose::Purpose;
@@ -14,24 +15,31 @@ use hallpass_model::time::Lifetime;
 use crate::failure::{Exit, Failure};
 use crate::holding::{WhichArgs, parse_purpose, parse_resource, parse_scope, scopes};
 use crate::output::Output;
-use crate::{clock, env};
+use crate::{ambient, clock, env};
 
-/// The hidden commands that become the watcher and the witness of a run.
+/// The hidden commands that become the watcher, the witness and the holder of files of a run.
 pub(crate) const WATCH: &str = "watch-run";
 pub(crate) const WITNESS: &str = "witness-run";
+pub(crate) const FILES: &str = "files-run";
 /// This very program, even if its file was replaced since it started.
 const OURSELVES: &str = "/proc/self/exe";
+/// What a token's life has lost when we look at it, for a person to read a round number.
+const LOST_ON_THE_WAY: Duration = Duration::from_millis(900);
+/// A longer life is said in whole minutes.
+const SAID_IN_SECONDS: Lifetime = Lifetime::minutes(2);
 
 /// Run a command with a token of its own that dies with it
 ///
-/// The token is in the command's environment and nowhere else. It is narrower than your sign-in, lives no longer than
-/// `--ttl`, and is revoked when the command ends, also when hallpass is killed. The exit code is the command's own;
-/// 125 if hallpass failed (also over its own arguments), 126 if the command cannot be run, 127 if it is not found.
+/// The command has the token in the way that `--as` says, and in no other. It is narrower than your sign-in, lives no
+/// longer than `--ttl`, and is revoked when the command ends, also when hallpass is killed. The exit code is the
+/// command's own; 125 if hallpass failed (also over its own arguments), 126 if the command cannot be run, 127 if it is
+/// not found.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   hallpass exec --purpose 'read my notes' -- sh -c 'curl -H \"Authorization: Bearer $HALLPASS_TOKEN\" https://api.example/notes'
-  hallpass exec --scope deploy --ttl 5m --purpose 'deploy 1.4' --env API_TOKEN -- ./deploy.sh")]
+  hallpass exec --scope deploy --ttl 5m --purpose 'deploy 1.4' --env API_TOKEN -- ./deploy.sh
+  hallpass exec --as file --clean --purpose 'nightly sync' -- ./sync.sh   # reads $HALLPASS_TOKEN_FILE when it needs it")]
 pub(crate) struct ExecArgs {
     #[command(flatten)]
     run: RunArgs,
@@ -63,9 +71,47 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "TIME", default_value_t = EXEC_PASS)]
     ttl: Lifetime,
 
-    /// The environment variable it is put in
-    #[arg(long = "env", value_name = "NAME", default_value = "HALLPASS_TOKEN", value_parser = parse_variable)]
-    variable: String,
+    /// How the command gets it
+    #[arg(long = "as", value_enum, value_name = "WAY", default_value_t = As::Env)]
+    way: As,
+
+    /// The environment variable that holds it, or says where it is; `HALLPASS_TOKEN` otherwise, with `_FD` or `_FILE`
+    /// for those ways
+    #[arg(long = "env", value_name = "NAME", value_parser = parse_variable)]
+    variable: Option<String>,
+
+    /// Take other credentials out of the command's environment, such as `AWS_SECRET_ACCESS_KEY`
+    #[arg(long)]
+    clean: bool,
+}
+
+/// How a command gets its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum As {
+    /// In an environment variable
+    Env,
+    /// By an inherited descriptor of a file in memory, whose number the variable holds
+    Fd,
+    /// In a file in memory, whose path the variable holds; it is renewed while the command runs
+    File,
+}
+
+impl As {
+    fn way(self) -> Way {
+        match self {
+            As::Env => Way::Env,
+            As::Fd => Way::Fd,
+            As::File => Way::File,
+        }
+    }
+
+    fn variable(self) -> &'static str {
+        match self {
+            As::Env => "HALLPASS_TOKEN",
+            As::Fd => "HALLPASS_TOKEN_FD",
+            As::File => "HALLPASS_TOKEN_FILE",
+        }
+    }
 }
 
 impl RunArgs {
@@ -97,19 +143,26 @@ pub(super) async fn run(
     command: Vec<OsString>,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
+    let without = if run.clean { ambient::found(env::names()) } else { Vec::new() };
+    if run.clean {
+        out.say(taken_out(without.len()));
+    }
     let request = RunRequest {
         pass,
-        variable: run.variable,
+        way: run.way.way(),
+        variable: run.variable.unwrap_or_else(|| run.way.variable().to_owned()),
+        without,
         command,
         path: env::PATH.value(),
         beside: Beside {
             program: OURSELVES.into(),
             watcher: vec![WATCH.into()],
             witness: vec![WITNESS.into()],
+            files: vec![FILES.into()],
             environment: certificates(),
         },
     };
-    let outcome = holder.exec(identity, &request, &mut |leased| say(&leased, out)).await;
+    let outcome = holder.exec(identity, &request, &mut |event| tell(&event, out)).await;
     let Outcome { ended, release } = outcome.map_err(|error| ours(error.into()))?;
     if let Release::Pending { why } = release {
         out.warn(format_args!("the token is not revoked yet: {why}"));
@@ -145,6 +198,13 @@ pub(crate) fn witness() -> Result<Exit, Failure> {
     Ok(Exit::DONE)
 }
 
+/// The whole life of the holder of files.
+pub(crate) fn hold_files() -> Result<Exit, Failure> {
+    hallpass_holder::exec::hold_files()
+        .map_err(|error| Failure::could_not_run(format_args!("the files cannot be held: {error}")))?;
+    Ok(Exit::DONE)
+}
+
 /// Where the system's certificates are, if the person says so by a path that only holds in this folder.
 fn certificates() -> Vec<(OsString, OsString)> {
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
@@ -168,6 +228,26 @@ pub(super) fn too_long(ttl: Lifetime) -> Result<(), Failure> {
         .hint("the command may run longer than its token; what it needs late, it should ask for late"))
 }
 
+/// How many were taken out. SECURITY: never which values, and not which names either: where this is kept, they tell
+/// what else is to be had on this machine.
+fn taken_out(count: usize) -> String {
+    match count {
+        0 => "there is no other credential in the environment".into(),
+        1 => "1 other credential is not passed on".into(),
+        more => format!("{more} other credentials are not passed on"),
+    }
+}
+
+fn tell(event: &RunEvent<'_>, out: &mut Output) {
+    match event {
+        RunEvent::Leased(leased) => say(leased, out),
+        RunEvent::NotRenewed { why } => {
+            out.warn(format_args!("the token could not be renewed, and is tried again: {why}"));
+        }
+        _ => {}
+    }
+}
+
 fn say(leased: &Leased<'_>, out: &mut Output) {
     let scope = match leased.scope {
         Some(scope) if !scope.is_empty() => format!("`{scope}`"),
@@ -179,8 +259,22 @@ fn say(leased: &Leased<'_>, out: &mut Output) {
         None => ", and the provider does not say for how long".into(),
     };
     out.say(format_args!("leased {scope}{place}{until}"));
+    if let (false, Some(lasts)) = (leased.renewed, leased.lasts) {
+        let lasts = rounded(lasts);
+        out.say(format_args!("it is not renewed: a command that runs longer than {lasts} needs `--as file`"));
+    }
     if !leased.ends_with_command {
         out.say("this provider has no tokens of their own for commands: it lives on after the command, until it is over");
+    }
+}
+
+/// How long, for a person.
+fn rounded(lasts: Lifetime) -> Lifetime {
+    let lasts = Lifetime::from_std(lasts.to_std() + LOST_ON_THE_WAY);
+    match u32::try_from(lasts.as_seconds()) {
+        Ok(seconds) if lasts >= SAID_IN_SECONDS => Lifetime::minutes(seconds / 60),
+        Ok(seconds) => Lifetime::seconds(seconds),
+        Err(_) => lasts,
     }
 }
 

@@ -26,7 +26,7 @@ mod target; // what is to be signed in to
 /// Sign in
 ///
 /// Opens a browser here where one can reach this machine, and shows a code to type anywhere else; it says which it
-/// chose and why. What is kept is encrypted, its key in the kernel keyring or made from a passphrase.
+/// chose and why. What is kept is encrypted, its key in the desktop's keyring, the kernel's, or made from a passphrase.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -71,9 +71,9 @@ pub(crate) struct LoginArgs {
     #[arg(long, value_name = "FLOW")]
     flow: Option<Flow>,
 
-    /// Where the key is to rest: `keyring` or `passphrase` (HALLPASS_RUNG)
+    /// Where the key is to rest: `secret-service`, `keyring`, `passphrase`, ... (HALLPASS_STORE)
     #[arg(long, value_name = "RUNG", conflicts_with = "one_run")]
-    rung: Option<Rung>,
+    store: Option<Rung>,
 
     /// Keep it in memory, for the command after `--` alone, and sign out when that ends
     #[arg(long, requires = "command")]
@@ -141,11 +141,13 @@ fn request(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Result<LoginR
     let target = target::target(args, holder, out)?;
     let at = surroundings::surroundings();
     let at = Surroundings { terminal: at.terminal && args.holder.may_ask(), ..at };
-    let rung = match (args.one_run, args.rung, env::HALLPASS_RUNG.text()) {
+    let rung = match (args.one_run, args.store, env::HALLPASS_STORE.text()) {
         (true, _, _) => Some(Rung::Memory),
         (false, Some(rung), _) => Some(rung),
         (false, None, Some(named)) => Some(
-            named.parse().map_err(|why| Failure::usage(format_args!("HALLPASS_RUNG is `{named}`: {why}")))?,
+            named
+                .parse()
+                .map_err(|why| Failure::usage(format_args!("HALLPASS_STORE is `{named}`: {why}")))?,
         ),
         (false, None, None) => target.store,
     };

@@ -149,7 +149,10 @@ pub(super) fn key_lives(rung: Rung) -> String {
             Some(idle) => format!("until logout, a reboot, or {idle} without use"),
             None => "until logout or a reboot".into(),
         },
-        Rung::Passphrase => "until logout".into(),
+        Rung::SecretService | Rung::Keychain | Rung::CredentialManager | Rung::Tpm | Rung::Passphrase => {
+            "until logout".into()
+        }
+        Rung::Daemon => "until the daemon ends".into(),
         Rung::Memory => "until the command ends".into(),
     }
 }
@@ -189,10 +192,7 @@ fn lines(sign_in: &SignIn) -> Vec<String> {
         };
         row("tokens", format!("{bound}; {renewed}"));
     }
-    let key = match sign_in.key {
-        "keyring" => "kernel keyring",
-        other => other,
-    };
-    row("key", format!("{key}, {}", sign_in.key_lives));
+    let rung = Rung::ALL.into_iter().find(|rung| rung.text() == sign_in.key).unwrap_or(Rung::Memory);
+    row("key", format!("{rung}, {}", sign_in.key_lives));
     lines
 }

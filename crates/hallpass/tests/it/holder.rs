@@ -2,6 +2,7 @@
 
 mod machine; // a machine with a person at it, and an issuer
 mod run; // what a command gets, and how it ends
+mod ways; // by which way a command gets its pass
 mod signals; // what reaches a command, and how often
 mod killed; // whatever is killed, the pass dies
 mod down; // the issuer itself is killed
@@ -10,5 +11,6 @@ mod which; // which sign-in is meant
 mod directory; // which one a directory asks for, and profiles
 mod network; // which authorities are trusted, and through which proxy it goes
 mod records; // those that cannot be read, and machines that can keep none
+mod store; // a desktop's keyring, and what is said when it fails
 mod shown; // byte for byte
 mod terminal; // a person at a terminal: prompts, pictures, Ctrl-C

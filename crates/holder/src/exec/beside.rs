@@ -25,6 +25,8 @@ pub struct Beside {
     pub watcher: Vec<OsString>,
     /// The arguments that make it the witness ([`witness`](super::witness())). Nothing secret.
     pub witness: Vec<OsString>,
+    /// The arguments that make it the holder of files ([`hold_files`](super::hold_files())). Nothing secret.
+    pub files: Vec<OsString>,
     /// What replaces variables of ours: paths that are relative to our folder, which the watcher leaves.
     pub environment: Vec<(OsString, OsString)>,
 }
@@ -45,6 +47,22 @@ impl Beside {
 
     pub(super) fn start_witness(&self) -> Result<Running, HolderError> {
         Running::start(self, &self.witness, "hallpass-witness", "cannot start the witness of this run")
+    }
+}
+
+impl Beside {
+    /// With nothing of the environment: its process can be looked into.
+    pub(super) fn start_files(&self, socket: Stdio) -> std::io::Result<Child> {
+        Command::new(&self.program)
+            .args(&self.files)
+            .arg0("hallpass-files")
+            .env_clear()
+            .current_dir("/")
+            .stdin(socket)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
     }
 }
 

@@ -7,19 +7,22 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
-use hallpass_model::secret::{AccessToken, Secret};
+use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, getpgid, getpgrp, kill_process};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
+use zeroize::Zeroizing;
 
 use super::RunRequest;
 use super::witness::Witness;
@@ -116,20 +119,53 @@ pub fn look_up(command: &[OsString], path: Option<&OsStr>) -> Result<(), HolderE
     Err(HolderError::Start { command: program.to_string_lossy().into_owned(), source: why.into() })
 }
 
+/// What a command is given, besides what everything inherits.
+#[derive(Default)]
+pub(super) struct Given {
+    /// Variables it has. SECURITY: in the environment of the command alone; never in its arguments, which everybody may
+    /// read.
+    pub(super) variables: Vec<(OsString, Zeroizing<Vec<u8>>)>,
+    /// A descriptor it inherits, at the number it has here.
+    pub(super) inherited: Option<OwnedFd>,
+}
+
+impl Given {
+    pub(super) fn variable(&mut self, name: impl Into<OsString>, value: impl Into<Vec<u8>>) {
+        self.variables.push((name.into(), Zeroizing::new(value.into())));
+    }
+}
+
+/// Starts the command.
+fn start(request: &RunRequest, given: &Given) -> std::io::Result<Child> {
+    let (program, arguments) = request.command.split_first().expect("the command was looked up");
+    let mut command = Command::new(program);
+    command.args(arguments);
+    for name in &request.without {
+        command.env_remove(name);
+    }
+    for (name, value) in &given.variables {
+        command.env(name, OsStr::from_bytes(value));
+    }
+    let Some(inherited) = &given.inherited else { return command.spawn() };
+    // Between the two nothing else is started: everything that is, is by this thread.
+    rustix::io::fcntl_setfd(inherited, FdFlags::empty())?;
+    let started = command.spawn();
+    rustix::io::fcntl_setfd(inherited, FdFlags::CLOEXEC)?;
+    started
+}
+
 /// Runs the command to its end. `meanwhile` goes on beside it and never ends.
 pub(super) async fn run(
     request: &RunRequest,
-    token: &Secret<AccessToken>,
+    given: Given,
     signals: &mut Signals,
     witness: &mut Witness,
     meanwhile: impl Future<Output = std::convert::Infallible>,
 ) -> Result<Ended, HolderError> {
-    let (program, arguments) = request.command.split_first().expect("the command was looked up");
-    // SECURITY: in the environment of the command alone; never in its arguments, which everybody may read.
-    let mut child =
-        Command::new(program).args(arguments).env(&request.variable, token.expose_text()).spawn().map_err(
-            |source| HolderError::Start { command: program.to_string_lossy().into_owned(), source },
-        )?;
+    let program = request.command.first().expect("the command was looked up");
+    let mut child = start(request, &given)
+        .map_err(|source| HolderError::Start { command: program.to_string_lossy().into_owned(), source })?;
+    drop(given); // it has what it needs
     let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32)).expect("it is not waited for yet");
     // What came before the command was there has not reached it.
     witness.forget().await;

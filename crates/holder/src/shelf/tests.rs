@@ -5,13 +5,13 @@ use std::sync::Arc;
 use hallpass_model::secret::Secret;
 
 use super::*;
-use crate::vault::Asking;
+use crate::vault::{Asking, Places};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 
 fn shelf(state: &Path) -> Shelf {
     let typed = Arc::new(|_| Ok(Some(Secret::from_text("correct horse".into()))));
-    Shelf::open(Some(&state.join("hallpass")), "here", Vault::new(typed))
+    Shelf::open(Some(&state.join("hallpass")), "here", Vault::new(typed, Places::default()))
 }
 
 fn identity() -> Identity {
@@ -20,7 +20,7 @@ fn identity() -> Identity {
 
 fn with_login(state: &Path) -> Shelf {
     let shelf = shelf(state);
-    shelf.vault.choose(Some(Rung::Passphrase)).unwrap();
+    shelf.vault.choose(Some(Rung::Passphrase), None).unwrap();
     shelf.replace(&identity(), Rung::Passphrase, Record::for_tests("refresh-1"), NOW).unwrap();
     shelf
 }
@@ -69,7 +69,8 @@ fn a_record_moved_under_another_identity_s_name_is_refused() {
 fn a_wrong_passphrase_opens_nothing_and_a_wipe_needs_none() {
     let state = tempfile::tempdir().unwrap();
     with_login(state.path());
-    let wrong = Vault::new(Arc::new(|_| Ok(Some(Secret::from_text("wrong horse".into())))));
+    let wrong =
+        Vault::new(Arc::new(|_| Ok(Some(Secret::from_text("wrong horse".into())))), Places::default());
     let shelf = Shelf::open(Some(&state.path().join("hallpass")), "here", wrong);
     assert!(matches!(shelf.find(&identity()), Err(HolderError::WrongPassphrase)));
     assert!(shelf.wipe(&identity()).unwrap().file.is_some());
@@ -87,7 +88,14 @@ fn a_passphrase_that_does_not_open_the_record_is_asked_for_again() {
             seen.lock().unwrap().push(asking);
             Ok(words.lock().unwrap().pop().map(|word| Secret::from_text(word.into())))
         };
-        (Shelf::open(Some(&state.path().join("hallpass")), "here", Vault::new(Arc::new(ask))), asked)
+        (
+            Shelf::open(
+                Some(&state.path().join("hallpass")),
+                "here",
+                Vault::new(Arc::new(ask), Places::default()),
+            ),
+            asked,
+        )
     };
     let (shelf, asked) = said(vec!["correct horse", "corect horse"]);
     assert!(shelf.find(&identity()).unwrap().is_some());
@@ -100,7 +108,7 @@ fn a_passphrase_that_does_not_open_the_record_is_asked_for_again() {
     assert!(matches!(shelf.find(&identity()), Err(HolderError::WrongPassphrase)), "nor where nobody is left");
     // The one just chosen for a new sign-in is tried before anybody is asked for the old one's.
     let (shelf, asked) = said(vec!["correct horse"]);
-    shelf.choose(Some(Rung::Passphrase)).unwrap();
+    shelf.choose(Some(Rung::Passphrase), &identity()).unwrap();
     assert!(shelf.find(&identity()).unwrap().is_some());
     assert_eq!(*asked.lock().unwrap(), [Asking::New]);
 }
@@ -109,8 +117,9 @@ fn a_passphrase_that_does_not_open_the_record_is_asked_for_again() {
 fn a_login_in_memory_leaves_no_file_and_needs_no_folder() {
     let state = tempfile::tempdir().unwrap();
     for state in [Some(state.path().join("hallpass")), None] {
-        let shelf = Shelf::open(state.as_deref(), "here", Vault::new(Arc::new(|_| Ok(None))));
-        assert_eq!(shelf.choose(Some(Rung::Memory)).unwrap(), Rung::Memory);
+        let shelf =
+            Shelf::open(state.as_deref(), "here", Vault::new(Arc::new(|_| Ok(None)), Places::default()));
+        assert_eq!(shelf.choose(Some(Rung::Memory), &identity()).unwrap().rung, Rung::Memory);
         shelf.replace(&identity(), Rung::Memory, Record::for_tests("refresh-1"), NOW).unwrap();
         let mut loaded = shelf.find(&identity()).unwrap().unwrap();
         let mut late = shelf.find(&identity()).unwrap().unwrap();
@@ -181,7 +190,10 @@ fn a_copy_of_a_record_under_another_name_is_no_record_and_its_wiping_leaves_the_
     private::write(&copy, &std::fs::read(shelf.file(&identity())).unwrap()).unwrap();
     let listed = shelf.list().unwrap();
     assert_eq!((listed.headers.len(), listed.unreadable.len()), (1, 1));
-    assert_eq!(shelf.wipe_unreadable(&listed.unreadable[0]).unwrap(), Wiped { file: Some(copy), key: None });
+    assert_eq!(
+        shelf.wipe_unreadable(&listed.unreadable[0]).unwrap(),
+        Wiped { file: Some(copy), ..Wiped::default() }
+    );
     assert!(shelf.find(&identity()).unwrap().is_some());
 }
 
@@ -189,14 +201,17 @@ fn a_copy_of_a_record_under_another_name_is_no_record_and_its_wiping_leaves_the_
 fn a_disk_that_takes_no_record_is_found_out_before_anybody_is_asked() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let never = Arc::new(|_| panic!("nobody is to be asked"));
-    let shelf = Shelf::open(Some(file.path()), "here", Vault::new(never.clone()));
-    assert!(matches!(shelf.choose(None), Err(HolderError::Unsafe { .. } | HolderError::Disk { .. })));
-    let shelf = Shelf::open(None, "here", Vault::new(never));
-    assert!(matches!(shelf.choose(None), Err(HolderError::NoRung { .. })));
+    let shelf = Shelf::open(Some(file.path()), "here", Vault::new(never.clone(), Places::default()));
+    assert!(matches!(
+        shelf.choose(None, &identity()),
+        Err(HolderError::Unsafe { .. } | HolderError::Disk { .. })
+    ));
+    let shelf = Shelf::open(None, "here", Vault::new(never, Places::default()));
+    assert!(matches!(shelf.choose(None, &identity()), Err(HolderError::NoRung { .. })));
     // And where it takes one, nothing is left of the proof.
     let state = tempfile::tempdir().unwrap();
     let shelf = self::shelf(state.path());
-    shelf.choose(Some(Rung::Passphrase)).unwrap();
+    shelf.choose(Some(Rung::Passphrase), &identity()).unwrap();
     let files = std::fs::read_dir(shelf.folder().unwrap()).unwrap().flatten().map(|entry| entry.file_name());
     assert_eq!(files.collect::<Vec<_>>(), [".writing"]);
 }
@@ -205,7 +220,7 @@ fn a_disk_that_takes_no_record_is_found_out_before_anybody_is_asked() {
 fn where_the_keyring_is_allowed_the_key_is_there_and_goes_with_the_record() {
     let state = tempfile::tempdir().unwrap();
     let shelf = shelf(state.path());
-    if shelf.vault.choose(Some(Rung::Keyring)).is_err() {
+    if shelf.vault.choose(Some(Rung::Keyring), None).is_err() {
         return; // a container that forbids it
     }
     shelf.replace(&identity(), Rung::Keyring, Record::for_tests("refresh-1"), NOW).unwrap();
@@ -215,14 +230,14 @@ fn where_the_keyring_is_allowed_the_key_is_there_and_goes_with_the_record() {
     // A copy of the file opens nothing any more.
     private::write(&shelf.file(&identity()), &copy).unwrap();
     assert!(matches!(shelf.find(&identity()), Err(HolderError::KeyGone { .. })));
-    assert!(!shelf.vault.wipe_key(&header.key));
+    assert!(!shelf.vault.wipe_key(&header.key).unwrap());
 }
 
 #[test]
 fn the_key_of_a_record_that_cannot_be_read_leaves_the_keyring_with_it() {
     let state = tempfile::tempdir().unwrap();
     let shelf = shelf(state.path());
-    if shelf.choose(Some(Rung::Keyring)).is_err() {
+    if shelf.choose(Some(Rung::Keyring), &identity()).is_err() {
         return; // a container that forbids it
     }
     // Named apart from the other tests' keys: all of an identity's go.

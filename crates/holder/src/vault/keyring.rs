@@ -8,37 +8,43 @@ use linux_keyutils::{Key, KeyError, KeyPermissionsBuilder, KeyRing, KeyRingIdent
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-use super::{RecordKey, random_key};
+use super::{Fault, Keeper, RecordKey};
 
 /// Where the kernel says how long the keyring lives unused, in seconds.
 const EXPIRY: &str = "/proc/sys/kernel/keys/persistent_keyring_expiry";
 /// Where the kernel lists the keys that this process may see.
 const KEYS: &str = "/proc/keys";
 
-/// Writes a key, reads it back and removes it. An error says in a few words why it cannot be used.
-pub(super) fn probe() -> Result<(), String> {
-    let written = random_key();
-    // Named apart, so that two probes at once do not remove one another's key.
-    let name = format!("hallpass:probe:{}", hallpass_model::jose::base64url::render(&random_key()[..12]));
-    save(&name, &written)?;
-    let found = find(&name)?;
-    wipe(&name);
-    match found {
-        Some(found) if *found == *written => Ok(()),
-        _ => Err("does not give back what was put in".into()),
+/// The persistent keyring.
+pub(super) struct Keyring;
+
+impl Keeper for Keyring {
+    fn save(&self, name: &str, key: &RecordKey) -> Result<(), Fault> {
+        save(name, key).map_err(Fault::Failing)
+    }
+
+    fn find(&self, name: &str) -> Result<Option<RecordKey>, Fault> {
+        find(name).map_err(Fault::Failing)
+    }
+
+    fn wipe(&self, name: &str) -> Result<bool, Fault> {
+        wipe(name).map_err(Fault::Failing)
+    }
+
+    fn wipe_all(&self, beginning: &str, but: Option<&str>) -> Result<bool, Fault> {
+        Ok(wipe_all(beginning, but))
     }
 }
 
-/// Puts a key in, or replaces it.
-pub(super) fn save(name: &str, key: &RecordKey) -> Result<(), String> {
+fn save(name: &str, key: &RecordKey) -> Result<(), String> {
     let saved = ring()?.add_key(name, &key[..]).map_err(words)?;
     // SECURITY: only processes that possess the keyring, which only this uid can link; nobody else may even see it.
     let only_ours = KeyPermissionsBuilder::builder().posessor(Permission::ALL).user(Permission::VIEW).build();
     saved.set_perms(only_ours).map_err(words)
 }
 
-/// Finds a key. Asking for the keyring renews its timer.
-pub(super) fn find(name: &str) -> Result<Option<RecordKey>, String> {
+/// Asking for the keyring renews its timer.
+fn find(name: &str) -> Result<Option<RecordKey>, String> {
     let Some(found) = search(name)? else {
         return Ok(None);
     };
@@ -49,13 +55,15 @@ pub(super) fn find(name: &str) -> Result<Option<RecordKey>, String> {
     Ok(key.filter(|_| read == 32))
 }
 
-/// Removes a key at once. Whether there was one.
-pub(super) fn wipe(name: &str) -> bool {
-    matches!(search(name), Ok(Some(key)) if key.invalidate().is_ok())
+/// Removes a key at once.
+fn wipe(name: &str) -> Result<bool, String> {
+    match search(name)? {
+        Some(key) => key.invalidate().map(|()| true).map_err(words),
+        None => Ok(false),
+    }
 }
 
-/// Removes every key whose name begins so, but for one. Whether there was one.
-pub(super) fn wipe_all(beginning: &str, but: Option<&str>) -> bool {
+fn wipe_all(beginning: &str, but: Option<&str>) -> bool {
     let listed = std::fs::read(KEYS).unwrap_or_default();
     let listed = String::from_utf8_lossy(&listed);
     let names = listed.lines().filter_map(|line| {
@@ -63,7 +71,7 @@ pub(super) fn wipe_all(beginning: &str, but: Option<&str>) -> bool {
         let (_, rest) = line.split_once(beginning)?;
         Some(format!("{beginning}{}", rest.split(": ").next()?))
     });
-    names.filter(|name| but != Some(name.as_str())).filter(|name| wipe(name)).count() > 0
+    names.filter(|name| but != Some(name.as_str())).filter(|name| wipe(name) == Ok(true)).count() > 0
 }
 
 /// How long the keyring lives unused, if the kernel says.
@@ -98,25 +106,26 @@ fn words(error: KeyError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::random_key;
     use super::*;
 
     #[test]
     fn a_key_reads_back_until_it_is_wiped_where_the_keyring_is_allowed() {
-        if probe().is_err() {
+        if Keyring.probe().is_err() {
             return; // a container that forbids it; the passphrase rung has tests of its own
         }
         let name = "hallpass:test:a-key-reads-back";
         let key = random_key();
         save(name, &key).unwrap();
         assert_eq!(*find(name).unwrap().unwrap(), *key);
-        assert!(wipe(name));
+        assert_eq!(wipe(name), Ok(true));
         assert!(find(name).unwrap().is_none());
-        assert!(!wipe(name));
+        assert_eq!(wipe(name), Ok(false));
     }
 
     #[test]
     fn all_keys_of_one_beginning_are_wiped_but_for_one() {
-        if probe().is_err() {
+        if Keyring.probe().is_err() {
             return;
         }
         let names = ["hallpass:test-all:1", "hallpass:test-all:2", "hallpass:test-all-else:1"];
@@ -127,17 +136,17 @@ mod tests {
         let there = names.map(|name| find(name).unwrap().is_some());
         assert_eq!(there, [false, true, true]);
         assert!(wipe_all("hallpass:test-all:", None) && !wipe_all("hallpass:test-all:", None));
-        wipe(names[2]);
+        wipe(names[2]).unwrap();
     }
 
     #[test]
     fn a_key_of_another_length_is_no_key() {
-        if probe().is_err() {
+        if Keyring.probe().is_err() {
             return;
         }
         let name = "hallpass:test:another-length";
         ring().unwrap().add_key(name, &[7u8; 40]).unwrap();
         assert!(find(name).unwrap().is_none());
-        wipe(name);
+        wipe(name).unwrap();
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hallpass_holder::{
-    AskPassphrase, Flow, Holder, HolderError, Identity, LoginEvent, LoginRequest, Opener, PassRequest, Rung,
-    Settings, SignedIn, Surroundings, Wanted,
+    AskPassphrase, Flow, Holder, HolderError, Identity, LoginEvent, LoginRequest, Opener, PassRequest,
+    Places, Rung, Settings, SignedIn, Surroundings, Wanted,
 };
 use hallpass_model::device::DeviceClass;
 use hallpass_model::secret::Secret;
@@ -99,6 +99,7 @@ impl Desk {
             ca_file: None,
             clock: Arc::new(move || now() + later),
             ask_passphrase,
+            places: Places::default(),
         });
         Self { holder, state }
     }

@@ -18,7 +18,7 @@ pub(super) fn pid(child: &tokio::process::Child) -> Pid {
 }
 
 /// The processes whose parent this is, by their arguments.
-fn children(parent: Pid) -> Vec<(Pid, String)> {
+pub(super) fn children(parent: Pid) -> Vec<(Pid, String)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };

@@ -131,7 +131,7 @@ impl Home {
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", self.0.path())
-            .env("HALLPASS_RUNG", "passphrase")
+            .env("HALLPASS_STORE", "passphrase")
             .env("HALLPASS_PASSPHRASE_FILE", self.path("passphrase"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

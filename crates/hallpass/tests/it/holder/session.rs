@@ -143,9 +143,9 @@ async fn where_nothing_can_be_saved_nothing_is_renewed_and_nobody_sees_a_token()
 #[tokio::test]
 async fn a_login_with_nowhere_to_keep_it_says_so_before_anybody_is_asked() {
     let machine = Machine::new().await;
-    let arguments = ["login", &machine.world.issuer_url, "--flow", "device", "--rung", "passphrase"];
+    let arguments = ["login", &machine.world.issuer_url, "--flow", "device", "--store", "passphrase"];
     let mut command = machine.hallpass(&arguments);
-    command.env_remove("HALLPASS_PASSPHRASE_FILE").env_remove("HALLPASS_RUNG");
+    command.env_remove("HALLPASS_PASSPHRASE_FILE").env_remove("HALLPASS_STORE");
     command.env("HALLPASS_NO_INPUT", "1"); // whoever runs the tests may sit at a terminal
     let said = Said(in_time(command.output()).await.unwrap());
     assert_eq!(said.code(), 4, "{}", said.err());

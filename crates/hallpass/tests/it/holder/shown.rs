@@ -138,7 +138,7 @@ async fn what_is_said_when_it_does_not_work() {
     session.run(&["login", &issuer]).await;
     session.run(&["login", &issuer, "--flow", "device", "--client-id", "nobody"]).await;
     session.run(&["login", &issuer, "--flow", "device", "--resource", "https://elsewhere.example/"]).await;
-    session.run(&["login", &issuer, "--flow", "device", "--rung", "memory"]).await;
+    session.run(&["login", &issuer, "--flow", "device", "--store", "memory"]).await;
     session.run(&["login", &issuer, "--flow", "device", "--one-run", "--", "true"]).await;
     session.run(&["login", &issuer, "--flow", "device", "--ca-file", "/nowhere.pem"]).await;
     session.run(&["logout", "--issuer", "https://id.example/acme"]).await;

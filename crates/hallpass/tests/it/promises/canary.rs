@@ -188,7 +188,7 @@ impl Story {
     async fn ada_logs_in(&mut self) {
         let issuer = self.server.issuer();
         let mut login =
-            self.holder(&["login", &issuer, "--flow", "device", "--rung", "passphrase", "--json"]);
+            self.holder(&["login", &issuer, "--flow", "device", "--store", "passphrase", "--json"]);
         login.args(["--resource", NOTES, "--scope", "notes:read notes:write", "--purpose", "write a story"]);
         let mut login = login
             .stdin(Stdio::null())
@@ -273,7 +273,7 @@ impl Story {
         let (program, address) = browser::opener(&self.folder);
         let issuer = self.server.issuer();
         let mut login =
-            self.holder_of("grace", &["login", &issuer, "--flow", "browser", "--rung", "passphrase"]);
+            self.holder_of("grace", &["login", &issuer, "--flow", "browser", "--store", "passphrase"]);
         login.args(["--resource", NOTES, "--scope", "notes:read"]).env("HALLPASS_BROWSER", program);
         let login = login.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let login = login.kill_on_drop(true).spawn().expect("it starts");

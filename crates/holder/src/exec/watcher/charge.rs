@@ -23,9 +23,7 @@ pub(in crate::exec) struct Charge {
     pub(in crate::exec) metadata: IssuerMetadata,
     /// Who we are there.
     pub(in crate::exec) client: OurClient,
-    /// The lease whose connection is kept open.
-    pub(in crate::exec) lease: Option<LeaseId>,
-    /// What is revoked in the end, the pass first.
+    /// What is revoked in the end, passes first.
     pub(in crate::exec) entrusted: Vec<Entrusted>,
     /// What is trusted besides the system's certificates.
     pub(in crate::exec) ca_file: Option<PathBuf>,
@@ -35,6 +33,8 @@ pub(in crate::exec) struct Charge {
 pub(in crate::exec) struct Entrusted {
     pub(super) token: Secret<AccessToken>,
     pub(super) hint: Hint,
+    /// The lease whose connection is kept open with it.
+    pub(super) lease: Option<LeaseId>,
     /// When there is no point in trying any more.
     pub(super) until: Timestamp,
 }
@@ -58,7 +58,12 @@ impl Hint {
 
 impl Entrusted {
     pub(in crate::exec) fn new<K: Kind>(token: &Secret<K>, hint: Hint, until: Timestamp) -> Self {
-        Self { token: Secret::new(token.expose().to_vec()), hint, until }
+        Self { token: Secret::new(token.expose().to_vec()), hint, lease: None, until }
+    }
+
+    /// The same under a lease.
+    pub(in crate::exec) fn under(self, lease: Option<LeaseId>) -> Self {
+        Self { lease, ..self }
     }
 }
 
@@ -74,13 +79,13 @@ impl Charge {
             metadata: self.metadata.clone(),
             client_id: self.client.id().to_owned(),
             client_secret: self.client.secret().map(|secret| secret.expose_text().to_owned()),
-            lease: self.lease,
             entrusted: self
                 .entrusted
                 .iter()
                 .map(|one| ShownToken {
                     token: one.token.expose_text().to_owned(),
                     hint: one.hint,
+                    lease: one.lease,
                     until: one.until,
                 })
                 .collect(),
@@ -92,24 +97,18 @@ impl Charge {
         line
     }
 
-    /// Reads a line. `None` if it is not whole: whoever wrote it died over it.
-    pub(super) async fn read(input: &mut (impl AsyncBufRead + Unpin), len_max: u64) -> Option<Self> {
-        let mut line = Zeroizing::new(Vec::with_capacity(CHARGE_LEN_USUAL));
-        input.take(len_max).read_until(b'\n', &mut line).await.ok()?;
-        if line.last() != Some(&b'\n') {
-            return None;
-        }
-        let mut shown: Shown = serde_json::from_slice(&line).ok()?;
+    fn parse(line: &[u8]) -> Option<Self> {
+        let mut shown: Shown = serde_json::from_slice(line).ok()?;
         let client_secret = shown.client_secret.take().map(Secret::from_text);
         Some(Self {
             metadata: shown.metadata.clone(),
             client: OurClient::new(std::mem::take(&mut shown.client_id), client_secret),
-            lease: shown.lease,
             entrusted: std::mem::take(&mut shown.entrusted)
                 .into_iter()
                 .map(|mut one| Entrusted {
                     token: Secret::from_text(std::mem::take(&mut one.token)),
                     hint: one.hint,
+                    lease: one.lease,
                     until: one.until,
                 })
                 .collect(),
@@ -118,12 +117,36 @@ impl Charge {
     }
 }
 
+/// What a watcher is told.
+pub(super) enum Told {
+    /// What it is to see to, in place of what it was told before.
+    Charge(Box<Charge>),
+    /// There is nothing left to do.
+    Dismissed,
+    /// Nothing any more, or half a line: whoever wrote it died over it.
+    Nothing,
+}
+
+impl Told {
+    /// Reads a line.
+    pub(super) async fn read(input: &mut (impl AsyncBufRead + Unpin), len_max: u64) -> Self {
+        let mut line = Zeroizing::new(Vec::with_capacity(CHARGE_LEN_USUAL));
+        let read = input.take(len_max).read_until(b'\n', &mut line).await;
+        if read.is_err() || line.last() != Some(&b'\n') {
+            return Told::Nothing;
+        }
+        if *line == super::DISMISSED {
+            return Told::Dismissed;
+        }
+        Charge::parse(&line).map_or(Told::Nothing, |charge| Told::Charge(Box::new(charge)))
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Shown {
     metadata: IssuerMetadata,
     client_id: String,
     client_secret: Option<String>,
-    lease: Option<LeaseId>,
     entrusted: Vec<ShownToken>,
     ca_file: Option<PathBuf>,
 }
@@ -132,6 +155,7 @@ struct Shown {
 struct ShownToken {
     token: String,
     hint: Hint,
+    lease: Option<LeaseId>,
     until: Timestamp,
 }
 
@@ -155,7 +179,6 @@ mod tests {
         Charge {
             metadata: IssuerMetadata::new("https://id.example/acme"),
             client: OurClient::new("hallpass-cli".into(), None),
-            lease: None,
             entrusted: vec![Entrusted::new(
                 &Secret::<AccessToken>::from_text("pass-1".into()),
                 Hint::AccessToken,
@@ -168,10 +191,23 @@ mod tests {
     #[tokio::test]
     async fn a_charge_reads_back_and_half_a_one_is_none() {
         let line = charge().render();
-        let back = Charge::read(&mut &line[..], 1 << 20).await.unwrap();
+        let Told::Charge(back) = Told::read(&mut &line[..], 1 << 20).await else { panic!("a charge") };
         assert_eq!(back.render(), line);
         assert_eq!(back.lease_endpoint().unwrap().as_str(), "https://id.example/acme/lease");
-        assert!(Charge::read(&mut &line[..line.len() - 1], 1 << 20).await.is_none());
-        assert!(Charge::read(&mut &line[..], 10).await.is_none());
+        for half in [&line[..line.len() - 1], b"", b"dismis", b"{}\n"] {
+            assert!(matches!(Told::read(&mut &half[..], 1 << 20).await, Told::Nothing));
+        }
+        assert!(matches!(Told::read(&mut &line[..], 10).await, Told::Nothing));
+    }
+
+    #[tokio::test]
+    async fn a_second_charge_is_read_after_the_first_and_then_the_dismissal() {
+        let lines =
+            [charge().render().as_slice(), charge().render().as_slice(), super::super::DISMISSED].concat();
+        let mut input = &lines[..];
+        for _ in 0..2 {
+            assert!(matches!(Told::read(&mut input, 1 << 20).await, Told::Charge(_)));
+        }
+        assert!(matches!(Told::read(&mut input, 1 << 20).await, Told::Dismissed));
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use hallpass_holder::{
-    Flow, Holder, HolderError, LoginEvent, LoginRequest, Opener, PassRequest, Rung, Settings, SignedIn,
-    Surroundings,
+    Flow, Holder, HolderError, LoginEvent, LoginRequest, Opener, PassRequest, Places, Rung, Settings,
+    SignedIn, Surroundings,
 };
 use hallpass_model::device::DeviceClass;
 use hallpass_model::time::Timestamp;
@@ -39,6 +39,7 @@ impl Desk {
             ca_file: None,
             clock: Arc::new(move || Timestamp::from_millis(real_millis() + shift.load(Ordering::SeqCst))),
             ask_passphrase: Arc::new(|_| Ok(None)),
+            places: Places::default(),
         });
         Self { issuer: text("ready"), resource: text("resource"), provider, holder, ahead, _state: state }
     }
