@@ -7,6 +7,7 @@ use crate::output::Output;
 
 mod admin;
 mod completions;
+mod curl;
 mod exec;
 mod ledger;
 mod login;
@@ -24,6 +25,7 @@ pub(crate) enum Command {
     Login(login::LoginArgs),
     Exec(exec::ExecArgs),
     Token(token::TokenArgs),
+    Curl(curl::CurlArgs),
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
     Profile(profile::ProfileArgs),
@@ -50,6 +52,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Login(args) => on_this_thread(login::login(args, out)),
         Command::Exec(args) => on_this_thread(exec::exec(args, out)).map_err(exec::ours),
         Command::Token(args) => on_this_thread(token::token(args, out)),
+        Command::Curl(args) => on_this_thread(curl::curl(args, out)),
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
         Command::Profile(args) => on_this_thread(profile::profile(args, out)),

@@ -63,6 +63,17 @@ impl Output {
         written(writeln!(self.answers, "{line}").and_then(|()| self.answers.flush()))
     }
 
+    /// A piece of an answer that is somebody else's, as it is.
+    pub(crate) fn piece(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        written(self.answers.write_all(bytes).and_then(|()| self.answers.flush()))
+    }
+
+    /// A piece of what somebody else's program says to people, as it is.
+    pub(crate) fn pass_on(&mut self, bytes: &[u8]) {
+        let _ = self.people.write_all(bytes);
+        let _ = self.people.flush();
+    }
+
     /// The answer as JSON on one line. `schema` is a documented name with its version: `hallpass.status/1`.
     pub(crate) fn json(&mut self, schema: &str, answer: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(&Versioned { schema, answer }).map_err(|e| {

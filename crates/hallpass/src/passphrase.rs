@@ -25,10 +25,12 @@ pub(crate) fn find(
     match (asking, file) {
         (Asking::Again, Some(_)) => return Ok(None), // a file says the same again
         (_, Some(path)) => return secret_file(path).map(Some),
+        (Asking::Quietly, None) => return Ok(None),
         (_, None) if !somebody_is_there => return Ok(None),
         (_, None) => {}
     }
     match asking {
+        Asking::Quietly => Ok(None),
         Asking::Open => typed("passphrase of your sign-ins: ").map(Some),
         Asking::Again => {
             let again = typed("that one does not open it; try again, or Enter to give up: ")?;

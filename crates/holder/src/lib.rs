@@ -10,7 +10,10 @@ mod error; // what went wrong, by what the person can do next
 mod login; // asking a person, in a browser here or anywhere
 mod refresh; // single flight: the lock, the re-read, the save before the answer
 mod pass; // a token for one API
+mod present; // and how the API is shown it
 mod logout; // revoked there, wiped here
+mod owed; // what is wiped here and may be alive there
+mod prints; // what copies of a token are recognised by
 mod status; // what is known here
 pub mod exec; // a command with a pass of its own
 mod identity; // an issuer, a client, a profile
@@ -39,9 +42,13 @@ pub use login::{
     Cancelled, Choice, Flow, LoginEvent, LoginRequest, NoFlow, Offers, OnEvent, Opener, SignedIn,
     Surroundings, choose,
 };
-pub use logout::Receipt;
+pub use logout::{Credential, Fate, Receipt};
+pub use owed::{Owed, Retried, RetryFate};
 pub use pass::{Pass, PassRequest};
+pub use present::{Binding, Headers, Presentable, Told};
+pub use prints::Prints;
 pub use profile::Profile;
+pub use provider::http_date;
 pub use shelf::Unreadable;
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Places, Rung, keyring_idle_life};

@@ -1,20 +1,26 @@
 //! Giving a sign-in up: wiping here always happens; revoking there is tried, and what came of it is said.
+//!
+//! 1. The record is opened, and what must be revoked is written down (`owed`): so that nothing is lost if we die now, or
+//!    the network is down.
+//! 2. The record and its key are wiped.
+//! 3. What is owed is delivered. What cannot be delivered now stays owed, and later commands try again.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hallpass_model::secret::{Kind, Secret};
-use hallpass_model::time::Timestamp;
+use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::metadata::IssuerMetadata;
 use hallpass_model::wire::oauth::TokenResponse;
 
 use crate::Holder;
 use crate::client::OurClient;
 use crate::error::HolderError;
+use crate::identity::Identity;
 use crate::lock;
-use crate::provider::{Fields, NoAnswer};
+use crate::owed::{DELIVERY_TIME_OUT, Debt, Delivered, OwedFile};
+use crate::provider::NoAnswer;
 use crate::record::Record;
-use crate::shelf::{Identity, Loaded, Unreadable, Wiped};
+use crate::shelf::{Loaded, Unreadable, Wiped};
 use crate::vault::Rung;
 
 /// How long a renewal under way is waited for: so that what it brings is revoked too. A renewal that takes longer gives
@@ -28,24 +34,66 @@ const GIVE_BACK_TIME_OUT: Duration = Duration::from_secs(5);
 pub struct Receipt {
     /// Of which sign-in. `None` where its record does not even say that.
     pub identity: Option<Identity>,
-    /// What was revoked at the issuer.
-    pub revoked: Vec<&'static str>,
-    /// What was not, and why.
-    pub not_revoked: Vec<(&'static str, String)>,
+    /// Each credential, and what became of it.
+    pub credentials: Vec<Credential>,
     /// The file that was wiped.
     pub wiped_file: Option<PathBuf>,
     /// Where a key was wiped.
     pub wiped_key: Option<Rung>,
     /// What could not be wiped, and why.
     pub not_wiped: Option<String>,
-    /// When the last of what was not revoked is over, if that is known.
+    /// Why what is not revoked could not be written down, so that nobody tries again.
+    pub not_owed: Option<String>,
+}
+
+/// One credential of a sign-in that was given up.
+#[derive(Debug)]
+pub struct Credential {
+    /// What it is: `the refresh token`.
+    pub what: String,
+    /// What became of it at its issuer.
+    pub fate: Fate,
+    /// When it is over by itself at the latest, if that is known.
     pub lives_until: Option<Timestamp>,
+}
+
+/// What became of a credential at its issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It was revoked.
+    Revoked,
+    /// It ended with its session.
+    EndedWithSession,
+    /// Not yet: later commands try again.
+    Owed {
+        /// Why.
+        why: String,
+    },
+    /// It was not, and nobody tries again.
+    Alive {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Credential {
+    /// Whether it may still be alive.
+    pub fn may_be_alive(&self) -> bool {
+        matches!(self.fate, Fate::Owed { .. } | Fate::Alive { .. })
+    }
 }
 
 impl Receipt {
     /// Whether anything may still be alive, there or here.
     pub fn may_be_alive(&self) -> bool {
-        !self.not_revoked.is_empty() || self.not_wiped.is_some()
+        self.not_wiped.is_some() || self.credentials.iter().any(Credential::may_be_alive)
+    }
+
+    /// When the last of what may be alive is over by itself, if that is known of all of it.
+    pub fn lives_until(&self) -> Option<Timestamp> {
+        let alive = self.credentials.iter().filter(|credential| credential.may_be_alive());
+        let ends: Option<Vec<Timestamp>> = alive.map(|credential| credential.lives_until).collect();
+        ends?.into_iter().max()
     }
 
     fn wiped(&mut self, wiped: Result<Wiped, HolderError>) {
@@ -56,10 +104,16 @@ impl Receipt {
             Err(error) => self.not_wiped = Some(error.to_string()),
         }
     }
+
+    fn alive(&mut self, why: String) {
+        let fate = Fate::Alive { why };
+        self.credentials.push(Credential { what: SESSION.into(), fate, lives_until: None });
+    }
 }
 
 impl Holder {
-    /// Revokes a sign-in at its issuer and wipes it here.
+    /// Revokes a sign-in at its issuer and wipes it here. What cannot be revoked now is written down, encrypted, and
+    /// tried again by later commands ([`retry_owed`](Self::retry_owed)).
     ///
     /// # Errors
     /// `NotSignedIn` if there is nothing to give up, `Cancelled` if the person stopped it at the prompt for a passphrase;
@@ -76,13 +130,19 @@ impl Holder {
         let renewing = tokio::time::timeout(RENEWAL_WAIT, lock::renewing(identity, &self.locks)).await;
         let mut receipt = Receipt { identity: Some(identity.clone()), ..Receipt::default() };
         let found = opened.and_then(|()| self.shelf.find(identity));
+        let owed = match &found {
+            Ok(Some(loaded)) => Some(self.written_down(loaded, &mut receipt)),
+            _ => None,
+        };
         receipt.wiped(self.shelf.wipe(identity));
         // The record is in memory now; nobody waits for the lock for anything that is still there.
         drop(renewing);
-        match found {
-            Ok(Some(loaded)) => self.revoke_all(&loaded, &mut receipt).await,
-            Ok(None) => {}
-            Err(error) => receipt.not_revoked.push((SESSION, error.to_string())),
+        match (found, owed) {
+            (Ok(Some(loaded)), Some((debt, file))) => {
+                self.revoke_all(&loaded, debt, file, &mut receipt).await
+            }
+            (Err(error), _) => receipt.alive(error.to_string()),
+            _ => {}
         }
         Ok(receipt)
     }
@@ -91,48 +151,62 @@ impl Holder {
     pub fn wipe_unreadable(&self, unreadable: Unreadable) -> Receipt {
         let mut receipt = Receipt::default();
         receipt.wiped(self.shelf.wipe_unreadable(&unreadable));
-        receipt.not_revoked.push((SESSION, unreadable.why.to_string()));
+        receipt.alive(unreadable.why.to_string());
         receipt
     }
 
-    async fn revoke_all(&self, loaded: &Loaded, receipt: &mut Receipt) {
+    fn written_down(&self, loaded: &Loaded, receipt: &mut Receipt) -> (Debt, Option<OwedFile>) {
+        let debt = Debt::of(&loaded.record, &loaded.header.client_id, (self.clock)());
+        let file = self.owe(loaded, &debt).unwrap_or_else(|error| {
+            receipt.not_owed = Some(error.to_string());
+            None
+        });
+        (debt, file)
+    }
+
+    async fn revoke_all(
+        &self,
+        loaded: &Loaded,
+        mut debt: Debt,
+        file: Option<OwedFile>,
+        receipt: &mut Receipt,
+    ) {
         let record = &loaded.record;
-        let client = OurClient::of(loaded);
-        if let Some(refresh) = &record.refresh {
-            let what = if record.ours { "the session and every pass from it" } else { "the refresh token" };
-            match self.revoke(&record.metadata, &client, refresh, "refresh_token").await {
-                Ok(()) => receipt.revoked.push(what),
-                Err(none) => receipt.not_revoked.push((what, words(none))),
-            }
+        let tried_again = file.is_some();
+        for (token, delivered) in self.deliver(&mut debt, file, DELIVERY_TIME_OUT).await {
+            let fate = match delivered {
+                Delivered::Yes => Fate::Revoked,
+                Delivered::NotYet(why) if tried_again => Fate::Owed { why },
+                Delivered::NotYet(why) | Delivered::Never(why) => Fate::Alive { why },
+            };
+            receipt.credentials.push(Credential { what: token.what, fate, lives_until: token.until });
         }
-        if record.ours && !receipt.revoked.is_empty() {
-            return; // nothing outlives its session there
+        if record.ours && record.refresh.is_some() {
+            receipt.credentials.extend(with_session(record, (self.clock)(), &receipt.credentials[0].fate));
         }
-        if let Some(access) = record.access.as_ref().filter(|access| access.good((self.clock)(), NONE)) {
-            match self.revoke(&record.metadata, &client, &access.token, "access_token").await {
-                Ok(()) => receipt.revoked.push("the access token"),
-                Err(none) => {
-                    receipt.not_revoked.push(("the access token", words(none)));
-                    receipt.lives_until = access.expires.filter(|_| record.refresh.is_none());
-                }
-            }
+        if !receipt.may_be_alive() {
+            receipt.not_owed = None; // there was no need
         }
     }
 
-    /// Revokes one token (RFC 7009).
-    pub(crate) async fn revoke<K: Kind>(
-        &self,
-        metadata: &IssuerMetadata,
-        client: &OurClient,
-        token: &Secret<K>,
-        hint: &'static str,
-    ) -> Result<(), NoAnswer> {
-        let Some(url) = &metadata.revocation_endpoint else {
-            return Err(NoAnswer::Unexpected { what: "no revocation endpoint".into() });
-        };
-        let form = Fields::new().with_secret("token", token).with("token_type_hint", hint);
-        let form = client.proven_in(form, metadata);
-        self.provider.post(url, &form, client.with(metadata)).await.map(|_| ())
+    /// What a sign-in that was replaced or could not be kept owes: delivered now, or later. An error says in a few words
+    /// what may still be alive, and whether it is tried again.
+    pub(crate) async fn give_up_replaced(&self, earlier: &Loaded) -> Result<(), String> {
+        let mut receipt = Receipt::default();
+        let (mut debt, file) = self.written_down(earlier, &mut receipt);
+        let tried_again = file.is_some();
+        for (_, delivered) in self.deliver(&mut debt, file, GIVE_BACK_TIME_OUT).await {
+            match delivered {
+                Delivered::Yes => {}
+                Delivered::NotYet(why) if tried_again => {
+                    return Err(format!("{why}; later commands try again"));
+                }
+                Delivered::NotYet(why) | Delivered::Never(why) => {
+                    return Err(format!("end it on the issuer's own pages: {why}"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Gives back what no record will hold. Best effort, and brief. An error says in a few words what may still be alive.
@@ -155,30 +229,29 @@ impl Holder {
         }
     }
 
-    /// The same for a whole record. An error says in a few words what may still be alive.
-    pub(crate) async fn give_back_record(&self, record: &Record, client: &OurClient) -> Result<(), String> {
-        let all = async {
-            let mut outcome = Ok(());
-            if let Some(refresh) = &record.refresh {
-                outcome = self.revoke(&record.metadata, client, refresh, "refresh_token").await;
-            }
-            if let Some(access) = record.access.as_ref().filter(|_| !record.ours || record.refresh.is_none())
-            {
-                let revoked = self.revoke(&record.metadata, client, &access.token, "access_token").await;
-                outcome = outcome.and(revoked);
-            }
-            outcome
-        };
-        match tokio::time::timeout(GIVE_BACK_TIME_OUT, all).await {
-            Ok(given_back) => given_back.map_err(words),
-            Err(_) => Err("the issuer did not answer in time".into()),
-        }
+    /// The same for a whole record.
+    pub(crate) async fn give_back_record(&self, record: &Record, client: &OurClient) {
+        let mut debt = Debt::of(record, client.id(), (self.clock)());
+        let _ = self.deliver(&mut debt, None, GIVE_BACK_TIME_OUT).await;
     }
+}
+
+/// What stands or falls with a session of ours: each pass that was kept, until it is over.
+fn with_session(record: &Record, now: Timestamp, session: &Fate) -> Vec<Credential> {
+    let good = record.passes.iter().filter(|pass| pass.access.good(now, Lifetime::millis(0)));
+    let each = good.map(|pass| Credential {
+        what: format!("the pass for {}", pass.resource),
+        fate: match session {
+            Fate::Revoked => Fate::EndedWithSession,
+            fate => fate.clone(),
+        },
+        lives_until: pass.access.expires,
+    });
+    each.collect()
 }
 
 /// What is not revoked where the record cannot be opened.
 const SESSION: &str = "the session";
-const NONE: hallpass_model::time::Lifetime = hallpass_model::time::Lifetime::millis(0);
 
 /// In a few words, after a colon.
 pub(crate) fn words(none: NoAnswer) -> String {

@@ -37,7 +37,7 @@ pub struct PassRequest {
 /// An access token for one API.
 #[derive(Debug)]
 pub struct Pass {
-    /// The token: a bearer token.
+    /// The token: a bearer token, but for what [`Presentable`](crate::Presentable) has.
     pub token: Secret<AccessToken>,
     /// When it is over, if the provider says.
     pub expires: Option<Timestamp>,
@@ -51,39 +51,57 @@ pub struct Pass {
     pub(crate) lease: Option<LeaseId>,
 }
 
+/// What is asked of an exchange.
+struct Wish<'a> {
+    request: &'a PassRequest,
+    wanted: &'a TokenType,
+    lease: bool,
+}
+
 impl Holder {
     /// An access token for an API: from what is kept while that is good, otherwise fresh.
     ///
     /// It needs a tokio runtime, and its future may be dropped at any time: see [`settled`](Self::settled).
     pub async fn token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
+        Ok(self.pass_of(identity, request, &TokenType::Bearer).await?.0)
+    }
+
+    /// The same of either type, and the last nonce of its API.
+    pub(crate) async fn pass_of(
+        &self,
+        identity: &Identity,
+        request: &PassRequest,
+        wanted: &TokenType,
+    ) -> Result<(Pass, Option<String>), HolderError> {
         let loaded = self.standing(identity)?;
         if !loaded.record.ours {
-            return self.shared_token(identity, request, None).await;
+            return Ok((self.shared_token(identity, request, None).await?, None));
         }
         let resource = self.target(&loaded, request)?;
         let purpose = request.purpose.as_ref().map(ToString::to_string);
         let now = (self.clock)();
         let kept = loaded.record.passes.iter().find(|held| {
             held.resource == resource
+                && held.access.token_type == *wanted
                 && held.asked == request.scopes
                 && held.purpose == purpose
                 && held.access.good(now, HAND_OUT_AGAIN)
         });
         // A wish for a shorter life is for a pass of its own.
         if let (Some(kept), None) = (kept, request.lifetime) {
-            return Ok(pass(&kept.access, Some(resource), true, None));
+            return Ok((pass(&kept.access, Some(resource), true, None), kept.nonce.clone()));
         }
-        let (mut loaded, tokens) = self.exchange(identity, &resource, request, false).await?;
+        let wish = Wish { request, wanted, lease: false };
+        let (mut loaded, tokens) = self.beside_owed(self.exchange(identity, &resource, &wish)).await?;
         let access = held(tokens, now);
         let fresh = pass(&access, Some(resource.clone()), true, None);
         if request.lifetime.is_none() {
-            loaded
-                .record
-                .keep_pass(PassHeld { resource, asked: request.scopes.clone(), purpose, access }, now);
+            let asked = request.scopes.clone();
+            loaded.record.keep_pass(PassHeld { resource, asked, purpose, access, nonce: None }, now);
             // Overtaken or gone: then it is just not kept.
             self.shelf.save(&mut loaded, now)?;
         }
-        Ok(fresh)
+        Ok((fresh, None))
     }
 
     /// A pass for one run, under a lease of our issuer's. `refused` is one that an API did not take: where the sign-in's
@@ -99,7 +117,8 @@ impl Holder {
             return self.shared_token(identity, request, refused).await;
         }
         let resource = self.target(&loaded, request)?;
-        let (_, tokens) = self.exchange(identity, &resource, request, true).await?;
+        let wish = Wish { request, wanted: &TokenType::Bearer, lease: true };
+        let (_, tokens) = self.beside_owed(self.exchange(identity, &resource, &wish)).await?;
         let lease = tokens.lease;
         Ok(pass(&held(tokens, (self.clock)()), Some(resource), true, lease))
     }
@@ -127,12 +146,11 @@ impl Holder {
         &self,
         identity: &Identity,
         resource: &str,
-        request: &PassRequest,
-        lease: bool,
+        wish: &Wish<'_>,
     ) -> Result<(Loaded, TokenResponse), HolderError> {
         let loaded = self.fresh(identity, None).await?;
         self.recall_nonce(&loaded.record);
-        let none = match self.exchange_once(&loaded, resource, request, lease).await {
+        let none = match self.exchange_once(&loaded, resource, wish).await {
             Ok(tokens) => return Ok((loaded, tokens)),
             Err(none) => none,
         };
@@ -147,7 +165,7 @@ impl Holder {
         }
         let refused = loaded.record.access.as_ref().map(|access| copy(&access.token));
         let loaded = self.fresh(identity, refused.as_ref()).await?;
-        match self.exchange_once(&loaded, resource, request, lease).await {
+        match self.exchange_once(&loaded, resource, wish).await {
             Ok(tokens) => Ok((loaded, tokens)),
             Err(none) => Err(none.into_error(&place, &identity.issuer)),
         }
@@ -157,12 +175,12 @@ impl Holder {
         &self,
         loaded: &Loaded,
         resource: &str,
-        request: &PassRequest,
-        lease: bool,
+        wish: &Wish<'_>,
     ) -> Result<TokenResponse, NoAnswer> {
         let unusable = |what: &str| NoAnswer::Unexpected { what: what.to_owned() };
         let access = loaded.record.access.as_ref().ok_or_else(|| unusable("no token to exchange"))?;
         let key = session_key(loaded).ok().flatten().ok_or_else(|| unusable("no key to prove"))?;
+        let Wish { request, wanted, lease } = *wish;
         let (client, metadata) = (OurClient::of(loaded), &loaded.record.metadata);
         let form = Fields::new()
             .with("grant_type", GrantType::TokenExchange.text())
@@ -174,13 +192,13 @@ impl Holder {
             .with_some("lifetime", request.lifetime.map(|lifetime| lifetime.as_seconds().to_string()))
             .with_some("purpose", request.purpose.as_ref().map(Purpose::as_str))
             .with_some("lease", lease.then_some("true"))
-            // An API that takes plain bearer tokens is what commands speak to. The key is proven in this very request.
-            .with("binding", "bearer");
+            // What commands and older APIs can use. The key is proven in this very request. Otherwise it stays bound to it.
+            .with_some("binding", (*wanted == TokenType::Bearer).then_some("bearer"));
         let form = client.proven_in(form, metadata);
         let with = With { key: Some(&key), ..client.with(metadata) };
         let tokens = self.provider.token(metadata, &form, with).await?;
-        if tokens.token_type != TokenType::Bearer {
-            return Err(unusable("a pass that is not a bearer token"));
+        if tokens.token_type != *wanted {
+            return Err(unusable("a pass of another type than was asked for"));
         }
         if tokens.issued_token_type.as_deref() != Some(token_type::ACCESS_TOKEN) {
             return Err(unusable("a pass that is not an access token"));

@@ -21,7 +21,8 @@ use reqwest::Method;
 use url::Url;
 
 pub(crate) use form::Fields;
-pub(crate) use transport::{Answer, Transport, Trust};
+pub use transport::http_date;
+pub(crate) use transport::{Answer, Transport, Trust, is_loopback};
 
 use crate::Clock;
 use crate::dpop::SessionKey;

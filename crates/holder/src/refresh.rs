@@ -54,7 +54,7 @@ impl Holder {
         if usable(&loaded.record, (self.clock)(), RENEW_EARLY, refused) {
             return Ok(loaded);
         }
-        match self.renewed(identity, refused).await {
+        match self.beside_owed(self.renewed(identity, refused)).await {
             // Rule 5: what is here is kept, and used while it can be.
             Err(HolderError::Unreachable { .. } | HolderError::Locked { .. })
                 if usable(&loaded.record, (self.clock)(), STILL_OF_USE, refused) =>

@@ -43,6 +43,13 @@ pub(crate) struct Loaded {
     key: RecordKey,
 }
 
+impl Loaded {
+    /// Its key.
+    pub(crate) fn key(&self) -> &RecordKey {
+        &self.key
+    }
+}
+
 /// The records that are here.
 #[derive(Default)]
 pub(crate) struct Listed {
@@ -82,6 +89,16 @@ impl Shelf {
 
     pub(crate) fn folder(&self) -> Option<&Path> {
         self.disk.folder()
+    }
+
+    /// The folder, made and made private.
+    pub(crate) fn make_folder(&self) -> Result<&Path, HolderError> {
+        self.disk.make()
+    }
+
+    /// Where keys rest.
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     /// The rung to use, with a disk under it that takes a record: proven before anybody is sent anywhere.

@@ -110,6 +110,8 @@ pub enum Asking {
     Open,
     /// To open one that the last one did not. `None` where asking again brings nothing else.
     Again,
+    /// To do something nobody is waiting for: `None` unless it is to be had without asking anybody.
+    Quietly,
 }
 
 /// Asks for a passphrase: a terminal, a file. `None` if nobody is there to give one.
@@ -292,6 +294,14 @@ impl Vault {
                 let found = self.keeper(rung).and_then(|keeper| keeper.find(name));
                 found.map_err(|fault| HolderError::RungFailed { rung, why: fault.why().to_owned() })
             }
+        }
+    }
+
+    /// Finds a key without asking anybody. `None` if it is gone, or only a person has it.
+    pub(crate) fn find_key_quietly(&self, place: &KeyPlace) -> Result<Option<RecordKey>, HolderError> {
+        match place {
+            KeyPlace::Passphrase(cost) => self.passphrases.key_quietly(cost),
+            place => self.find_key(place),
         }
     }
 

@@ -55,7 +55,7 @@ pub struct Manner {
     pub says_complete: bool,
     /// What its metadata says it is, if not what it is.
     pub says_issuer: Option<String>,
-    /// What it keeps waiting until this is changed: a grant type at the token endpoint, by its last word, or `jwks`.
+    /// What it keeps waiting until this is changed: a grant type at the token endpoint, by its last word, `jwks` or `revoke`.
     pub holds: Option<&'static str>,
 }
 
@@ -370,8 +370,10 @@ impl SmallProvider {
             return self.error("invalid_target");
         }
         let seconds: i64 = form.find("lifetime").map_or(300, |seconds| seconds.parse().unwrap());
+        // Bound as its subject is, unless it is asked to be otherwise.
+        let kind = if form.find("binding") == Some("bearer") { "Bearer" } else { "DPoP" };
         let mut answer = json!({
-            "access_token": self.mint(id, resource, "hallpass-cli"), "token_type": "Bearer", "expires_in": seconds,
+            "access_token": self.mint(id, resource, "hallpass-cli"), "token_type": kind, "expires_in": seconds,
             "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
             "scope": form.find("scope").unwrap_or("notes:read"),
         });
@@ -518,6 +520,7 @@ impl SmallProvider {
 
 async fn revoke(State(provider): State<SmallProvider>, body: Bytes) -> Response {
     *provider.asked.lock().unwrap().entry("revoke".into()).or_default() += 1;
+    provider.hold("revoke").await;
     if provider.manner().cannot_revoke_now {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }

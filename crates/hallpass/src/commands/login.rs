@@ -243,9 +243,7 @@ fn answer(signed_in: &SignedIn, out: &mut Output) -> Result<(), Failure> {
 async fn give_up_quietly(holder: &Holder, signed_in: &SignedIn, out: &mut Output) -> bool {
     match holder.logout(&signed_in.identity).await {
         Ok(receipt) if receipt.may_be_alive() => {
-            for (what, why) in &receipt.not_revoked {
-                out.warn(format_args!("not revoked there: {what}: {why}"));
-            }
+            super::logout::warn(&receipt.credentials, out);
             true
         }
         Ok(_) => {

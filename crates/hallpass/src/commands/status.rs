@@ -1,7 +1,7 @@
 //! `hallpass status`.
 
 use clap::Args;
-use hallpass_holder::{HolderError, Opened, Rung, Status, Unreadable, keyring_idle_life};
+use hallpass_holder::{HolderError, Opened, Owed, Rung, Status, Unreadable, keyring_idle_life};
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
@@ -26,6 +26,21 @@ pub(crate) struct StatusArgs {
 struct Answer {
     sign_ins: Vec<SignIn>,
     unreadable: Vec<NotRead>,
+    owed: Vec<StillOwed>,
+}
+
+/// A logout that could not be delivered yet.
+#[derive(Serialize)]
+pub(super) struct StillOwed {
+    profile: Option<String>,
+    issuer: String,
+    client_id: String,
+    what: Vec<String>,
+    since: String,
+    lives_until: Option<String>,
+    tried: u32,
+    why: String,
+    given_up: bool,
 }
 
 /// A file that should be a record and does not even say whose it is.
@@ -78,8 +93,16 @@ pub(crate) fn status(args: &StatusArgs, out: &mut Output) -> Result<Exit, Failur
     // Any of them may be the one that is meant.
     let not_read =
         |one: Unreadable| NotRead { file: one.file.display().to_string(), problem: one.why.to_string() };
-    let answer = Answer { sign_ins, unreadable: holder.unreadable()?.into_iter().map(not_read).collect() };
+    let owed = holder.owed()?;
+    let answer = Answer {
+        sign_ins,
+        unreadable: holder.unreadable()?.into_iter().map(not_read).collect(),
+        owed: owed.iter().map(still_owed).collect(),
+    };
     let stands = answer.sign_ins.iter().any(|sign_in| sign_in.stands);
+    if out.form() == Form::Text {
+        warn_owed(&owed, out);
+    }
     let written = match out.form() {
         Form::Json => out.json("hallpass.status/1", &answer),
         Form::Text if answer.sign_ins.is_empty() && answer.unreadable.is_empty() => {
@@ -103,6 +126,39 @@ fn say(answer: &Answer, out: &mut Output) -> Result<(), Failure> {
         out.warn("what cannot be read may be alive at its issuer; `hallpass logout` wipes it here");
     }
     Ok(())
+}
+
+/// Says what earlier logouts still owe.
+fn warn_owed(all: &[Owed], out: &mut Output) {
+    for owed in all {
+        out.warn(owed_line(owed));
+    }
+}
+
+/// One line about a logout that could not be delivered yet.
+pub(super) fn owed_line(owed: &Owed) -> String {
+    let (issuer, what, why) = (&owed.identity.issuer, owed.what.join(", "), &owed.why);
+    match owed.given_up {
+        true => format!("signed out of {issuer}, and {what} was never revoked: {why}"),
+        false => format!(
+            "signed out of {issuer}, and {what} is not revoked yet: {why}{}; `hallpass logout --retry` tries again",
+            super::logout::until(owed)
+        ),
+    }
+}
+
+pub(super) fn still_owed(owed: &Owed) -> StillOwed {
+    StillOwed {
+        profile: owed.identity.profile.as_ref().map(ToString::to_string),
+        issuer: owed.identity.issuer.clone(),
+        client_id: owed.identity.client_id.clone(),
+        what: owed.what.clone(),
+        since: owed.since.to_string(),
+        lives_until: owed.until.map(|until| until.to_string()),
+        tried: owed.tried,
+        why: owed.why.clone(),
+        given_up: owed.given_up,
+    }
 }
 
 fn sign_in(status: Status) -> SignIn {

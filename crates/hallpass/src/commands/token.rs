@@ -1,7 +1,7 @@
 //! `hallpass token`.
 
 use clap::Args;
-use hallpass_holder::{PassRequest, ProfileName};
+use hallpass_holder::{Binding, Identity, Pass, PassRequest, ProfileName, Told};
 use hallpass_model::purpose::Purpose;
 use hallpass_model::time::Lifetime;
 use serde::Serialize;
@@ -18,7 +18,8 @@ use crate::output::{Form, Output};
 #[command(after_help = "\
 Examples:
   hallpass token --resource https://api.example
-  curl -H \"Authorization: Bearer $(hallpass token)\" https://api.example/notes")]
+  curl -H \"Authorization: Bearer $(hallpass token)\" https://api.example/notes
+  hallpass token --dpop GET https://api.example/notes | curl -H @- https://api.example/notes")]
 pub(crate) struct TokenArgs {
     /// The API it is for; may be left out where the sign-in has just one
     #[arg(long, value_name = "URL", value_parser = parse_resource)]
@@ -36,6 +37,16 @@ pub(crate) struct TokenArgs {
     #[arg(long, value_name = "TEXT", value_parser = parse_purpose)]
     purpose: Option<Purpose>,
 
+    /// Print the headers of one request instead: a token bound to your sign-in's key, and a proof for this request
+    ///
+    /// Two lines, `Authorization` and `DPoP` (RFC 9449), good for one request of this method to this address.
+    #[arg(long, num_args = 2, value_names = ["METHOD", "URL"])]
+    dpop: Option<Vec<String>>,
+
+    /// The nonce that the API asked for in `DPoP-Nonce`
+    #[arg(long, value_name = "NONCE", requires = "dpop")]
+    nonce: Option<String>,
+
     #[command(flatten)]
     which: WhichArgs,
 }
@@ -49,6 +60,8 @@ struct Answer<'a> {
     scope: Option<String>,
     resource: Option<&'a str>,
     issuer: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dpop: Option<&'a str>,
     profile: Option<&'a str>,
 }
 
@@ -56,27 +69,75 @@ pub(crate) async fn token(args: TokenArgs, out: &mut Output) -> Result<Exit, Fai
     let holder = args.which.holder.open()?;
     let identity = args.which.find(&holder, out)?;
     let bound = args.which.bound(&identity)?;
-    let request = PassRequest {
-        resource: args.resource.or(bound.resource),
+    let mut request = PassRequest {
+        resource: args.resource.or(bound.resource.filter(|_| args.dpop.is_none())),
         scopes: scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }),
         lifetime: args.ttl,
         purpose: args.purpose,
     };
-    let pass = holder.token(&identity, &request).await?;
+    let asked = args.dpop.as_deref().map(OneRequest::read).transpose()?;
+    let Some(OneRequest { method, url }) = asked else {
+        let pass = holder.token(&identity, &request).await?;
+        match out.form() {
+            Form::Text => out.answer(pass.token.expose_text())?,
+            Form::Json => out.json("hallpass.token/1", &answer(&pass, "Bearer", &identity, None))?,
+        }
+        return Ok(Exit::DONE);
+    };
+    if request.resource.is_none() {
+        request.resource = holder.resource_at(&identity, &url)?;
+    }
+    let presentable = holder.present(&identity, &request, Binding::Key).await?;
+    if let Some(nonce) = &args.nonce {
+        presentable.learn(&Told { nonce: Some(nonce), ..Told::default() });
+        holder.keep_learned(&identity, &presentable)?; // so that the next request needs not be told
+    }
+    let headers = presentable.headers(&method, &url)?;
+    let proof = headers.proof.as_deref();
     match out.form() {
-        Form::Text => out.answer(pass.token.expose_text())?,
-        Form::Json => out.json(
-            "hallpass.token/1",
-            &Answer {
-                access_token: pass.token.expose_text(),
-                token_type: "Bearer",
-                expires: pass.expires.map(|expires| expires.to_string()),
-                scope: pass.scope.map(|scope| scope.to_string()),
-                resource: pass.resource.as_deref(),
-                issuer: &identity.issuer,
-                profile: identity.profile.as_ref().map(ProfileName::as_str),
-            },
-        )?,
+        Form::Text => {
+            out.answer(format_args!("Authorization: {}", headers.authorization.expose_text()))?;
+            out.answer(format_args!("DPoP: {}", proof.expect("it is bound to a key")))?;
+        }
+        Form::Json => out.json("hallpass.token/1", &answer(presentable.pass(), "DPoP", &identity, proof))?,
     }
     Ok(Exit::DONE)
+}
+
+fn answer<'a>(
+    pass: &'a Pass,
+    kind: &'static str,
+    identity: &'a Identity,
+    proof: Option<&'a str>,
+) -> Answer<'a> {
+    Answer {
+        access_token: pass.token.expose_text(),
+        token_type: kind,
+        expires: pass.expires.map(|expires| expires.to_string()),
+        scope: pass.scope.as_ref().map(|scope| scope.to_string()),
+        resource: pass.resource.as_deref(),
+        issuer: &identity.issuer,
+        profile: identity.profile.as_ref().map(ProfileName::as_str),
+        dpop: proof,
+    }
+}
+
+/// The request that a proof is for.
+struct OneRequest {
+    method: String,
+    url: url::Url,
+}
+
+impl OneRequest {
+    /// Reads `--dpop METHOD URL`.
+    fn read(given: &[String]) -> Result<Self, Failure> {
+        let [method, address] = given else { unreachable!("clap takes two") };
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if method.is_empty() || !method.bytes().all(token) {
+            return Err(Failure::usage(format_args!("`{method}` is not an HTTP method")));
+        }
+        let url = url::Url::parse(address)
+            .map_err(|error| Failure::usage(format_args!("`{address}` is not an address: {error}")))?;
+        Ok(Self { method: method.clone(), url })
+    }
 }

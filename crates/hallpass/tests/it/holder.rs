@@ -6,10 +6,14 @@ mod ways; // by which way a command gets its pass
 mod signals; // what reaches a command, and how often
 mod killed; // whatever is killed, the pass dies
 mod down; // the issuer itself is killed
+mod api; // APIs to ask
+mod curl; // asking them
+mod keys; // the key of a sign-in is in nobody's answer
 mod session; // login, status, token, logout
 mod which; // which sign-in is meant
 mod directory; // which one a directory asks for, and profiles
 mod network; // which authorities are trusted, and through which proxy it goes
+mod owed; // signing out where the issuer cannot be reached
 mod records; // those that cannot be read, and machines that can keep none
 mod store; // a desktop's keyring, and what is said when it fails
 mod shown; // byte for byte

@@ -2,12 +2,12 @@
 
 mod client; // a client of the test's own, which sees what it is given
 pub(crate) mod server; // `hallpass serve` on a folder of its own
-mod scanner; // finds a secret however it is written
+pub(crate) mod scanner; // finds a secret however it is written
 mod tap; // reads along between holder and issuer
 mod processes; // what every process of a run shows to others
 
 mod browser; // a person at the pages, and a login that comes back to the terminal
-mod record; // what a record of the holder holds, opened by its written form
-mod canary; // no secret is seen anywhere but where it belongs
+pub(crate) mod record; // what a record of the holder holds, opened by its written form
+pub(crate) mod canary; // no secret is seen anywhere but where it belongs
 mod dumps; // memory that holds secrets is not written to disk
 mod kills; // kill -9 of the issuer loses no session

@@ -16,7 +16,8 @@ fn the_help_of_the_program() {
 
 #[test]
 fn the_help_of_the_holder_s_commands() {
-    let each = ["login", "exec", "token", "status", "logout", "profile", "trust"].map(|command| shown(&[command, "--help"]));
+    let each = ["login", "exec", "token", "curl", "status", "logout", "profile", "trust"];
+    let each = each.map(|command| shown(&[command, "--help"]));
     assert_data_eq!(each.join("\n"), file!["transcripts/holder-help.txt"].raw());
 }
 

@@ -9,7 +9,6 @@ use hallpass_model::wire::oauth::{TokenResponse, TokenType};
 
 use super::{Cancelled, Flow, Granted, Login, LoginEvent, OnEvent, SignedIn};
 use crate::Holder;
-use crate::client::OurClient;
 use crate::error::HolderError;
 use crate::pins::Pins;
 use crate::profile;
@@ -83,17 +82,15 @@ impl Login<'_> {
         let saved = match shelf.replace(self.identity, self.rung, record, now) {
             Ok(saved) => saved,
             Err((error, record)) => {
-                let _ = self.holder.give_back_record(&record, self.client).await;
+                self.holder.give_back_record(&record, self.client).await;
                 return Err(error);
             }
         };
         // The old session would otherwise live on where nobody can see or end it.
         if let Some(earlier) = earlier
-            && let Err(why) = self.holder.give_back_record(&earlier.record, &OurClient::of(&earlier)).await
+            && let Err(why) = self.holder.give_up_replaced(&earlier).await
         {
-            on_event(LoginEvent::Note(&format!(
-                "the earlier sign-in could not be revoked: end it on the issuer's own pages ({why})"
-            )));
+            on_event(LoginEvent::Note(&format!("the earlier sign-in could not be revoked: {why}")));
         }
         if self.rung != Rung::Memory
             && let Err(why) = self.holder.pin(self.identity, &saved.record)

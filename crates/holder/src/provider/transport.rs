@@ -175,7 +175,7 @@ async fn read(mut response: reqwest::Response) -> Result<Answer, NoAnswer> {
         nonce: text(headers, "dpop-nonce")
             .filter(|nonce| nonce.len() <= hallpass_model::wire::dpop::NONCE_LEN_MAX)
             .map(str::to_owned),
-        date: headers.get(DATE).and_then(|date| date.to_str().ok()).and_then(date),
+        date: headers.get(DATE).and_then(|date| date.to_str().ok()).and_then(http_date),
         challenge_wants_nonce: headers
             .get_all(WWW_AUTHENTICATE)
             .iter()
@@ -194,7 +194,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn date(text: &str) -> Option<Timestamp> {
+/// The time that a `Date` header says (RFC 9110, section 6.6.1).
+pub fn http_date(text: &str) -> Option<Timestamp> {
     let since = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(Timestamp::from_seconds(i64::try_from(since.as_secs()).ok()?))
 }
@@ -225,7 +226,7 @@ fn words(error: &reqwest::Error) -> String {
 
 /// Whether an address leads to this very machine in plain http: a loopback literal, or the name `localhost`, which
 /// resolves to nothing else (RFC 6761, section 6.3).
-fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     url.scheme() == "http"
         && match url.host() {
             Some(Host::Domain(name)) => name == "localhost",
@@ -270,7 +271,7 @@ mod tests {
 
     #[test]
     fn the_server_s_date_is_read() {
-        assert_eq!(date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Timestamp::from_seconds(784_111_777)));
-        assert_eq!(date("yesterday"), None);
+        assert_eq!(http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Timestamp::from_seconds(784_111_777)));
+        assert_eq!(http_date("yesterday"), None);
     }
 }

@@ -73,6 +73,8 @@ pub(crate) struct PassHeld {
     pub(crate) asked: Scopes,
     pub(crate) purpose: Option<String>,
     pub(crate) access: AccessHeld,
+    /// The last DPoP nonce of the API, for a pass that is bound to a key.
+    pub(crate) nonce: Option<String>,
 }
 
 /// Whether a sign-in still stands.
@@ -104,8 +106,10 @@ impl Record {
     /// Keeps a pass for reuse, and drops those that are over.
     pub(crate) fn keep_pass(&mut self, pass: PassHeld, now: Timestamp) {
         self.passes.retain(|held| {
-            let same =
-                held.resource == pass.resource && held.asked == pass.asked && held.purpose == pass.purpose;
+            let same = held.resource == pass.resource
+                && held.access.token_type == pass.access.token_type
+                && held.asked == pass.asked
+                && held.purpose == pass.purpose;
             !same && held.access.good(now, Lifetime::millis(0))
         });
         if self.passes.len() >= PASSES_MAX {
@@ -139,6 +143,7 @@ impl Record {
                     asked: held.asked.clone(),
                     purpose: held.purpose.clone(),
                     access: access(&held.access),
+                    nonce: held.nonce.clone(),
                 })
                 .collect(),
             scope: self.scope.clone(),
@@ -184,6 +189,7 @@ impl Record {
                     asked: held.asked,
                     purpose: held.purpose,
                     access: access(held.access),
+                    nonce: held.nonce,
                 })
                 .collect(),
             scope: shown.scope.clone(),
@@ -242,6 +248,8 @@ struct ShownPass {
     asked: Scopes,
     purpose: Option<String>,
     access: ShownAccess,
+    #[serde(default)]
+    nonce: Option<String>,
 }
 
 impl Drop for Shown {
@@ -312,6 +320,7 @@ mod tests {
                 expires: Some(now + Lifetime::minutes(5)),
                 scope: None,
             },
+            nonce: None,
         };
         for n in 0..20 {
             record.keep_pass(pass(n), now);

@@ -88,6 +88,14 @@ impl Passphrases {
         self.remember(cost, &passphrase)
     }
 
+    /// The same, asking nobody. `None` if only a person has it.
+    pub(super) fn key_quietly(&self, cost: &Cost) -> Result<Option<RecordKey>, HolderError> {
+        if let Some(key) = self.keys.lock().expect("no thread panics holding this").get(cost) {
+            return Ok(Some(key.clone()));
+        }
+        self.asked(Asking::Quietly)?.map(|passphrase| self.remember(cost, &passphrase)).transpose()
+    }
+
     /// Works it out once more, after so many that did not open the record. `None` if there is no other to be had.
     pub(super) fn key_again(&self, cost: &Cost, tried: usize) -> Result<Option<RecordKey>, HolderError> {
         let new = self.new.lock().expect("no thread panics holding this").is_some();

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hallpass_holder::{
-    AskPassphrase, Flow, Holder, HolderError, Identity, LoginEvent, LoginRequest, Opener, PassRequest,
-    Places, Rung, Settings, SignedIn, Surroundings, Wanted,
+    AskPassphrase, Asking, Flow, Holder, HolderError, Identity, LoginEvent, LoginRequest, Opener,
+    PassRequest, Places, Rung, Settings, SignedIn, Surroundings, Wanted,
 };
 use hallpass_model::device::DeviceClass;
 use hallpass_model::secret::Secret;
@@ -75,6 +76,22 @@ impl Desk {
         };
         let folder = Some(self.state.path().join("hallpass"));
         Self::of(self.state.clone(), folder, Lifetime::minutes(0), Arc::new(typed))
+    }
+
+    /// The same, so many minutes later, counting how often somebody is asked for the passphrase: a person at a terminal,
+    /// who has it in their head alone.
+    pub(crate) fn beside_counting_questions(&self, minutes: u32) -> (Holder, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = asked.clone();
+        let ask: AskPassphrase = Arc::new(move |asking| {
+            if asking == Asking::Quietly {
+                return Ok(None);
+            }
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok(Some(Secret::from_text("correct horse".into())))
+        });
+        let folder = Some(self.state.path().join("hallpass"));
+        (Self::of(self.state.clone(), folder, Lifetime::minutes(minutes), ask).holder, asked)
     }
 
     /// One whose sign-ins are kept there, if anywhere.

@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use hallpass_holder::{HolderError, Identity, LoginRequest, Rung, Wanted};
+use hallpass_holder::{Fate, HolderError, Identity, LoginRequest, Rung, Wanted};
 
 use crate::desk::{Desk, at, request};
 use hallpass_testkit::small_provider::{Manner, SmallProvider};
@@ -13,7 +13,11 @@ async fn a_logout_revokes_there_wipes_here_and_says_both() {
     let identity = desk.signed_in(&provider).await;
     let receipt = desk.beside().holder.logout(&identity).await.unwrap();
     assert!(!receipt.may_be_alive());
-    assert_eq!(receipt.revoked, ["the session and every pass from it"]);
+    let [session] = &receipt.credentials[..] else { panic!("{:?}", receipt.credentials) };
+    assert_eq!(
+        (session.what.as_str(), &session.fate),
+        ("the session and every pass from it", &Fate::Revoked)
+    );
     assert!(receipt.wiped_file.is_some_and(|file| !file.exists()));
     assert_eq!(provider.alive(), 0);
     assert!(matches!(desk.token(&identity).await, Err(HolderError::NotSignedIn { .. })));
@@ -121,6 +125,7 @@ async fn a_login_over_what_cannot_be_opened_says_that_it_stays_alive_before_anyb
     provider.change(|manner| manner.cannot_revoke_now = true);
     let notes = forgetful.notes_of_login(request(&provider)).await;
     assert!(notes[0].contains("could not be revoked") && notes[0].contains("503"), "{notes:?}");
+    assert!(notes[0].contains("later commands try again"), "{notes:?}");
 }
 
 #[tokio::test]

@@ -8,4 +8,5 @@ mod passes;
 mod profiles;
 mod renewal;
 mod logout;
+mod owed;
 mod oidc_provider;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use hallpass_holder::{Flow, HolderError, LoginEvent, LoginRequest, PassRequest};
+use hallpass_holder::{Fate, Flow, HolderError, LoginEvent, LoginRequest, PassRequest};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use url::Url;
@@ -125,7 +125,14 @@ async fn device_login_rotation_and_logout() {
 
     let copy = desk.copied();
     let receipt = desk.holder.logout(&identity).await.unwrap();
-    assert_eq!(receipt.revoked, ["the refresh token"]);
+    let [refresh, access] = &receipt.credentials[..] else { panic!("{:?}", receipt.credentials) };
+    assert_eq!((refresh.what.as_str(), &refresh.fate), ("the refresh token", &Fate::Revoked));
+    // It cannot revoke access tokens that are signed (RFC 7009, section 2.2.1): the receipt says so, and until when.
+    assert!(
+        matches!(&access.fate, Fate::Alive { why } if why.contains("unsupported_token_type")),
+        "{access:?}"
+    );
+    assert!(access.lives_until.is_some());
     // What a thief of the folder (and the passphrase) has is dead there.
     let outcome = copy.later(40).token(&identity).await;
     assert!(matches!(outcome, Err(HolderError::SignInEnded { .. })), "{outcome:?}");

@@ -1,4 +1,4 @@
-use hallpass_holder::{HolderError, PassRequest};
+use hallpass_holder::{Binding, HolderError, PassRequest, Told};
 use hallpass_model::time::Lifetime;
 use hallpass_model::wire::oauth::Scopes;
 
@@ -63,4 +63,50 @@ async fn the_api_is_never_guessed() {
     let forbidden =
         PassRequest { resource: Some("https://forbidden.example/".into()), ..PassRequest::default() };
     assert!(matches!(desk.holder.token(&identity, &forbidden).await, Err(HolderError::Refused { .. })));
+}
+
+#[tokio::test]
+async fn a_bound_pass_is_kept_beside_a_bearer_pass_with_the_api_s_nonce() {
+    let provider = SmallProvider::start(Manner::default()).await;
+    let desk = Desk::new();
+    let identity = desk.signed_in(&provider).await;
+    let bearer = desk.token(&identity).await.unwrap();
+    let request = PassRequest::default();
+    let url = format!("{NOTES}list").parse().unwrap();
+    let first = desk.holder.present(&identity, &request, Binding::AsSignedIn).await.unwrap();
+    let form = provider.last_form("token");
+    assert!(first.bound() && !form.contains_key("binding"));
+    let headers = first.headers("GET", &url).unwrap();
+    let token = first.pass().token.expose_text();
+    assert_eq!(headers.authorization.expose_text(), format!("DPoP {token}"));
+    assert_ne!(token, bearer);
+    assert!(!format!("{first:?} {headers:?}").contains(token), "nothing is shown by accident");
+
+    let refused =
+        Told { status: 401, challenge: "DPoP error=\"use_dpop_nonce\"", nonce: Some("n1"), date: None };
+    assert!(first.learn(&refused), "it may be asked again");
+    assert!(!first.learn(&refused), "and not for ever");
+    desk.holder.keep_learned(&identity, &first).unwrap();
+    let beside = desk.beside();
+    let second = beside.holder.present(&identity, &request, Binding::Key).await.unwrap();
+    assert_eq!(second.pass().token.expose_text(), token);
+    let proof = second.headers("GET", &url).unwrap().proof.unwrap();
+    let claims = hallpass_model::jose::base64url::parse(proof.split('.').nth(1).unwrap()).unwrap();
+    assert!(String::from_utf8(claims).unwrap().contains("\"nonce\":\"n1\""));
+    assert_eq!(desk.token(&identity).await.unwrap(), bearer, "the other is kept too");
+    assert_eq!(provider.asked("token-exchange"), 2);
+    let plain = desk.holder.present(&identity, &request, Binding::Bearer).await.unwrap();
+    assert_eq!((plain.bound(), plain.pass().token.expose_text()), (false, bearer.as_str()));
+}
+
+#[tokio::test]
+async fn a_sign_in_without_a_key_has_no_proofs_and_says_so() {
+    let provider = SmallProvider::start(Manner { ours: false, ..Manner::default() }).await;
+    let desk = Desk::new();
+    let identity = desk.signed_in(&provider).await;
+    let request = PassRequest::default();
+    let plain = desk.holder.present(&identity, &request, Binding::AsSignedIn).await.unwrap();
+    assert!(!plain.bound() && plain.headers("GET", &NOTES.parse().unwrap()).unwrap().proof.is_none());
+    let refused = desk.holder.present(&identity, &request, Binding::Key).await;
+    assert!(matches!(refused, Err(HolderError::Unsupported { .. })), "{refused:?}");
 }

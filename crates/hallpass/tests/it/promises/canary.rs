@@ -549,7 +549,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The private scalar of a P-256 key in PKCS#8: an octet string of 32 bytes (SEC 1, section C.4).
-fn scalar(document: &[u8]) -> &[u8] {
+pub(crate) fn scalar(document: &[u8]) -> &[u8] {
     let at = document.windows(2).position(|window| window == [0x04, 0x20]).expect("a P-256 key") + 2;
     &document[at..at + 32]
 }

@@ -10,7 +10,7 @@ const MAGIC: &[u8] = b"HALLPASS-RECORD 1\n";
 const NONCE_LEN: usize = 12;
 
 /// What a record holds.
-pub(super) fn open(file: &[u8], passphrase: &str) -> Value {
+pub(crate) fn open(file: &[u8], passphrase: &str) -> Value {
     let rest = file.strip_prefix(MAGIC).expect("it is a record");
     let (len, rest) = rest.split_first_chunk::<4>().expect("it has a header");
     let (header, rest) = rest.split_at(u32::from_be_bytes(*len) as usize);

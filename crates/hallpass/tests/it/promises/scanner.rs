@@ -14,7 +14,7 @@ const LEN_MIN: usize = 8;
 
 /// The secrets that are looked for.
 #[derive(Default)]
-pub(super) struct Scanner {
+pub(crate) struct Scanner {
     secrets: Vec<Sought>,
 }
 
@@ -25,7 +25,7 @@ struct Sought {
 
 impl Scanner {
     /// Looks for this one too. The same name may stand for several secrets of one kind.
-    pub(super) fn learn(&mut self, name: &str, secret: &[u8]) {
+    pub(crate) fn learn(&mut self, name: &str, secret: &[u8]) {
         assert!(secret.len() >= LEN_MIN, "{name} is too short to look for");
         let end = &secret[secret.len().saturating_sub(END_LEN)..];
         let written: Vec<_> = written(end).into_iter().chain(whole(secret)).collect();
@@ -35,12 +35,12 @@ impl Scanner {
     }
 
     /// How many are looked for, of these names.
-    pub(super) fn known(&self, name: &str) -> usize {
+    pub(crate) fn known(&self, name: &str) -> usize {
         self.secrets.iter().filter(|secret| secret.name == name).count()
     }
 
     /// What is found in `bytes` and must not be: a line for each, which does not repeat the secret.
-    pub(super) fn find(&self, place: &str, bytes: &[u8], allowed: &[&str]) -> Vec<String> {
+    pub(crate) fn find(&self, place: &str, bytes: &[u8], allowed: &[&str]) -> Vec<String> {
         // Bytes that are not text become marks; what is looked for as text is not touched by that.
         let text = String::from_utf8_lossy(bytes);
         let mut found = Vec::new();
@@ -60,7 +60,7 @@ impl Scanner {
 }
 
 /// Every way a secret's end may be written.
-pub(super) fn written(end: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn written(end: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let hex = |digit: fn(&u8) -> String| end.iter().map(digit).collect::<String>().into_bytes();
     let decimal: Vec<_> = end.iter().map(u8::to_string).collect();
     let mut ways = vec![

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use hallpass_holder::{
-    Flow, Holder, HolderError, LoginEvent, LoginRequest, Opener, PassRequest, Places, Rung, Settings,
+    Fate, Flow, Holder, HolderError, LoginEvent, LoginRequest, Opener, PassRequest, Places, Rung, Settings,
     SignedIn, Surroundings,
 };
 use hallpass_model::device::DeviceClass;
@@ -111,12 +111,11 @@ async fn our_holder_logs_in_by_browser_renews_with_rotation_and_revokes() {
     assert_eq!(desk.seen().await, ["authorization_code 200", "refresh_token 200", "refresh_token 200"]);
 
     let receipt = desk.holder.logout(&signed_in.identity).await.expect("there is something to give up");
-    assert_eq!(receipt.revoked, ["the refresh token"]);
+    let [refresh, access] = &receipt.credentials[..] else { panic!("{receipt:?}") };
+    assert_eq!((refresh.what.as_str(), &refresh.fate), ("the refresh token", &Fate::Revoked));
     // This provider cannot revoke an access token that is a JWT. Logout says so, and does not call it dead.
-    assert_eq!(
-        receipt.not_revoked,
-        [("the access token", "the issuer refused: unsupported_token_type".to_owned())]
-    );
+    let why = "the issuer refused: unsupported_token_type".to_owned();
+    assert_eq!((access.what.as_str(), &access.fate), ("the access token", &Fate::Alive { why }));
     assert!(receipt.may_be_alive());
     assert!(matches!(desk.pass(&signed_in).await, Err(HolderError::NotSignedIn { .. })));
 }
@@ -131,7 +130,7 @@ async fn our_holder_logs_in_by_device_renews_and_revokes_all_of_it() {
     desk.pass(&signed_in).await.expect("renewed");
     assert_eq!(desk.seen().await.last().map(String::as_str), Some("refresh_token 200"));
     let receipt = desk.holder.logout(&signed_in.identity).await.expect("there is something to give up");
-    assert_eq!(receipt.revoked.len(), 2, "{receipt:?}");
+    assert_eq!(receipt.credentials.len(), 2, "{receipt:?}");
     assert!(!receipt.may_be_alive(), "{receipt:?}");
 }
 
