@@ -9,6 +9,7 @@ mod admin;
 mod completions;
 mod curl;
 mod exec;
+mod helper;
 mod ledger;
 mod login;
 mod logout;
@@ -30,6 +31,7 @@ pub(crate) enum Command {
     Logout(logout::LogoutArgs),
     Profile(profile::ProfileArgs),
     Trust(trust::TrustArgs),
+    Helper(helper::HelperArgs),
     Serve(serve::ServeArgs),
     Admin(admin::AdminArgs),
     Ledger(ledger::LedgerArgs),
@@ -46,6 +48,8 @@ pub(crate) enum Command {
     FilesRun,
 }
 
+pub(crate) use helper::called_as;
+
 /// Runs one command to its end.
 pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
     match command {
@@ -57,6 +61,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
         Command::Profile(args) => on_this_thread(profile::profile(args, out)),
         Command::Trust(args) => trust::trust(&args, out),
+        Command::Helper(args) => on_this_thread(helper::helper(args, out)),
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
         Command::FilesRun => exec::hold_files(),

@@ -23,11 +23,13 @@ use hallpass_holder::{ProfileName, Rung};
 use crate::env;
 use crate::failure::Failure;
 use crate::holding::{parse_resource, parse_scope};
+use crate::targets::Target;
 use crate::written::{Table, Written};
 
 const STORE: &str = "store";
 const DEFAULT_PROFILE: &str = "default_profile";
 const PROFILE: &str = "profile";
+const TARGET: &str = "target";
 /// Mode bits by which others could write.
 const OTHERS_WRITE: u32 = 0o022;
 
@@ -40,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) default_profile: Option<ProfileName>,
     /// What is known about profiles before anybody signs in.
     pub(crate) profiles: BTreeMap<ProfileName, ProfileConfig>,
+    /// Which program is handed what.
+    pub(crate) targets: Vec<Target>,
 }
 
 /// What a login under a profile asks for, unless flags say otherwise.
@@ -79,7 +83,7 @@ impl Config {
     }
 
     fn judge(table: Table<'_>) -> Result<Self, Failure> {
-        table.only(&[STORE, DEFAULT_PROFILE, PROFILE])?;
+        table.only(&[STORE, DEFAULT_PROFILE, PROFILE, TARGET])?;
         let profiles = table.named(PROFILE)?.into_iter();
         Ok(Self {
             store: table.one(STORE)?,
@@ -87,6 +91,7 @@ impl Config {
             profiles: profiles
                 .map(|(name, table)| Ok((name, ProfileConfig::judge(table)?)))
                 .collect::<Result<_, Failure>>()?,
+            targets: table.list(TARGET)?.into_iter().map(Target::judge).collect::<Result<_, _>>()?,
         })
     }
 }

@@ -102,6 +102,20 @@ variables! {
     /// The kind of terminal; `dumb` has no colour and cannot redraw.
     TERM;
 
+    // What programs say that ask a helper.
+    /// What a client of Kubernetes asks `hallpass helper kubectl`.
+    KUBERNETES_EXEC_INFO;
+    /// For which workload identity pool Google's libraries ask `hallpass helper gcp`.
+    GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE;
+    /// Which kind of token they ask for.
+    GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE;
+    /// The service account that they will take on.
+    GOOGLE_EXTERNAL_ACCOUNT_IMPERSONATED_EMAIL;
+    /// `1` where they want something revoked.
+    GOOGLE_EXTERNAL_ACCOUNT_REVOKE;
+    /// Set by `hallpass helper pip` for the `keyring` that it passes a question on to.
+    HALLPASS_KEYRING_PASSED_ON;
+
     // What tells where the person sits.
     /// Someone came in over SSH.
     SSH_CONNECTION;

@@ -7,7 +7,7 @@ use clap::Args;
 use hallpass_holder::{Holder, HolderError, Identity, Places, ProfileName, Settings};
 use hallpass_model::purpose::Purpose;
 
-use crate::binding::{Binding, Nearest};
+use crate::binding::Nearest;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -18,7 +18,7 @@ mod select; // which of several
 
 use bound::Bound;
 use select::Says;
-pub(crate) use select::profile_of_environment;
+pub(crate) use select::{another_is_meant_here, profile_of_environment};
 
 /// How the holder is set up.
 #[derive(Debug, Args)]
@@ -52,6 +52,11 @@ pub(crate) struct WhichArgs {
 }
 
 impl HolderArgs {
+    /// For programs that others call: nobody is asked anything.
+    pub(crate) fn nobody_asked() -> Self {
+        Self { ca_file: None, no_input: true }
+    }
+
     /// The holder of this user's credentials.
     pub(crate) fn open(&self) -> Result<Holder, Failure> {
         Ok(self.holder(Some(state_folder()?)))
@@ -125,21 +130,6 @@ impl WhichArgs {
             }
             found => Ok(found?),
         }
-    }
-
-    /// The same as `find` for programs that others call: nobody is asked and nothing is said. What a directory asks for
-    /// and nobody has looked at is not followed.
-    #[expect(dead_code, reason = "for helpers")]
-    pub(crate) fn find_quietly(&self, holder: &Holder) -> Result<Identity, Failure> {
-        let nearest = Nearest::find()?;
-        let (identity, _) = select::find(holder, &self.voices(&nearest)?)?;
-        match nearest {
-            Nearest::Trusted(Binding { org: Some(org), .. }) if !self.chosen_on_purpose()? => {
-                holder.is_of(&identity, &org)?;
-            }
-            _ => {}
-        }
-        Ok(identity)
     }
 
     /// What this directory says a token is for, where no flag does and the sign-in is the one it asks for.

@@ -21,6 +21,7 @@ mod keyfile; // keys in files of their own
 mod written; // what a person wrote down in TOML
 mod config; // the holder's settings of this person
 mod binding; // which sign-in a directory asks for
+mod targets; // which program is handed what
 mod holding; // which sign-in is meant, and the holder that has it
 mod surroundings; // where the person sits
 mod passphrase; // where a passphrase comes from
@@ -31,7 +32,7 @@ mod admin_socket; // how the operator's commands reach a server that runs
 
 fn main() -> ExitCode {
     keep_memory_private();
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::try_parse_from(commands::called_as(std::env::args_os())) {
         Ok(arguments) => arguments,
         Err(told) => return usage(&told).report(),
     };

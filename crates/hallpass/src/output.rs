@@ -63,7 +63,7 @@ impl Output {
         written(writeln!(self.answers, "{line}").and_then(|()| self.answers.flush()))
     }
 
-    /// A piece of an answer that is somebody else's, as it is.
+    /// A piece of an answer as it is: one that is somebody else's, or in a protocol of another program's.
     pub(crate) fn piece(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         written(self.answers.write_all(bytes).and_then(|()| self.answers.flush()))
     }

@@ -158,6 +158,24 @@ impl<'a> Table<'a> {
             .collect()
     }
 
+    /// The tables of a list of tables: `[[target]]`.
+    pub(crate) fn list(&self, key: &str) -> Result<Vec<Table<'a>>, Failure> {
+        let Some(value) = self.find(key) else { return Ok(Vec::new()) };
+        let wrong = |value: &Spanned<DeValue<'_>>| self.wrong(key, value, "must be a list of tables");
+        let DeValue::Array(items) = value.get_ref() else { return Err(wrong(value)) };
+        let table = |item: &'a Spanned<DeValue<'a>>| match item.get_ref() {
+            DeValue::Table(entries) => Ok(Table { file: self.file, entries }),
+            _ => Err(wrong(item)),
+        };
+        items.iter().map(table).collect()
+    }
+
+    /// That a key must be there, and is not.
+    pub(crate) fn lacks(&self, key: &str) -> Failure {
+        let at = self.entries.keys().map(|key| key.span().start).min().unwrap_or_default();
+        Failure::usage(format_args!("in {}: `{key}` is missing", self.file.place(at)))
+    }
+
     fn find(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.entries.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
     }

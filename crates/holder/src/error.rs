@@ -60,6 +60,14 @@ pub enum HolderError {
         /// Its sentence, made fit to show.
         told: Option<String>,
     },
+    /// Ask whoever runs the account: AWS does not let this sign-in take on the role.
+    #[error("`{sts}` does not let this sign-in take on the role ({code})")]
+    RoleRefused {
+        /// The endpoint of STS.
+        sts: String,
+        /// Its code.
+        code: String,
+    },
     /// The person said no.
     #[error("the request was denied")]
     Denied,

@@ -10,6 +10,8 @@ mod error; // what went wrong, by what the person can do next
 mod login; // asking a person, in a browser here or anywhere
 mod refresh; // single flight: the lock, the re-read, the save before the answer
 mod pass; // a token for one API
+mod not_taken; // a token that a server did not take
+mod role; // a pass traded for a session of a cloud's role
 mod present; // and how the API is shown it
 mod logout; // revoked there, wiped here
 mod owed; // what is wiped here and may be alive there
@@ -26,6 +28,7 @@ mod private; // files that are nobody else's business
 mod profile; // what is known of a profile, also while nobody is signed in
 mod pins; // what was true at login, and must stay so
 mod dpop; // the key a session is bound to
+pub mod adapters; // programs that ask in their own way: git, registries, kubectl, cloud SDKs
 mod provider; // the HTTP client of any provider, and the only one here
 mod client; // who we are at a provider
 pub mod presets; // what is known beforehand about some providers
@@ -43,12 +46,14 @@ pub use login::{
     Surroundings, choose,
 };
 pub use logout::{Credential, Fate, Receipt};
+pub use not_taken::NotTaken;
 pub use owed::{Owed, Retried, RetryFate};
 pub use pass::{Pass, PassRequest};
 pub use present::{Binding, Headers, Presentable, Told};
 pub use prints::Prints;
 pub use profile::Profile;
 pub use provider::http_date;
+pub use role::RoleRequest;
 pub use shelf::Unreadable;
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Places, Rung, keyring_idle_life};

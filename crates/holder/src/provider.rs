@@ -65,6 +65,8 @@ pub(crate) struct With<'a> {
     pub(crate) basic: Option<(&'a str, &'a Secret<KeyMaterial>)>,
     /// Ask the server to hold its answer back this long.
     pub(crate) hold: Option<Lifetime>,
+    /// Ask for the answer in XML rather than JSON.
+    pub(crate) xml: bool,
 }
 
 /// Why the token endpoint, or one like it, gave nothing.
@@ -166,6 +168,11 @@ impl Provider {
         }
     }
 
+    /// Posts a form to a service that is no OAuth provider, and gives whatever it answers.
+    pub(crate) async fn post_elsewhere(&self, url: &Url, form: &Fields) -> Result<Answer, NoAnswer> {
+        self.send(Method::POST, url, Some(form), With { xml: true, ..With::default() }).await
+    }
+
     /// Opens an answer that stays open.
     pub(crate) async fn open(
         &self,
@@ -211,8 +218,14 @@ impl Provider {
                 key.proof(&request, self.nonce(url).as_deref(), self.server_time(url))
             });
             let prefer = with.hold.map(|hold| PreferWait(hold).to_string());
-            let request =
-                transport::Outgoing { proof, token: presented, basic: with.basic, prefer, time_out };
+            let request = transport::Outgoing {
+                proof,
+                token: presented,
+                basic: with.basic,
+                prefer,
+                time_out,
+                xml: with.xml,
+            };
             let answer = self.transport.send(method.clone(), url, form, request).await?;
             let new_nonce = self.learn(url, &answer);
             if again && new_nonce && wants_nonce(&answer) {

@@ -2,6 +2,7 @@
 
 use hallpass_holder::{Holder, HolderError, Identity, ProfileName, Wanted, told_apart};
 
+use crate::binding::Nearest;
 use crate::env;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -64,6 +65,21 @@ pub(super) fn environment() -> Result<Says, Failure> {
         issuer: env::HALLPASS_ISSUER.text(),
         client_id: env::HALLPASS_CLIENT_ID.text(),
     })
+}
+
+/// Where it is said that another sign-in than this one is meant here: by the environment, or by what this directory asks
+/// for, its organisation included. `None` if nothing says so.
+pub(crate) fn another_is_meant_here(holder: &Holder, identity: &Identity) -> Result<Option<String>, Failure> {
+    let environment = environment()?;
+    if !environment.nothing() {
+        return Ok((!environment.names(identity)).then_some(environment.place));
+    }
+    let Nearest::Trusted(binding) = Nearest::find()? else { return Ok(None) };
+    let (asks, org) = (super::bound::says(&binding), binding.org.as_deref());
+    // One that is over is not refused for its organisation: whoever asks for its token is told that it is over.
+    let another_org =
+        || org.is_some_and(|org| matches!(holder.is_of(identity, org), Err(HolderError::AnotherOrg { .. })));
+    Ok((!asks.names(identity) || another_org()).then(|| format!("`{}`", asks.place)))
 }
 
 /// The sign-in that is meant. `voices` go from the strongest to the weakest; the first that says anything decides, and

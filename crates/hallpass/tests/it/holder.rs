@@ -17,4 +17,5 @@ mod owed; // signing out where the issuer cannot be reached
 mod records; // those that cannot be read, and machines that can keep none
 mod store; // a desktop's keyring, and what is said when it fails
 mod shown; // byte for byte
+mod helpers; // programs that ask for a token: the real ones
 mod terminal; // a person at a terminal: prompts, pictures, Ctrl-C

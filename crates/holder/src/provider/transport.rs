@@ -17,6 +17,7 @@ use super::{CONNECT_TIME_OUT, Fields, NoAnswer};
 const BODY_LEN_MAX: usize = 512 * 1024;
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const XML: HeaderValue = HeaderValue::from_static("text/xml");
 
 /// What is trusted besides the system's certificates.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +43,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) basic: Option<(&'a str, &'a Secret<KeyMaterial>)>,
     pub(super) prefer: Option<String>,
     pub(super) time_out: Duration,
+    pub(super) xml: bool,
 }
 
 /// An answer, read whole. The body is wiped when dropped.
@@ -69,7 +71,7 @@ impl Transport {
         outgoing: Outgoing<'_>,
     ) -> Result<Answer, NoAnswer> {
         let mut request = self.client(url)?.request(method, url.clone()).timeout(outgoing.time_out);
-        request = request.header(ACCEPT, JSON);
+        request = request.header(ACCEPT, if outgoing.xml { XML } else { JSON });
         if let Some(form) = form {
             request = request.header(CONTENT_TYPE, FORM).body(form.body());
         }

@@ -187,3 +187,31 @@ async fn a_quarantine_is_shown_and_a_login_as_somebody_else_is_signed_out_again(
     assert_eq!(home.run(&[&again[..], &["--as-new"]].concat()).await.code(), 0);
     assert_eq!(home.run(&["status", "--json"]).await.json()["sign_ins"][0]["orgs"][0], "rival");
 }
+
+#[tokio::test]
+async fn a_helper_hands_nothing_out_in_a_directory_of_another_organisation_or_profile() {
+    let (_provider, home) = two_profiles().await;
+    configure(
+        &home,
+        "[[target]]\nkind = 'git'\nat = 'https://git.example'\nprofile = 'work'",
+    );
+    let ask = async |below: &Path| {
+        let mut command = inside(&home, below, &["helper", "git", "get"]);
+        let asked = home.path("asked");
+        std::fs::write(&asked, "capability[]=authtype\nprotocol=https\nhost=git.example\n\n").unwrap();
+        command.stdin(std::fs::File::open(asked).unwrap());
+        said(command).await
+    };
+    for (text, handed) in [
+        ("org = 'acme'", true),
+        ("profile = 'work'", true),
+        ("org = 'rival'", false),
+        ("profile = 'home'", false),
+    ] {
+        let below = repository(&home, text);
+        assert_eq!(home.run(&["trust", home.path("src/project").to_str().unwrap()]).await.code(), 0);
+        let told = ask(&below).await;
+        assert_eq!(told.out().contains("credential="), handed, "{text}: {} {}", told.out(), told.err());
+        assert!(handed || told.err().contains(".hallpass.toml"), "{text}: {}", told.err());
+    }
+}

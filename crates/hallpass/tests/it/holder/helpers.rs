@@ -1,0 +1,8 @@
+//! Programs that ask for a token: the real ones, each at a server that lets in nobody without a token of ours.
+//!
+//! `make test` installs them. Where one is missing there is nothing to test with, and its tests pass.
+
+mod gate; // who is let in
+mod desk; // what they all share: which entry is meant, whose it is
+mod git;
+mod docker;

@@ -1,0 +1,127 @@
+use std::process::Stdio;
+
+use hallpass_testkit::world::NOTES;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use super::super::machine::{Said, in_time};
+use super::gate::Gate;
+
+/// Runs a helper with a question on its standard input.
+pub(super) async fn ask(mut command: Command, question: &str) -> Said {
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let _ = stdin.write_all(question.as_bytes()).await; // it may not want to hear it all
+    drop(stdin);
+    Said(in_time(child.wait_with_output()).await.unwrap())
+}
+
+async fn git_get(gate: &Gate, question: &str) -> Said {
+    ask(gate.machine.hallpass(&["helper", "git", "get"]), question).await
+}
+
+#[tokio::test]
+async fn a_token_goes_to_the_place_of_an_entry_and_nowhere_else() {
+    let gate = Gate::new().await;
+    gate.configure(&gate.entry("git", "https://git.example:8443/team", "username = \"ada\""));
+    let said = git_get(&gate, "protocol=https\nhost=git.example:8443\npath=team/x.git\n\n").await;
+    assert_eq!(said.code(), 0, "{}", said.err());
+    let out = said.out();
+    let token = out.lines().find_map(|line| line.strip_prefix("password=")).unwrap();
+    assert!(gate.machine.world.accepts(token).await);
+    assert!(out.contains("username=ada\n") && out.contains("password_expiry_utc="), "{out}");
+
+    for other in [
+        "protocol=http\nhost=git.example:8443\npath=team/x.git\n",
+        "protocol=https\nhost=git.example\npath=team/x.git\n",
+        "protocol=https\nhost=git.example:8443\n",
+        "protocol=https\nhost=git.example:8443\npath=teams/x.git\n",
+        "protocol=https\nhost=git.example:8443\npath=team/../x.git\n",
+        "protocol=https\nhost=evil.git.example:8443\npath=team/x.git\n",
+        "protocol=https\nhost=GIT.example:8443\npath=team/x.git\n",
+        "protocol=https\nhost=git.example:8443\npath=team/x.git\nusername=bob\n",
+    ] {
+        let said = git_get(&gate, other).await;
+        assert_eq!((said.code(), said.out().as_str(), said.err().as_str()), (0, "", ""), "{other}");
+    }
+}
+
+#[tokio::test]
+async fn another_sign_in_than_the_surroundings_name_is_not_used() {
+    let gate = Gate::new().await;
+    gate.configure(&gate.entry("git", "https://git.example", ""));
+    let question = "protocol=https\nhost=git.example\n\n";
+    let mut command = gate.machine.hallpass(&["helper", "git", "get"]);
+    command.env("HALLPASS_PROFILE", "home");
+    let said = ask(command, question).await;
+    assert_eq!((said.code(), said.out().as_str()), (5, "quit=1\n"));
+    assert!(
+        said.err().contains("the environment names") && said.err().lines().count() == 1,
+        "{}",
+        said.err()
+    );
+    let mut command = gate.machine.hallpass(&["helper", "git", "get"]);
+    command.env("HALLPASS_PROFILE", "work");
+    assert!(ask(command, question).await.out().contains("password="));
+}
+
+#[tokio::test]
+async fn of_several_entries_the_surroundings_choose_and_nothing_is_guessed() {
+    let gate = Gate::new().await;
+    gate.machine.login(&["--profile", "home"]).await;
+    let work = gate.entry("git", "https://git.example", "");
+    gate.configure(&format!("{work}{}", work.replace("\"work\"", "\"home\"")));
+    let question = "protocol=https\nhost=git.example\n\n";
+    let said = git_get(&gate, question).await;
+    assert_eq!((said.code(), said.out().as_str()), (2, "quit=1\n"));
+    assert!(said.err().contains("several entries"), "{}", said.err());
+    let mut command = gate.machine.hallpass(&["helper", "git", "get"]);
+    command.env("HALLPASS_PROFILE", "home");
+    let said = ask(command, question).await;
+    assert!(said.out().contains("password="), "{}", said.err());
+}
+
+#[tokio::test]
+async fn whoever_must_sign_in_is_told_so_in_one_line_and_git_asks_nobody_else() {
+    let gate = Gate::new().await;
+    gate.configure(&gate.entry("git", "https://git.example", ""));
+    assert_eq!(gate.machine.run(&["logout"]).await.code(), 0);
+    let said = git_get(&gate, "protocol=https\nhost=git.example\n\n").await;
+    assert_eq!((said.code(), said.out().as_str()), (4, "quit=1\n"));
+    assert!(said.err().contains("hallpass login --profile work"), "{}", said.err());
+    assert_eq!(said.err().lines().count(), 1, "{}", said.err());
+}
+
+#[tokio::test]
+async fn an_entry_that_would_send_a_token_in_the_clear_or_to_whoever_is_refused() {
+    let gate = Gate::new().await;
+    for (entry, why) in [
+        (gate.entry("git", "http://git.example", ""), "in the clear"),
+        (gate.entry("git", "https://git.example/../x", ""), "not plain"),
+        (gate.entry("git", "https://*.example", ""), "plain name"),
+        (gate.entry("svn", "https://git.example", ""), "known are git"),
+        (gate.entry("docker", "https://r.example", "username = \"<token>\""), "meaning of its own"),
+        (gate.entry("git", "https://git.example", "scop = \"x\""), "did you mean `scope`"),
+        (
+            format!("[[target]]\nkind = \"git\"\nat = \"https://git.example\"\nresource = \"{NOTES}\"\n"),
+            "`profile` is missing",
+        ),
+        ("[target]\nkind = \"git\"\n".to_owned(), "list of tables"),
+    ] {
+        gate.configure(&entry);
+        let said = git_get(&gate, "protocol=https\nhost=git.example\n\n").await;
+        assert_eq!((said.code(), said.out().as_str()), (2, "quit=1\n"), "{entry}");
+        assert!(said.err().contains(why), "{why}: {}", said.err());
+    }
+}
+
+#[tokio::test]
+async fn helpers_ask_nobody_even_at_a_terminal() {
+    let gate = Gate::new().await;
+    gate.configure(&gate.entry("git", "https://git.example", ""));
+    let mut command = gate.machine.hallpass(&["helper", "git", "get"]);
+    command.env_remove("HALLPASS_PASSPHRASE_FILE");
+    let said = ask(command, "protocol=https\nhost=git.example\n\n").await;
+    assert_eq!((said.code(), said.out().as_str()), (4, "quit=1\n"), "{}", said.err());
+    assert!(said.err().contains("HALLPASS_PASSPHRASE_FILE"), "{}", said.err());
+}
