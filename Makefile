@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart build install test check docs fmt bench
+.PHONY: help quickstart build install test torture check docs fmt bench
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1#/p' $(MAKEFILE_LIST) | awk -F"#" '{ printf "%-18s%s\n", $$1, $$2 }'
@@ -27,6 +27,11 @@ test: ## every test, with the browser and the other implementations it needs
 	cargo build --workspace --all-targets --locked
 	scripts/quickstart --built
 	cargo test --workspace --locked
+
+torture: ## 20,000 renewals with 500 kills, and again with a provider that forgives no lost answer
+	@scripts/setup test
+	cargo build --release --locked -p hallpass
+	scripts/torture
 
 check: ## format, lints, docs, dependency policy, generated files
 	@scripts/setup check

@@ -1,7 +1,9 @@
 // Another implementation's authorization server, for the holder to be tested against: npm's oidc-provider with its pages
 // answered by a person who always says the same.
 //
-//   ./node provider.mjs [PORT]        0, the default, takes a free port
+//   ./node provider.mjs [PORT [ISSUER]]        0, the default, takes a free port
+//
+// ISSUER is what it calls itself if something else ends TLS in front of it, and says so in X-Forwarded-Proto and -Host.
 //
 // Prints one line of JSON when it listens: {"ready": ISSUER, "client_id": ..., "resource": ..., "port": ...}.
 // Ends when standard input closes, so that it cannot outlive the test that started it.
@@ -30,7 +32,8 @@ const server = createServer();
 server.listen(Number(process.argv[2] ?? 0), '127.0.0.1');
 await new Promise((resolve) => server.once('listening', resolve));
 const { port } = server.address();
-const issuer = `http://127.0.0.1:${port}`;
+const here = `http://127.0.0.1:${port}`;
+const issuer = process.argv[3] ?? here;
 
 const native = {
   application_type: 'native',
@@ -82,6 +85,8 @@ const provider = new Provider(issuer, {
 // Plain HTTP on loopback is what a test has.
 provider.on('server_error', (_ctx, error) => console.error(error));
 
+provider.proxy = issuer !== here;
+
 let answer = 'approve';
 const seen = [];
 
@@ -106,15 +111,16 @@ async function interact(request, response) {
   return provider.interactionFinished(request, response, result, { mergeWithLastSubmission: true });
 }
 
-/** A browser of a few lines: follows redirects within the provider and keeps cookies. */
+/** A browser of a few lines: follows redirects within the provider and keeps cookies. It sits behind what ends TLS. */
 function browser() {
   const cookies = new Map();
+  const forwarded = issuer === here ? {} : { 'x-forwarded-proto': 'https', 'x-forwarded-host': new URL(issuer).host };
   return async function visit(url, form) {
     for (;;) {
-      const page = await fetch(url, {
+      const page = await fetch(url.replace(issuer, here), {
         redirect: 'manual',
         method: form ? 'POST' : 'GET',
-        headers: { cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') },
+        headers: { ...forwarded, cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') },
         body: form && new URLSearchParams(form),
       });
       for (const cookie of page.headers.getSetCookie()) {

@@ -19,6 +19,7 @@ mod status;
 mod token;
 mod trust;
 mod profile;
+mod torture;
 
 /// What can be asked of `hallpass`.
 #[derive(Debug, Subcommand)]
@@ -32,6 +33,7 @@ pub(crate) enum Command {
     Profile(profile::ProfileArgs),
     Trust(trust::TrustArgs),
     Helper(helper::HelperArgs),
+    Torture(torture::TortureArgs),
     Serve(serve::ServeArgs),
     Admin(admin::AdminArgs),
     Ledger(ledger::LedgerArgs),
@@ -43,6 +45,9 @@ pub(crate) enum Command {
     /// Tell a run for whom a signal was
     #[command(name = exec::WITNESS, hide = true)]
     WitnessRun,
+    /// Renew whenever a line comes
+    #[command(name = torture::TURNS, hide = true)]
+    TortureTurns(torture::TurnsArgs),
     /// Hold a run's files in memory
     #[command(name = exec::FILES, hide = true)]
     FilesRun,
@@ -62,6 +67,8 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Profile(args) => on_this_thread(profile::profile(args, out)),
         Command::Trust(args) => trust::trust(&args, out),
         Command::Helper(args) => on_this_thread(helper::helper(args, out)),
+        Command::Torture(args) => on_this_thread(torture::torture(args, out)),
+        Command::TortureTurns(args) => on_this_thread(torture::turns(args, out)),
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
         Command::FilesRun => exec::hold_files(),

@@ -48,7 +48,6 @@ impl Exit {
     }
 
     /// The number itself.
-    #[cfg(test)]
     pub(crate) const fn code(self) -> u8 {
         self.0
     }

@@ -118,6 +118,13 @@ impl Output {
         let _ = self.people.flush();
     }
 
+    /// Clears the current line, where one may have been written over.
+    pub(crate) fn clear_line(&mut self) {
+        if self.redraws {
+            self.redraw("");
+        }
+    }
+
     /// Tells why a command failed, and what to do next. The last thing said.
     pub(crate) fn failure(&mut self, failure: &Failure) {
         if failure.message().is_empty() {

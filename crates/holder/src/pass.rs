@@ -63,15 +63,22 @@ impl Holder {
     ///
     /// It needs a tokio runtime, and its future may be dropped at any time: see [`settled`](Self::settled).
     pub async fn token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
-        Ok(self.pass_of(identity, request, &TokenType::Bearer).await?.0)
+        Ok(self.pass_of(identity, request, &TokenType::Bearer, true).await?.0)
     }
 
-    /// The same of either type, and the last nonce of its API.
+    /// The same from nothing that is kept: the sign-in is [renewed](Self::renew) first.
+    pub async fn fresh_token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
+        self.renew(identity).await?;
+        Ok(self.pass_of(identity, request, &TokenType::Bearer, false).await?.0)
+    }
+
+    /// The same of either type, and the last nonce of its API. `may_be_kept` says whether one that is kept will do.
     pub(crate) async fn pass_of(
         &self,
         identity: &Identity,
         request: &PassRequest,
         wanted: &TokenType,
+        may_be_kept: bool,
     ) -> Result<(Pass, Option<String>), HolderError> {
         let loaded = self.standing(identity)?;
         if !loaded.record.ours {
@@ -88,7 +95,7 @@ impl Holder {
                 && held.access.good(now, HAND_OUT_AGAIN)
         });
         // A wish for a shorter life is for a pass of its own.
-        if let (Some(kept), None) = (kept, request.lifetime) {
+        if let (true, Some(kept), None) = (may_be_kept, kept, request.lifetime) {
             return Ok((pass(&kept.access, Some(resource), true, None), kept.nonce.clone()));
         }
         let wish = Wish { request, wanted, lease: false };

@@ -102,7 +102,7 @@ impl Holder {
             });
         }
         let wanted = if key.is_some() { TokenType::Dpop } else { TokenType::Bearer };
-        let (pass, nonce) = self.pass_of(identity, request, &wanted).await?;
+        let (pass, nonce) = self.pass_of(identity, request, &wanted, true).await?;
         let learned = Mutex::new(Learned { nonce, offset: 0 });
         Ok(Presentable(Arc::new(Inner { pass, key, clock: self.clock.clone(), learned })))
     }

@@ -65,6 +65,22 @@ impl Holder {
         }
     }
 
+    /// Renews a sign-in now, however long its token is still good. A renewal by somebody else that ends after this was
+    /// called will do: what it brought is as new.
+    ///
+    /// # Errors
+    /// `Unsupported` where the provider gave nothing to renew with; otherwise as [`token`](Self::token), but that a token
+    /// from before is never made do with.
+    pub async fn renew(&self, identity: &Identity) -> Result<(), HolderError> {
+        let loaded = self.standing(identity)?;
+        if loaded.record.refresh.is_none() {
+            let what = format!("`{}` gave nothing to renew with: sign in again instead", identity.issuer);
+            return Err(HolderError::Unsupported { what });
+        }
+        let held = loaded.record.access.as_ref().map(|access| copy(&access.token));
+        self.renewed(identity, held.as_ref()).await.map(|_| ())
+    }
+
     /// Waits until no renewal is under way here. A renewal goes on when nobody waits for its token any more; a program
     /// that leaves before it is over throws away what may be the only token its provider takes from then on.
     pub async fn settled(&self) {
@@ -104,7 +120,7 @@ impl Holder {
             if usable(&loaded.record, (self.clock)(), RENEW_EARLY, refused) {
                 return Ok(loaded);
             }
-            if let Renewed::Done = self.renew(&mut loaded).await? {
+            if let Renewed::Done = self.renew_once(&mut loaded).await? {
                 return Ok(loaded);
             }
         }
@@ -112,7 +128,7 @@ impl Holder {
     }
 
     /// One renewal, rules 3 to 6. The lock is held.
-    async fn renew(&self, loaded: &mut Loaded) -> Result<Renewed, HolderError> {
+    async fn renew_once(&self, loaded: &mut Loaded) -> Result<Renewed, HolderError> {
         let identity = loaded.header.identity();
         let Some(presented) = loaded.record.refresh.as_ref().map(copy) else {
             let why = "the access token is over, and the provider gave no refresh token".to_owned();

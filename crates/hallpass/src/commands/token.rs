@@ -37,6 +37,10 @@ pub(crate) struct TokenArgs {
     #[arg(long, value_name = "TEXT", value_parser = parse_purpose)]
     purpose: Option<Purpose>,
 
+    /// Use nothing that is kept: renew the sign-in first
+    #[arg(long, conflicts_with = "dpop")]
+    fresh: bool,
+
     /// Print the headers of one request instead: a token bound to your sign-in's key, and a proof for this request
     ///
     /// Two lines, `Authorization` and `DPoP` (RFC 9449), good for one request of this method to this address.
@@ -77,7 +81,10 @@ pub(crate) async fn token(args: TokenArgs, out: &mut Output) -> Result<Exit, Fai
     };
     let asked = args.dpop.as_deref().map(OneRequest::read).transpose()?;
     let Some(OneRequest { method, url }) = asked else {
-        let pass = holder.token(&identity, &request).await?;
+        let pass = match args.fresh {
+            true => holder.fresh_token(&identity, &request).await?,
+            false => holder.token(&identity, &request).await?,
+        };
         match out.form() {
             Form::Text => out.answer(pass.token.expose_text())?,
             Form::Json => out.json("hallpass.token/1", &answer(&pass, "Bearer", &identity, None))?,

@@ -8,4 +8,5 @@ mod ledger;
 mod program;
 mod promises; // what must be true of the whole, whatever happens
 mod serve;
+mod torture;
 mod transcripts;

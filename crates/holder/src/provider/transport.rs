@@ -143,6 +143,9 @@ impl Transport {
             .user_agent(concat!("hallpass/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .referer(false)
+            // A connection a request: what comes on it is that request's answer and no other's. On one that is used again,
+            // bytes that something in between sends twice are taken for the next answer, and the token in that is lost.
+            .pool_max_idle_per_host(0)
             .connect_timeout(CONNECT_TIME_OUT);
         let named = self.named_certificates()?;
         builder = match near {
@@ -269,6 +272,39 @@ mod tests {
             let why = transport.build(false).unwrap_err();
             assert!(why.contains(path.to_str().unwrap()), "{why}");
         }
+    }
+
+    /// On a connection that is used again, an answer that comes twice would be taken for the next request's.
+    #[tokio::test]
+    async fn each_request_has_a_connection_of_its_own() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url: Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let server = tokio::spawn(async move {
+            for number in 1..=3 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4096];
+                assert!(stream.read(&mut request).await.unwrap() > 0);
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}");
+                stream.write_all(answer.repeat(2).as_bytes()).await.unwrap();
+                // Its own is open still: it is not for the want of a connection that another is made.
+                tokio::spawn(async move { while let Ok(1..) = stream.read(&mut request).await {} });
+            }
+        });
+        let transport = Transport::new(Trust::default());
+        for number in ["1", "2", "3"] {
+            let outgoing = Outgoing {
+                proof: None,
+                token: None,
+                basic: None,
+                prefer: None,
+                time_out: CONNECT_TIME_OUT,
+                xml: false,
+            };
+            let Ok(answer) = transport.send(Method::GET, &url, None, outgoing).await else { panic!() };
+            assert_eq!(std::str::from_utf8(&answer.body).unwrap(), number);
+        }
+        server.await.unwrap();
     }
 
     #[test]

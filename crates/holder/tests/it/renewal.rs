@@ -48,6 +48,40 @@ async fn a_renewal_that_nobody_waits_for_any_more_is_saved_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_renewal_that_is_asked_for_is_made_though_the_token_is_good_and_once_for_all_who_ask_meanwhile() {
+    let provider = SmallProvider::start(Manner { ours: false, strict: true, ..Manner::default() }).await;
+    let desk = Desk::new();
+    let identity = desk.signed_in(&provider).await;
+    let first = desk.token(&identity).await.unwrap();
+    let all = provider.gate.acquire_many(1_000).await.unwrap();
+    let mut renewing = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (desk, identity) = (desk.beside(), identity.clone());
+        renewing.spawn(async move { desk.holder.renew(&identity).await.unwrap() });
+    }
+    // One has come through; the others have read the token that it replaces, and wait for the lock.
+    provider.at_gate.acquire().await.unwrap().forget();
+    drop(all);
+    renewing.join_all().await;
+    assert_ne!(desk.beside().token(&identity).await.unwrap(), first);
+    assert_eq!((provider.asked("refresh_token"), provider.alive()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_renewal_that_is_asked_for_makes_do_with_no_older_token() {
+    let (provider, desk, identity) = over_soon(short_lived()).await;
+    provider.change(|manner| manner.broken = Some(503));
+    let outcome = desk.holder.renew(&identity).await;
+    assert!(matches!(outcome, Err(HolderError::Unreachable { .. })), "{outcome:?}");
+    desk.token(&identity).await.unwrap();
+    let provider =
+        SmallProvider::start(Manner { gives_refresh_tokens: false, ours: false, ..Manner::default() }).await;
+    let identity = desk.signed_in(&provider).await;
+    let outcome = desk.holder.renew(&identity).await;
+    assert!(matches!(outcome, Err(HolderError::Unsupported { .. })), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn every_renewal_in_a_row_uses_the_newest_token() {
     let (provider, desk, identity) = over_soon(Manner { strict: true, ..short_lived() }).await;
     for _ in 0..5 {

@@ -191,10 +191,7 @@ async fn a_quarantine_is_shown_and_a_login_as_somebody_else_is_signed_out_again(
 #[tokio::test]
 async fn a_helper_hands_nothing_out_in_a_directory_of_another_organisation_or_profile() {
     let (_provider, home) = two_profiles().await;
-    configure(
-        &home,
-        "[[target]]\nkind = 'git'\nat = 'https://git.example'\nprofile = 'work'",
-    );
+    configure(&home, "[[target]]\nkind = 'git'\nat = 'https://git.example'\nprofile = 'work'");
     let ask = async |below: &Path| {
         let mut command = inside(&home, below, &["helper", "git", "get"]);
         let asked = home.path("asked");

@@ -31,6 +31,9 @@ async fn a_person_signs_in_looks_gets_a_token_and_signs_out() {
     let token = machine.run(&["token"]).await.out().trim().to_owned();
     assert!(machine.world.accepts(&token).await);
     assert_eq!(machine.run(&["token", "--resource", NOTES]).await.out().trim(), token, "from what is kept");
+    let fresh = machine.run(&["token", "--fresh"]).await.out().trim().to_owned();
+    assert!(fresh != token && machine.world.accepts(&fresh).await, "from nothing that is kept");
+    assert_eq!(machine.run(&["token"]).await.out().trim(), fresh, "and then it is kept");
 
     let said = machine.run(&["logout", "--json"]).await;
     let receipt = said.json();
