@@ -6,3 +6,10 @@ mod gate; // who is let in
 mod desk; // what they all share: which entry is meant, whose it is
 mod git;
 mod docker;
+mod interop; // programs that `make test` installs beside the tests
+mod kubectl;
+mod cargo;
+mod pip;
+mod pnpm;
+mod aws;
+mod gcp;

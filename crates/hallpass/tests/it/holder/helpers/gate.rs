@@ -47,7 +47,10 @@ impl Gate {
     }
 
     pub(super) async fn admits_token(&self, token: &str) -> bool {
-        if self.refused.lock().unwrap().contains(token) || !self.machine.world.accepts(token).await {
+        if token.is_empty()
+            || self.refused.lock().unwrap().contains(token)
+            || !self.machine.world.accepts(token).await
+        {
             return false;
         }
         self.admitted.lock().unwrap().push(token.to_owned());
