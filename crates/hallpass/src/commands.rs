@@ -8,6 +8,7 @@ use crate::output::Output;
 mod admin;
 mod completions;
 mod curl;
+mod daemon;
 mod exec;
 mod helper;
 mod ledger;
@@ -32,6 +33,7 @@ pub(crate) enum Command {
     Logout(logout::LogoutArgs),
     Profile(profile::ProfileArgs),
     Trust(trust::TrustArgs),
+    Daemon(daemon::DaemonArgs),
     Helper(helper::HelperArgs),
     Torture(torture::TortureArgs),
     Serve(serve::ServeArgs),
@@ -66,6 +68,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
         Command::Profile(args) => on_this_thread(profile::profile(args, out)),
         Command::Trust(args) => trust::trust(&args, out),
+        Command::Daemon(args) => daemon::daemon(args, out),
         Command::Helper(args) => on_this_thread(helper::helper(args, out)),
         Command::Torture(args) => on_this_thread(torture::torture(args, out)),
         Command::TortureTurns(args) => on_this_thread(torture::turns(args, out)),
@@ -81,7 +84,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
 }
 
 /// A command is one thing at a time: the runtime needs no thread of its own, and starts at once.
-fn on_this_thread(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+pub(crate) fn on_this_thread(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

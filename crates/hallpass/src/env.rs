@@ -41,6 +41,10 @@ variables! {
     HALLPASS_CA_FILE;
     /// Where records rest, instead of the state folder.
     HALLPASS_STATE_DIR;
+    /// Whether the daemon is asked: `auto` (where one runs), `on` (it is started) or `off`.
+    HALLPASS_DAEMON;
+    /// The daemon's socket, instead of the one in the runtime folder.
+    HALLPASS_SOCKET;
     /// Where the keys of new sign-ins rest: `secret-service`, `keyring`, `passphrase`, ...
     HALLPASS_STORE;
     /// A file with the passphrase of the records, where nobody is there to type it.

@@ -1,9 +1,11 @@
 //! What every command about sign-ins shares: which one is meant, and the holder that has it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use hallpass_holder::daemon::{self, Daemon, Start, Use};
 use hallpass_holder::{Holder, HolderError, Identity, Places, ProfileName, Settings};
 use hallpass_model::purpose::Purpose;
 
@@ -19,6 +21,11 @@ mod select; // which of several
 use bound::Bound;
 use select::Says;
 pub(crate) use select::{another_is_meant_here, profile_of_environment};
+
+/// This very program, even if its file was replaced since it started.
+pub(crate) const OURSELVES: &str = "/proc/self/exe";
+/// What makes it the daemon, away from the terminal it was started at.
+const DETACHED: [&str; 3] = ["daemon", "run", "--detached"];
 
 /// How the holder is set up.
 #[derive(Debug, Args)]
@@ -59,18 +66,50 @@ impl HolderArgs {
 
     /// The holder of this user's credentials.
     pub(crate) fn open(&self) -> Result<Holder, Failure> {
-        Ok(self.holder(Some(state_folder()?)))
+        Ok(self.holder(Some(state_folder()?), self.may_ask()).with_daemon(self.daemon()?))
+    }
+
+    /// The holder that the daemon itself has: it asks no other, and nobody.
+    pub(crate) fn open_for_daemon(&self) -> Result<(Holder, PathBuf), Failure> {
+        let state = state_folder()?;
+        Ok((self.holder(Some(state.clone()), false), state))
+    }
+
+    /// The daemon of this user, whether it runs or not.
+    pub(crate) fn daemon(&self) -> Result<Daemon, Failure> {
+        let wanted = match env::HALLPASS_DAEMON.text() {
+            None => Use::default(),
+            Some(named) => named
+                .parse()
+                .map_err(|why| Failure::usage(format_args!("HALLPASS_DAEMON is `{named}`: {why}")))?,
+        };
+        let (state, socket) = (state_folder()?, socket());
+        let passphrase = env::HALLPASS_PASSPHRASE_FILE.path().and_then(|file| std::path::absolute(file).ok());
+        let paths = [
+            (env::HALLPASS_STATE_DIR, Some(state.clone())),
+            (env::HALLPASS_SOCKET, Some(socket.clone())),
+            (env::HALLPASS_CA_FILE, self.ca_file()),
+            (env::HALLPASS_PASSPHRASE_FILE, passphrase),
+        ];
+        let paths =
+            paths.into_iter().filter_map(|(variable, path)| Some((variable.name.into(), path?.into())));
+        let start = Start {
+            program: OURSELVES.into(),
+            arguments: DETACHED.iter().map(Into::into).collect(),
+            environment: paths.chain(certificates()).collect(),
+        };
+        Ok(Daemon::new(socket, wanted, Some(state), Some(start)))
     }
 
     /// The holder of a sign-in that is kept in memory alone: a machine without a home folder will do.
     pub(crate) fn open_for_one_run(&self) -> Holder {
-        self.holder(state_folder().ok())
+        self.holder(state_folder().ok(), self.may_ask())
     }
 
-    fn holder(&self, state: Option<PathBuf>) -> Holder {
+    fn holder(&self, state: Option<PathBuf>, may_ask: bool) -> Holder {
         let file = env::HALLPASS_PASSPHRASE_FILE.path();
         // It is typed at the terminal itself, wherever our input and output go.
-        let ask = self.may_ask() && surroundings::a_terminal_is_there();
+        let ask = may_ask && surroundings::a_terminal_is_there();
         Holder::new(Settings {
             state,
             ca_file: self.ca_file(),
@@ -217,6 +256,25 @@ pub(crate) fn scopes(given: &[String]) -> hallpass_model::wire::oauth::Scopes {
 /// Reads `--purpose`.
 pub(crate) fn parse_purpose(text: &str) -> Result<Purpose, &'static str> {
     text.parse()
+}
+
+/// Where the daemon's socket is.
+pub(crate) fn socket() -> PathBuf {
+    let named = env::HALLPASS_SOCKET.path().map(|named| std::path::absolute(&named).unwrap_or(named));
+    daemon::place(named, env::XDG_RUNTIME_DIR.path().as_deref())
+}
+
+/// Where the system's certificates are, if the person says so by a path that only holds in this folder.
+pub(crate) fn certificates() -> Vec<(OsString, OsString)> {
+    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    let file = env::SSL_CERT_FILE.path().map(|file| absolute(file).into_os_string());
+    let folders = env::SSL_CERT_DIR
+        .value()
+        .and_then(|folders| std::env::join_paths(std::env::split_paths(&folders).map(absolute)).ok());
+    [(env::SSL_CERT_FILE, file), (env::SSL_CERT_DIR, folders)]
+        .into_iter()
+        .filter_map(|(variable, value)| Some((variable.name.into(), value?)))
+        .collect()
 }
 
 /// Where records rest: `HALLPASS_STATE_DIR`, or `hallpass` in the state folder (XDG Base Directory).

@@ -184,6 +184,15 @@ pub enum HolderError {
     /// Unlock: it was the wrong one, or the record was changed.
     #[error("the passphrase does not open the record")]
     WrongPassphrase,
+    /// Unlock: the daemon is locked, and gives nothing out until it is unlocked.
+    #[error("the daemon is locked")]
+    DaemonLocked,
+    /// Start it, or do without: only the daemon could do this, and none is to be had.
+    #[error("there is no daemon to ask: {why}")]
+    NoDaemon {
+        /// Why not.
+        why: String,
+    },
     /// Sign in again: the key of the record is gone, as its rung said it might be.
     #[error("the key of your sign-in to `{issuer}`{} is no longer in the {rung}", under(.profile.as_ref()))]
     KeyGone {

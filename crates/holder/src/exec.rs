@@ -207,17 +207,18 @@ impl Holder {
         let mut release = Release::LeftToExpire;
         let revoke_all = async {
             for held in own {
-                let loaded = match self.shelf.find(identity) {
-                    Ok(Some(loaded)) => loaded,
+                let (metadata, client) = match (&held.pass.given_back, self.shelf.find(identity)) {
+                    (Some(back), _) => (back.metadata.clone(), back.client()),
+                    (None, Ok(Some(loaded))) => {
+                        let client = OurClient::of(&loaded);
+                        (loaded.record.metadata, client)
+                    }
                     // Logged out meanwhile: the issuer ended the session, and every pass with it, or the watcher will
                     // see to it.
-                    Ok(None) => return pending("the sign-in was given up meanwhile".into()),
-                    Err(error) => return pending(error.to_string()),
+                    (None, Ok(None)) => return pending("the sign-in was given up meanwhile".into()),
+                    (None, Err(error)) => return pending(error.to_string()),
                 };
-                let client = OurClient::of(&loaded);
-                let token = &held.pass.token;
-                if let Err(none) = self.revoke(&loaded.record.metadata, &client, token, "access_token").await
-                {
+                if let Err(none) = self.revoke(&metadata, &client, &held.pass.token, "access_token").await {
                     return pending(crate::logout::words(none));
                 }
                 release = Release::Revoked;
@@ -230,7 +231,6 @@ impl Holder {
 
     /// What the watcher is to see to. Nothing, where nothing can be revoked.
     fn charge(&self, identity: &Identity, held: &[Arc<Held>]) -> Result<Option<Charge>, HolderError> {
-        let loaded = self.standing(identity)?;
         let mut entrusted: Vec<_> = held
             .iter()
             .filter(|held| held.pass.own)
@@ -239,6 +239,16 @@ impl Holder {
                 one.under(held.pass.lease)
             })
             .collect();
+        if let Some(back) = held.iter().find_map(|held| held.pass.given_back.as_ref()) {
+            let revocable = !entrusted.is_empty() && back.metadata.revocation_endpoint.is_some();
+            return Ok(revocable.then(|| Charge {
+                client: back.client(),
+                metadata: back.metadata.clone(),
+                entrusted,
+                ca_file: self.ca_file.clone(),
+            }));
+        }
+        let loaded = self.standing(identity)?;
         if let Some(refresh) = loaded.record.refresh.as_ref().filter(|_| self.is_for_one_run(identity)) {
             // The whole sign-in dies with the command.
             let until = (self.clock)() + SIGN_IN_RETRIED;

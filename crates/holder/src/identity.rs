@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 const NAME_LEN_MAX: usize = 64;
 
 /// Which sign-in. Two people at one issuer and client stand side by side under profiles of their own.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// The issuer, byte for byte.
     pub issuer: String,
     /// The client.
     pub client_id: String,
     /// The profile; `None` for a sign-in that was given no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<ProfileName>,
 }
 

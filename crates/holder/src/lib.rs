@@ -17,6 +17,7 @@ mod logout; // revoked there, wiped here
 mod owed; // what is wiped here and may be alive there
 mod prints; // what copies of a token are recognised by
 mod status; // what is known here
+pub mod daemon; // one process that holds them for the others
 pub mod exec; // a command with a pass of its own
 mod identity; // an issuer, a client, a profile
 mod which; // which sign-in is meant
@@ -91,6 +92,8 @@ pub struct Holder {
     /// Shared by the renewals under way here.
     renewals: Arc<tokio::sync::RwLock<()>>,
     ca_file: Option<PathBuf>,
+    /// Who is asked first.
+    daemon: Option<Arc<daemon::Daemon>>,
 }
 
 impl Holder {
@@ -105,6 +108,7 @@ impl Holder {
             provider: Provider::new(trust, settings.clock.clone()),
             clock: settings.clock,
             ca_file: settings.ca_file,
+            daemon: None,
             shelf: Arc::new(shelf),
         }
     }

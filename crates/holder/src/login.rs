@@ -226,6 +226,9 @@ impl Holder {
         let choice = choose(request.flow, offers(&metadata), &request.surroundings)?;
         let identity = Identity::new(&*metadata.issuer, client.id()).under(request.profile.clone());
         self.names_no_other(&identity)?;
+        if request.rung == Some(Rung::Daemon) {
+            self.daemon_ready()?;
+        }
         let Chosen { rung, notes } = self.shelf.choose(request.rung, &identity)?;
         notes.iter().for_each(|note| on_event(LoginEvent::Note(note)));
         on_event(LoginEvent::Rung(rung));

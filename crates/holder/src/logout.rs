@@ -11,6 +11,7 @@ use std::time::Duration;
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::metadata::IssuerMetadata;
 use hallpass_model::wire::oauth::TokenResponse;
+use serde::{Deserialize, Serialize};
 
 use crate::Holder;
 use crate::client::OurClient;
@@ -47,18 +48,20 @@ pub struct Receipt {
 }
 
 /// One credential of a sign-in that was given up.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Credential {
     /// What it is: `the refresh token`.
     pub what: String,
     /// What became of it at its issuer.
+    #[serde(flatten)]
     pub fate: Fate,
     /// When it is over by itself at the latest, if that is known.
     pub lives_until: Option<Timestamp>,
 }
 
 /// What became of a credential at its issuer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fate", rename_all = "kebab-case")]
 pub enum Fate {
     /// It was revoked.
     Revoked,
@@ -119,6 +122,9 @@ impl Holder {
     /// `NotSignedIn` if there is nothing to give up, `Cancelled` if the person stopped it at the prompt for a passphrase;
     /// then nothing was done. Everything else stands in the receipt.
     pub async fn logout(&self, identity: &Identity) -> Result<Receipt, HolderError> {
+        if let Some(receipt) = self.daemon_logout(identity).await {
+            return Ok(receipt);
+        }
         if self.shelf.header(identity).is_ok_and(|header| header.is_none()) {
             return Err(crate::refresh::gone(identity));
         }
@@ -135,6 +141,7 @@ impl Holder {
             _ => None,
         };
         receipt.wiped(self.shelf.wipe(identity));
+        self.daemon_forgets(identity);
         // The record is in memory now; nobody waits for the lock for anything that is still there.
         drop(renewing);
         match (found, owed) {

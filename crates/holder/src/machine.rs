@@ -39,7 +39,7 @@ impl Holder {
         };
         let path = self.shelf.folder().map(|folder| folder.join("install"));
         let kept = match &path {
-            Some(path) if rung == Rung::Memory => private::read(path).ok().flatten(),
+            Some(path) if !rung.is_at_rest() => private::read(path).ok().flatten(),
             Some(path) => private::read(path)?,
             None => None,
         };
@@ -51,7 +51,7 @@ impl Holder {
         SystemEntropy.fill(&mut id);
         let install = base64url::render(id);
         // The folder was made, and proven, when the rung was chosen.
-        if let Some(path) = path.filter(|_| rung != Rung::Memory) {
+        if let Some(path) = path.filter(|_| rung.is_at_rest()) {
             private::write(&path, install.as_bytes())?;
         }
         Ok(claim(&install).expect("22 characters of base64url are an install id"))

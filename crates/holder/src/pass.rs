@@ -8,6 +8,7 @@ use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{AccessToken, Secret};
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::errors::ErrorCode;
+use hallpass_model::wire::metadata::IssuerMetadata;
 use hallpass_model::wire::oauth::{GrantType, Scopes, TokenResponse, TokenType, token_type};
 
 use crate::Holder;
@@ -49,6 +50,21 @@ pub struct Pass {
     pub own: bool,
     /// The lease it is held under.
     pub(crate) lease: Option<LeaseId>,
+    /// How it is given back, where the sign-in it came from is another process's.
+    pub(crate) given_back: Option<Box<GivenBack>>,
+}
+
+/// Where a pass is given back, and as whom: a public client, which has nothing to prove.
+#[derive(Debug)]
+pub(crate) struct GivenBack {
+    pub(crate) metadata: IssuerMetadata,
+    pub(crate) client_id: String,
+}
+
+impl GivenBack {
+    pub(crate) fn client(&self) -> OurClient {
+        OurClient::new(self.client_id.clone(), None)
+    }
 }
 
 /// What is asked of an exchange.
@@ -63,6 +79,9 @@ impl Holder {
     ///
     /// It needs a tokio runtime, and its future may be dropped at any time: see [`settled`](Self::settled).
     pub async fn token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
+        if let Some(answered) = self.daemon_token(identity, request, false).await {
+            return answered;
+        }
         Ok(self.pass_of(identity, request, &TokenType::Bearer, true).await?.0)
     }
 
@@ -119,6 +138,11 @@ impl Holder {
         request: &PassRequest,
         refused: Option<&Secret<AccessToken>>,
     ) -> Result<Pass, HolderError> {
+        if refused.is_none()
+            && let Some(answered) = self.daemon_token(identity, request, true).await
+        {
+            return answered;
+        }
         let loaded = self.standing(identity)?;
         if !loaded.record.ours {
             return self.shared_token(identity, request, refused).await;
@@ -263,5 +287,6 @@ fn pass(access: &AccessHeld, resource: Option<String>, own: bool, lease: Option<
         resource,
         own,
         lease,
+        given_back: None,
     }
 }

@@ -103,7 +103,8 @@ impl Holder {
     /// What is known of one profile.
     pub fn profile(&self, name: &ProfileName) -> Result<Option<Profile>, HolderError> {
         let Some(kept) = self.kept(name)? else { return Ok(None) };
-        let signed_in = self.shelf.header(&kept.identity())?.is_some();
+        let identity = kept.identity();
+        let signed_in = self.shelf.header(&identity)?.is_some() || self.daemon_held().contains(&identity);
         Ok(Some(kept.shown(signed_in)))
     }
 
@@ -121,6 +122,11 @@ impl Holder {
             return usage(format!("there is a profile `{to}` already"));
         }
         let from = kept.identity();
+        if self.daemon_held().contains(&from) {
+            return usage(format!(
+                "the daemon holds `{name}` by its name: sign out, and in again under the new one"
+            ));
+        }
         if self.shelf.header(&from)?.is_some() {
             // Opened once before the lock is held, which nobody keeps while a person is asked for a passphrase.
             self.shelf.find(&from)?;
@@ -146,8 +152,11 @@ impl Holder {
     /// # Errors
     /// `AnotherOrg` if it is not, or if nothing is known about its organisation.
     pub fn is_of(&self, identity: &Identity, org: &str) -> Result<(), HolderError> {
-        let loaded = self.standing(identity)?;
-        is_of(identity, &loaded.record.pins, org)
+        let opened = self.status(identity)?.opened?;
+        match opened.ended {
+            None => one_of(identity, opened.orgs, org),
+            Some(why) => Err(crate::refresh::ended(identity, why)),
+        }
     }
 
     /// Compares whoever signed in with whom the profile was pinned to: at its last sign-in, which may be over, or by the
@@ -211,15 +220,19 @@ impl Holder {
 
 /// Whether what was pinned is of this organisation.
 pub(crate) fn is_of(identity: &Identity, pins: &Pins, org: &str) -> Result<(), HolderError> {
-    let mut orgs = pins.orgs();
-    orgs.insert(identity.issuer.clone());
-    orgs.extend(last_word(&identity.issuer));
-    match orgs.contains(org) {
+    one_of(identity, pins.orgs(), org)
+}
+
+/// Whether an organisation is one of those that the tokens named, or the issuer itself.
+fn one_of(identity: &Identity, orgs: impl IntoIterator<Item = String>, org: &str) -> Result<(), HolderError> {
+    let orgs: Vec<String> = orgs.into_iter().collect();
+    let issuer = [Some(identity.issuer.clone()), last_word(&identity.issuer)];
+    match orgs.iter().chain(issuer.iter().flatten()).any(|one| one == org) {
         true => Ok(()),
         false => Err(HolderError::AnotherOrg {
             wanted: hallpass_model::purpose::plain(org, 200),
             profile: identity.profile.clone(),
-            of: pins.orgs().into_iter().next().unwrap_or_else(|| identity.issuer.clone()),
+            of: orgs.into_iter().next().unwrap_or_else(|| identity.issuer.clone()),
         }),
     }
 }

@@ -358,6 +358,20 @@ impl Shelf {
         self.disk.file(&identity.name())
     }
 
+    /// Whether a record is in the memory of this process.
+    pub(crate) fn is_in_memory(&self, identity: &Identity) -> bool {
+        self.memory().contains_key(&identity.name())
+    }
+
+    /// The sign-ins that are in the memory of this process, in the order of their names.
+    pub(crate) fn list_memory(&self) -> Vec<Identity> {
+        let memory = self.memory();
+        let sealed = memory.values().filter_map(|bytes| SealedRecord::parse(bytes, Path::new("memory")).ok());
+        let mut headers: Vec<Header> = sealed.map(|sealed| sealed.header).collect();
+        headers.sort_by(|a, b| a.sorted_by().cmp(&b.sorted_by()));
+        headers.iter().map(Header::identity).collect()
+    }
+
     fn header_in_memory(&self, identity: &Identity) -> Option<Header> {
         of_memory(&self.memory(), identity)
     }

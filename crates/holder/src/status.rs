@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::oauth::Scopes;
+use serde::{Deserialize, Serialize};
 
 use crate::Holder;
 use crate::error::HolderError;
@@ -26,7 +27,7 @@ pub struct Status {
 }
 
 /// What stands in an opened record, secrets left out.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Opened {
     /// Who, for people; claimed by the provider.
     pub person: Option<String>,
@@ -64,6 +65,9 @@ impl Holder {
     /// # Errors
     /// If there is nothing, or the person stopped it at the prompt for a passphrase. That it cannot be opened is an answer.
     pub fn status(&self, identity: &Identity) -> Result<Status, HolderError> {
+        if let Some(held) = self.daemon_status(identity) {
+            return Ok(held);
+        }
         let header = self.shelf.header(identity)?.ok_or_else(|| crate::refresh::gone(identity))?;
         let rung = header.key.rung();
         let opened = match self.shelf.find(identity) {
@@ -97,7 +101,7 @@ impl Holder {
                 bound: record.key.is_some(),
             }
         });
-        let file = (rung != Rung::Memory).then(|| self.shelf.file(identity));
+        let file = rung.is_at_rest().then(|| self.shelf.file(identity));
         Ok(Status { identity: identity.clone(), rung, file, opened })
     }
 }

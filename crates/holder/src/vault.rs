@@ -7,6 +7,7 @@
 //! | tpm | nowhere: in the state folder, sealed by the machine's TPM | logout |
 //! | keyring | the user's persistent keyring in the kernel | logout, reboot, or some days without use |
 //! | passphrase | nowhere: it is worked out from what the person types | logout |
+//! | daemon | the daemon's memory, and the record with it | the daemon's end |
 //! | memory | this process | the end of the command |
 //!
 //! The best one that works is taken: proven by a real write and read before anybody is sent to a browser, so that no
@@ -221,7 +222,8 @@ impl Vault {
         let Some(rung) = wanted else { return self.best(pinned) };
         match rung {
             Rung::Passphrase if !self.passphrases.prepare()? => return Err(HolderError::PassphraseNeeded),
-            Rung::Passphrase => {}
+            // It was proven by asking it.
+            Rung::Passphrase | Rung::Daemon => {}
             rung => self.keeper(rung).and_then(Keeper::probe).map_err(|fault| no_rung(rung, &fault))?,
         }
         let lowered = pinned.filter(|pinned| pinned.is_above(rung));

@@ -32,7 +32,16 @@ impl Wanted<'_> {
 impl Holder {
     /// The sign-ins that are here, whether or not they still stand.
     pub fn list(&self) -> Result<Vec<Identity>, HolderError> {
-        Ok(self.shelf.list()?.headers.iter().map(Header::identity).collect())
+        Ok(self.everything()?.0)
+    }
+
+    /// What is here, and what the daemon alone holds.
+    fn everything(&self) -> Result<(Vec<Identity>, Vec<Unreadable>), HolderError> {
+        let Listed { headers, unreadable } = self.shelf.list()?;
+        let mut all: Vec<Identity> = headers.iter().map(Header::identity).collect();
+        let held = self.daemon_held().into_iter().filter(|held| !all.contains(held)).collect::<Vec<_>>();
+        all.extend(held);
+        Ok((all, unreadable))
     }
 
     /// The files here that should be records and do not even say whose they are.
@@ -47,8 +56,7 @@ impl Holder {
     /// one that is meant, and if it is the only one, its own error is the answer.
     pub fn find(&self, wanted: &Wanted<'_>) -> Result<Identity, HolderError> {
         let wanted = Wanted { issuer: wanted.issuer.map(issuer_named), ..*wanted };
-        let Listed { headers, mut unreadable } = self.shelf.list()?;
-        let mut fitting: Vec<Identity> = headers.iter().map(Header::identity).collect();
+        let (mut fitting, mut unreadable) = self.everything()?;
         fitting.retain(|identity| wanted.fits(identity));
         if let Some(issuer) = wanted.issuer {
             // The file of a record tells whose it is to whoever knows whose it may be.

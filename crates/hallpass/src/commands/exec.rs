@@ -1,7 +1,6 @@
 //! `hallpass exec`, and the watcher it leaves behind.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,9 @@ use hallpass_model::purpose::Purpose;
 use hallpass_model::time::Lifetime;
 
 use crate::failure::{Exit, Failure};
-use crate::holding::{WhichArgs, parse_purpose, parse_resource, parse_scope, scopes};
+use crate::holding::{
+    OURSELVES, WhichArgs, certificates, parse_purpose, parse_resource, parse_scope, scopes,
+};
 use crate::output::Output;
 use crate::{ambient, clock, env};
 
@@ -21,8 +22,6 @@ use crate::{ambient, clock, env};
 pub(crate) const WATCH: &str = "watch-run";
 pub(crate) const WITNESS: &str = "witness-run";
 pub(crate) const FILES: &str = "files-run";
-/// This very program, even if its file was replaced since it started.
-const OURSELVES: &str = "/proc/self/exe";
 /// What a token's life has lost when we look at it, for a person to read a round number.
 const LOST_ON_THE_WAY: Duration = Duration::from_millis(900);
 /// A longer life is said in whole minutes.
@@ -203,19 +202,6 @@ pub(crate) fn hold_files() -> Result<Exit, Failure> {
     hallpass_holder::exec::hold_files()
         .map_err(|error| Failure::could_not_run(format_args!("the files cannot be held: {error}")))?;
     Ok(Exit::DONE)
-}
-
-/// Where the system's certificates are, if the person says so by a path that only holds in this folder.
-fn certificates() -> Vec<(OsString, OsString)> {
-    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
-    let file = env::SSL_CERT_FILE.path().map(|file| absolute(file).into_os_string());
-    let folders = env::SSL_CERT_DIR
-        .value()
-        .and_then(|folders| std::env::join_paths(std::env::split_paths(&folders).map(absolute)).ok());
-    [(env::SSL_CERT_FILE, file), (env::SSL_CERT_DIR, folders)]
-        .into_iter()
-        .filter_map(|(variable, value)| Some((variable.name.into(), value?)))
-        .collect()
 }
 
 /// Refuses before anything is asked of anybody.

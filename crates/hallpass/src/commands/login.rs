@@ -210,6 +210,9 @@ fn say(signed_in: &SignedIn, out: &mut Output) {
         None => out.say(format_args!("signed in to {issuer}{under}")),
     }
     match signed_in.rung {
+        Rung::Daemon => {
+            out.say("it rests in the memory of the daemon alone, and is over when the daemon ends (`hallpass daemon stop`)");
+        }
         Rung::Passphrase => out.say("its key is made from your passphrase, and rests nowhere"),
         rung => out.say(format_args!("its key rests in the {rung}, {}", key_lives(rung))),
     }

@@ -59,6 +59,7 @@ impl From<HolderError> for Failure {
                 "set HALLPASS_PASSPHRASE_FILE, run this at a terminal, or keep it in memory for one command: \
                  `hallpass login ISSUER --resource URL --one-run -- COMMAND`",
             ),
+            E::DaemonLocked => Failure::needs_person(told).hint("run `hallpass daemon unlock`, then try again"),
             E::RungFailed { .. } => Failure::try_later(told).hint("nothing was lost; try again when it can be had"),
             E::WouldLower { .. } => Failure::could_not_run(told)
                 .hint("make it usable again, or name another place: `--store keyring` or `--store passphrase`"),

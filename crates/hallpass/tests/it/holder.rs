@@ -13,6 +13,7 @@ mod session; // login, status, token, logout
 mod which; // which sign-in is meant
 mod directory; // which one a directory asks for, and profiles
 mod network; // which authorities are trusted, and through which proxy it goes
+mod daemon; // one process that holds them for the others
 mod owed; // signing out where the issuer cannot be reached
 mod records; // those that cannot be read, and machines that can keep none
 mod store; // a desktop's keyring, and what is said when it fails

@@ -79,13 +79,18 @@ impl Login<'_> {
         for note in notes(&record) {
             on_event(LoginEvent::Note(note));
         }
-        let saved = match shelf.replace(self.identity, self.rung, record, now) {
-            Ok(saved) => saved,
+        let kept = match self.rung {
+            Rung::Daemon => self.holder.deposit(self.identity, record).await,
+            rung => shelf.replace(self.identity, rung, record, now).map(|saved| saved.record),
+        };
+        let record = match kept {
+            Ok(record) => record,
             Err((error, record)) => {
                 self.holder.give_back_record(&record, self.client).await;
                 return Err(error);
             }
         };
+        self.only_one(on_event).await;
         // The old session would otherwise live on where nobody can see or end it.
         if let Some(earlier) = earlier
             && let Err(why) = self.holder.give_up_replaced(&earlier).await
@@ -93,13 +98,31 @@ impl Login<'_> {
             on_event(LoginEvent::Note(&format!("the earlier sign-in could not be revoked: {why}")));
         }
         if self.rung != Rung::Memory
-            && let Err(why) = self.holder.pin(self.identity, &saved.record)
+            && let Err(why) = self.holder.pin(self.identity, &record)
         {
             on_event(LoginEvent::Note(&format!(
                 "what the profile is pinned to could not be written down: {why}"
             )));
         }
-        Ok(signed_in(&saved))
+        Ok(signed_in(self.identity, self.rung, &record))
+    }
+
+    /// There is one sign-in of an identity, wherever it rests: what the new one does not stand in the place of is given
+    /// up, and the daemon, if one runs, looks again.
+    async fn only_one(&self, on_event: OnEvent<'_>) {
+        let holder = self.holder;
+        let given_up = match self.rung {
+            Rung::Memory => return,
+            Rung::Daemon => holder.shelf.wipe(self.identity).map(|_| ()),
+            _ => match holder.daemon_logout(self.identity).await.and_then(|receipt| receipt.not_wiped) {
+                Some(why) => Err(HolderError::NoDaemon { why }),
+                None => Ok(()),
+            },
+        };
+        if let Err(why) = given_up {
+            on_event(LoginEvent::Note(&format!("the earlier sign-in could not be wiped ({why})")));
+        }
+        holder.daemon_forgets(self.identity);
     }
 
     /// Waits a little for the answer to a request that opens a session there, and gives back what it brings: a request
@@ -245,14 +268,13 @@ fn notes(record: &Record) -> Vec<&'static str> {
     notes
 }
 
-fn signed_in(loaded: &Loaded) -> SignedIn {
-    let record = &loaded.record;
+fn signed_in(identity: &Identity, rung: Rung, record: &Record) -> SignedIn {
     SignedIn {
-        identity: loaded.header.identity(),
+        identity: identity.clone(),
         person: record.person.clone(),
         scope: record.scope.clone(),
         resources: record.resources.clone(),
-        rung: loaded.header.key.rung(),
+        rung,
         flow: record.flow,
         renewable: record.refresh.is_some(),
         bound: record.key.is_some(),

@@ -118,8 +118,8 @@ impl Record {
         self.passes.push(pass);
     }
 
-    /// The record as JSON, secrets shown. SECURITY: to be encrypted in place.
-    pub(super) fn render(&self) -> Zeroizing<Vec<u8>> {
+    /// The record as JSON, secrets shown. SECURITY: to be encrypted in place, or to be given to the daemon.
+    pub(crate) fn render(&self) -> Zeroizing<Vec<u8>> {
         let access = |held: &AccessHeld| ShownAccess {
             token: held.token.expose_text().to_owned(),
             token_type: held.token_type.clone(),
@@ -161,7 +161,7 @@ impl Record {
         bytes
     }
 
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut shown: Shown = serde_json::from_slice(bytes).ok()?;
         let access = |mut held: ShownAccess| AccessHeld {
             token: Secret::from_text(std::mem::take(&mut held.token)),

@@ -123,6 +123,11 @@ impl Home {
         self.0.path().join(name)
     }
 
+    /// Where the daemon listens, if one runs.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.path("run/daemon.sock")
+    }
+
     /// `hallpass`, with nothing in its environment but what a person has. It does not outlive the test.
     pub(super) fn hallpass<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hallpass"));
@@ -133,6 +138,8 @@ impl Home {
             .env("HOME", self.0.path())
             .env("HALLPASS_STORE", "passphrase")
             .env("HALLPASS_PASSPHRASE_FILE", self.path("passphrase"))
+            // Whoever runs the tests may have a daemon of their own.
+            .env("HALLPASS_SOCKET", self.socket())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,0 +1,323 @@
+//! What the daemon holds, and its answers.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hallpass_model::jose::base64url;
+use hallpass_model::purpose::Purpose;
+use hallpass_model::time::{Lifetime, Timestamp};
+use hallpass_model::wire::oauth::Scopes;
+use serde::Serialize;
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use super::kept::{Kept, Moment, Stamp, Until};
+use super::problem::{ANOTHER_STATE, BAD_REQUEST, Problem};
+use super::wire::{
+    DaemonStatus, Deposit, Done, Ended, Held, Records, Run, SignedOut, Stopped, TokenAsked, TokenGiven, Which,
+};
+use crate::Holder;
+use crate::client::OurClient;
+use crate::identity::{Identity, ProfileName};
+use crate::pass::{Pass, PassRequest};
+use crate::record::Record;
+use crate::vault::Rung;
+use crate::which::Wanted;
+
+/// How long the end of one sign-in may take when the daemon stops.
+const END_TIME_OUT: Duration = Duration::from_secs(5);
+/// Sign-ins that the daemon alone holds, at most: more than a person has, and less than fills the memory.
+const HELD_MAX: usize = 256;
+
+/// An answer, secrets and all. Wiped when dropped.
+pub(super) type Answer = Zeroizing<Vec<u8>>;
+
+/// Everything the daemon has. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Office(Arc<Inner>);
+
+struct Inner {
+    holder: Holder,
+    /// The program's version.
+    version: String,
+    state: Option<PathBuf>,
+    started: Timestamp,
+    kept: Kept,
+    /// One at a time asks an issuer the same question.
+    turns: Mutex<HashMap<TokenAsked, Arc<tokio::sync::Mutex<()>>>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Office {
+    /// `holder` asks no daemon itself.
+    pub(super) fn new(holder: Holder, version: String, state: Option<PathBuf>) -> Self {
+        let started = (holder.clock)();
+        let inner = Inner {
+            holder,
+            version,
+            state,
+            started,
+            kept: Kept::new(),
+            turns: Mutex::default(),
+            stop: watch::Sender::new(false),
+        };
+        Self(Arc::new(inner))
+    }
+
+    /// Resolves once the daemon is to stop.
+    pub(super) async fn stopped(&self) {
+        let mut stop = self.0.stop.subscribe();
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+
+    /// Waits until nothing is on its way that would be lost.
+    pub(super) async fn settled(&self) {
+        self.0.holder.settled().await;
+    }
+
+    pub(super) fn status(&self) -> Result<Answer, Problem> {
+        let inner = &self.0;
+        Ok(render(&DaemonStatus {
+            version: inner.version.clone(),
+            pid: std::process::id(),
+            started: inner.started,
+            state: inner.state.clone(),
+            locked: false,
+            held: self.held().len(),
+            ready: inner.kept.len(),
+        }))
+    }
+
+    pub(super) async fn token(&self, body: &[u8]) -> Result<Answer, Problem> {
+        let mut asked: TokenAsked = read(body)?;
+        let inner = &self.0;
+        if let Some(state) = asked.state.take()
+            && Some(&state) != inner.state.as_ref()
+        {
+            return Err(Problem::new(ANOTHER_STATE, "this daemon reads the records of another folder"));
+        }
+        // A wish for a shorter life, or a run, is for a pass of its own.
+        if asked.lease || asked.lifetime.is_some() {
+            return self.anew(&asked).await.map(|(answer, _)| answer);
+        }
+        if let Some(answer) = self.kept(&asked) {
+            return Ok(answer);
+        }
+        let turn = self.turn(&asked);
+        let _turn = turn.lock().await;
+        if let Some(answer) = self.kept(&asked) {
+            return Ok(answer);
+        }
+        // Before the first look: what changes after it shows.
+        let stamp = self.stamp();
+        let outcome = self.anew(&asked).await;
+        self.turns().remove(&asked);
+        let (answer, expires) = outcome?;
+        if let Some(expires) = expires {
+            let now = self.now();
+            inner.kept.put(asked, &answer, Until::of(expires, now), stamp, now);
+        }
+        Ok(answer)
+    }
+
+    /// Asks the holder, which asks the issuer if it must.
+    async fn anew(&self, asked: &TokenAsked) -> Result<(Answer, Option<Timestamp>), Problem> {
+        let holder = &self.0.holder;
+        let identity = meant(holder, asked)?;
+        let request = request(asked)?;
+        let pass = match asked.lease {
+            true => holder.leased(&identity, &request, None).await?,
+            false => holder.token(&identity, &request).await?,
+        };
+        let run = match asked.lease {
+            true => {
+                let metadata = holder.standing(&identity)?.record.metadata;
+                Some(Box::new(Run { lease: pass.lease, metadata }))
+            }
+            false => None,
+        };
+        let expires = pass.expires;
+        let given = Shown(given(pass, identity, run));
+        Ok((render(&given.0), expires))
+    }
+
+    fn kept(&self, asked: &TokenAsked) -> Option<Answer> {
+        self.0.kept.find(asked, self.stamp(), self.now())
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp::of(self.0.holder.shelf.folder(), (self.0.holder.clock)())
+    }
+
+    fn now(&self) -> Moment {
+        Moment::at((self.0.holder.clock)())
+    }
+
+    fn turn(&self, asked: &TokenAsked) -> Arc<tokio::sync::Mutex<()>> {
+        self.turns().entry(asked.clone()).or_default().clone()
+    }
+
+    fn turns(&self) -> std::sync::MutexGuard<'_, HashMap<TokenAsked, Arc<tokio::sync::Mutex<()>>>> {
+        self.0.turns.lock().expect("no thread panics holding this")
+    }
+
+    /// The sign-ins that are here alone.
+    fn held(&self) -> Vec<Identity> {
+        self.0.holder.shelf.list_memory()
+    }
+
+    pub(super) fn records(&self) -> Result<Answer, Problem> {
+        let holder = &self.0.holder;
+        let records = self.held().into_iter().map(|identity| {
+            let (opened, problem) = match holder.status(&identity).and_then(|status| status.opened) {
+                Ok(opened) => (Some(opened), None),
+                Err(why) => (None, Some(why.to_string())),
+            };
+            Held { identity, opened, problem }
+        });
+        Ok(render(&Records { records: records.collect() }))
+    }
+
+    /// Takes a sign-in in. The one whose place it takes is ended at its issuer.
+    pub(super) async fn deposit(&self, body: &[u8]) -> Result<Answer, Problem> {
+        let bad = || Problem::new(BAD_REQUEST, "that is no record of this version");
+        let mut deposit: Deposit = read(body)?;
+        let shown = Zeroizing::new(std::mem::take(&mut deposit.record));
+        let record = Zeroizing::new(base64url::parse(&shown).ok_or_else(bad)?);
+        let record = Record::parse(&record).ok_or_else(bad)?;
+        let (holder, identity) = (&self.0.holder, deposit.identity);
+        if !holder.shelf.is_in_memory(&identity) && self.held().len() >= HELD_MAX {
+            return Err(Problem::new("full", format!("it holds {HELD_MAX} sign-ins already")));
+        }
+        let earlier = holder.shelf.find_replaced(&identity, Rung::Memory).ok().flatten();
+        holder
+            .shelf
+            .replace(&identity, Rung::Memory, record, (holder.clock)())
+            .map_err(|(error, _)| Problem::from(error))?;
+        self.0.kept.clear();
+        if let Some(earlier) = earlier {
+            let holder = holder.clone();
+            tokio::spawn(async move {
+                let _ = holder.give_back_record(&earlier.record, &OurClient::of(&earlier)).await;
+            });
+        }
+        Ok(render(&Done {}))
+    }
+
+    pub(super) async fn logout(&self, body: &[u8]) -> Result<Answer, Problem> {
+        let Which { identity } = read(body)?;
+        if !self.0.holder.shelf.is_in_memory(&identity) {
+            return Err(Problem::new("not_held", "that sign-in does not rest here"));
+        }
+        let receipt = self.0.holder.logout(&identity).await;
+        self.0.kept.clear();
+        let receipt = receipt?;
+        Ok(render(&SignedOut {
+            credentials: receipt.credentials,
+            wiped: receipt.wiped_key.is_some(),
+            not_owed: receipt.not_owed,
+        }))
+    }
+
+    /// Looks at everything anew, from the next question on.
+    pub(super) fn forget(&self, body: &[u8]) -> Result<Answer, Problem> {
+        let Which { identity: _ } = read(body)?;
+        self.0.kept.clear();
+        Ok(render(&Done {}))
+    }
+
+    /// Ends what is here alone, at its issuer too: nobody could ever use it, or end it, again.
+    pub(super) async fn stop(&self) -> Result<Answer, Problem> {
+        let ended = self.end_all().await;
+        self.0.stop.send_replace(true);
+        Ok(render(&Stopped { ended }))
+    }
+
+    /// The same, told by a signal.
+    pub(super) async fn end_all(&self) -> Vec<Ended> {
+        let mut ended = Vec::new();
+        for identity in self.held() {
+            let logout = tokio::time::timeout(END_TIME_OUT, self.0.holder.logout(&identity)).await;
+            let revoked = matches!(&logout, Ok(Ok(receipt)) if !receipt.may_be_alive());
+            ended.push(Ended { issuer: identity.issuer, revoked });
+        }
+        self.0.kept.clear();
+        ended
+    }
+}
+
+/// An answer with a token in it. Wiped when dropped.
+struct Shown(TokenGiven);
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0.access_token);
+    }
+}
+
+fn given(pass: Pass, identity: Identity, run: Option<Box<Run>>) -> TokenGiven {
+    TokenGiven {
+        access_token: pass.token.expose_text().to_owned(),
+        token_type: "Bearer".into(),
+        expires: pass.expires,
+        scope: pass.scope.map(|scope| scope.to_string()),
+        resource: pass.resource,
+        identity,
+        own: pass.own,
+        run,
+    }
+}
+
+/// The sign-in that is meant: never guessed, here either.
+fn meant(holder: &Holder, asked: &TokenAsked) -> Result<Identity, Problem> {
+    let profile = match asked.profile.as_deref() {
+        None | Some("") => None,
+        Some(name) => {
+            let name = name.parse::<ProfileName>();
+            Some(name.map_err(|why| Problem::new("usage", format!("`profile`: {why}")))?)
+        }
+    };
+    if let (Some(issuer), Some(client_id), Some(_)) = (&asked.issuer, &asked.client_id, &asked.profile) {
+        return Ok(Identity::new(issuer, client_id).under(profile)); // said in full
+    }
+    let (issuer, client_id) = (asked.issuer.as_deref(), asked.client_id.as_deref());
+    Ok(holder.find(&Wanted { issuer, client_id, profile: profile.as_ref() })?)
+}
+
+fn request(asked: &TokenAsked) -> Result<PassRequest, Problem> {
+    let bad = |what: &str| Problem::new("usage", what);
+    if let Some(resource) = &asked.resource
+        && !url::Url::parse(resource).is_ok_and(|url| !url.cannot_be_a_base() && !resource.contains('#'))
+    {
+        return Err(bad("`resource` is not an absolute address without a fragment"));
+    }
+    let scopes = match &asked.scope {
+        Some(scope) => Scopes::parse_tolerant(scope).map_err(|why| bad(&format!("`scope`: {why}")))?,
+        None => Scopes::none(),
+    };
+    let purpose = asked.purpose.as_deref().map(str::parse::<Purpose>).transpose();
+    Ok(PassRequest {
+        resource: asked.resource.clone(),
+        scopes,
+        lifetime: asked.lifetime.map(Lifetime::seconds),
+        purpose: purpose.map_err(|why| bad(&format!("`purpose`: {why}")))?,
+    })
+}
+
+fn read<'a, Q: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<Q, Problem> {
+    let bad = || Problem::new(BAD_REQUEST, "the question is not the JSON object it should be");
+    // A list would do for a struct, too.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(bad());
+    }
+    // The parser's own words may repeat what it read.
+    serde_json::from_slice(body).map_err(|_| bad())
+}
+
+fn render(answer: &impl Serialize) -> Answer {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(super::http::ANSWER_USUAL));
+    serde_json::to_writer(&mut *bytes, answer).expect("an answer is a struct of JSON values");
+    bytes
+}

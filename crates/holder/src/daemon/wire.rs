@@ -1,0 +1,184 @@
+//! What is asked and answered on the socket: `docs/reference/daemon.md` documents it for everybody. SECURITY: the answers
+//! here are all there are, and none has room for a refresh token or a key.
+
+use std::path::PathBuf;
+
+use hallpass_model::id::LeaseId;
+use hallpass_model::time::Timestamp;
+use hallpass_model::wire::metadata::IssuerMetadata;
+use serde::{Deserialize, Serialize};
+
+use crate::identity::Identity;
+use crate::logout::Credential;
+use crate::status::Opened;
+
+pub(super) const STATUS: &str = "/v1/status";
+pub(super) const TOKEN: &str = "/v1/token";
+pub(super) const RECORDS: &str = "/v1/records";
+pub(super) const LOGOUT: &str = "/v1/logout";
+pub(super) const FORGET: &str = "/v1/forget";
+pub(super) const STOP: &str = "/v1/stop";
+
+/// Every path there is, for tests that walk them.
+pub(super) const ALL: [(&str, &str); 7] = [
+    ("GET", STATUS),
+    ("POST", TOKEN),
+    ("GET", RECORDS),
+    ("POST", RECORDS),
+    ("POST", LOGOUT),
+    ("POST", FORGET),
+    ("POST", STOP),
+];
+
+/// `POST /v1/token`: an access token for an API. Every member may be left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TokenAsked {
+    /// The issuer of the sign-in that is meant; needed where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// The client of the sign-in that is meant; needed where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// The profile of the sign-in that is meant; empty for the one without a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// The API; needed where the sign-in has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// Scopes, with spaces between them; all that was granted for the API otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// How many seconds it is to live; the issuer may cut it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lifetime: Option<u32>,
+    /// What it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
+    /// For one run, under a lease.
+    #[serde(skip_serializing_if = "is_false")]
+    pub lease: bool,
+    /// The folder of records that the asker has in mind: a daemon of another one refuses, instead of answering for
+    /// somebody else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<PathBuf>,
+}
+
+/// Its answer.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TokenGiven {
+    /// The token. SECURITY: the one secret there is in any answer.
+    pub access_token: String,
+    /// `Bearer`.
+    pub token_type: String,
+    /// When it is over, if the provider says.
+    pub expires: Option<Timestamp>,
+    /// How far it reaches, if the provider says.
+    pub scope: Option<String>,
+    /// The API it is for, if that is known.
+    pub resource: Option<String>,
+    /// The sign-in it comes from.
+    #[serde(flatten)]
+    pub identity: Identity,
+    /// Whether it is a token of its own, which can be revoked alone.
+    pub own: bool,
+    /// For a run: the lease, and how its pass is given back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) run: Option<Box<Run>>,
+}
+
+impl std::fmt::Debug for TokenGiven {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenGiven").field("issuer", &self.identity.issuer).finish_non_exhaustive()
+    }
+}
+
+/// What a run needs to give its pass back, whoever holds the sign-in.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Run {
+    pub(crate) lease: Option<LeaseId>,
+    pub(crate) metadata: IssuerMetadata,
+}
+
+/// `GET /v1/status`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    /// The version of the program.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Since when.
+    pub started: Timestamp,
+    /// The folder whose records it reads, if there is one.
+    pub state: Option<PathBuf>,
+    /// Whether it is locked.
+    pub locked: bool,
+    /// How many sign-ins it alone holds.
+    pub held: usize,
+    /// How many tokens it keeps ready.
+    pub ready: usize,
+}
+
+/// Which sign-in: `POST /v1/logout` and `POST /v1/forget`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Which {
+    #[serde(flatten)]
+    pub(super) identity: Identity,
+}
+
+/// `GET /v1/records`: what the daemon alone holds.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Records {
+    pub(super) records: Vec<Held>,
+}
+
+/// A sign-in that the daemon alone holds. No secret.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Held {
+    #[serde(flatten)]
+    pub(super) identity: Identity,
+    /// What is known about it; not while the daemon is locked.
+    pub(super) opened: Option<Opened>,
+    /// Why it cannot be opened, then.
+    pub(super) problem: Option<String>,
+}
+
+/// `POST /v1/records`: a sign-in to hold. It goes in, and never comes out.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Deposit {
+    pub(super) identity: Identity,
+    /// The record's own JSON in base64url. SECURITY: all its secrets.
+    pub(super) record: String,
+}
+
+/// The receipt of `POST /v1/logout`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SignedOut {
+    pub(super) credentials: Vec<Credential>,
+    pub(super) wiped: bool,
+    pub(super) not_owed: Option<String>,
+}
+
+/// `POST /v1/stop`, and what it ended.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Stopped {
+    pub(super) ended: Vec<Ended>,
+}
+
+/// A sign-in that ended with the daemon.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ended {
+    /// Its issuer.
+    pub issuer: String,
+    /// Whether it was revoked there.
+    pub revoked: bool,
+}
+
+/// Nothing more to say.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Done {}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
