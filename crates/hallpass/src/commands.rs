@@ -8,6 +8,7 @@ use crate::output::Output;
 mod admin;
 mod completions;
 mod curl;
+mod doctor;
 mod daemon;
 mod exec;
 mod helper;
@@ -20,6 +21,7 @@ mod status;
 mod token;
 mod trust;
 mod profile;
+mod wrap;
 mod torture;
 
 /// What can be asked of `hallpass`.
@@ -33,6 +35,8 @@ pub(crate) enum Command {
     Logout(logout::LogoutArgs),
     Profile(profile::ProfileArgs),
     Trust(trust::TrustArgs),
+    Doctor(doctor::DoctorArgs),
+    Wrap(wrap::WrapArgs),
     Daemon(daemon::DaemonArgs),
     Helper(helper::HelperArgs),
     Torture(torture::TortureArgs),
@@ -68,6 +72,8 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
         Command::Profile(args) => on_this_thread(profile::profile(args, out)),
         Command::Trust(args) => trust::trust(&args, out),
+        Command::Doctor(args) => on_this_thread(doctor::doctor(args, out)),
+        Command::Wrap(args) => on_this_thread(wrap::wrap(args, out)).map_err(exec::ours),
         Command::Daemon(args) => daemon::daemon(args, out),
         Command::Helper(args) => on_this_thread(helper::helper(args, out)),
         Command::Torture(args) => on_this_thread(torture::torture(args, out)),

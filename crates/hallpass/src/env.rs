@@ -97,6 +97,8 @@ variables! {
     XDG_DATA_HOME;
     /// The folder of settings, instead of `~/.config` (XDG Base Directory).
     XDG_CONFIG_HOME;
+    /// The folder of what can be made again, instead of `~/.cache` (XDG Base Directory).
+    XDG_CACHE_HOME;
     /// The folder of sockets, where a session bus may be (XDG Base Directory).
     XDG_RUNTIME_DIR;
     /// Where the person's session bus is (D-Bus); none is ever started.
@@ -106,6 +108,43 @@ variables! {
     /// The kind of terminal; `dumb` has no colour and cannot redraw.
     TERM;
 
+    // Where other tools keep their tokens, for `hallpass doctor` and copies of ours.
+    /// Where `gh` keeps its settings.
+    GH_CONFIG_DIR;
+    /// Where `gcloud` keeps its settings.
+    CLOUDSDK_CONFIG;
+    /// The keys of `aws`.
+    AWS_SHARED_CREDENTIALS_FILE;
+    /// Where `az` keeps its settings.
+    AZURE_CONFIG_DIR;
+    /// Where `docker` keeps its settings.
+    DOCKER_CONFIG;
+    /// The registry logins of podman, buildah and skopeo.
+    REGISTRY_AUTH_FILE;
+    /// The settings of `npm`.
+    NPM_CONFIG_USERCONFIG;
+    /// The settings of `pip`.
+    PIP_CONFIG_FILE;
+    /// Where `cargo` keeps its credentials.
+    CARGO_HOME;
+    /// The settings of `kubectl`, several with colons between them.
+    KUBECONFIG;
+    /// The logins of `curl` and others.
+    NETRC;
+    /// The settings of `terraform`.
+    TF_CLI_CONFIG_FILE;
+    /// The registry logins of `helm`.
+    HELM_REGISTRY_CONFIG;
+    /// The repositories of `helm`.
+    HELM_REPOSITORY_CONFIG;
+    /// Where Hugging Face's tools keep their token.
+    HF_HOME;
+    /// Where Claude Code keeps its settings.
+    CLAUDE_CONFIG_DIR;
+    /// Where Codex keeps its settings.
+    CODEX_HOME;
+    /// The settings of `databricks`.
+    DATABRICKS_CONFIG_FILE;
     // What programs say that ask a helper.
     /// What a client of Kubernetes asks `hallpass helper kubectl`.
     KUBERNETES_EXEC_INFO;

@@ -120,7 +120,7 @@ impl HolderArgs {
     }
 
     /// Absolute: a run's watcher reads it again, from another folder.
-    fn ca_file(&self) -> Option<PathBuf> {
+    pub(crate) fn ca_file(&self) -> Option<PathBuf> {
         let named = self.ca_file.clone().or_else(|| env::HALLPASS_CA_FILE.path())?;
         Some(std::path::absolute(&named).unwrap_or(named))
     }

@@ -21,6 +21,7 @@ mod keyfile; // keys in files of their own
 mod written; // what a person wrote down in TOML
 mod config; // the holder's settings of this person
 mod binding; // which sign-in a directory asks for
+mod leftovers; // tokens that other tools left lying around
 mod targets; // which program is handed what
 mod holding; // which sign-in is meant, and the holder that has it
 mod surroundings; // where the person sits
@@ -60,10 +61,10 @@ fn usage(told: &clap::Error) -> Exit {
     }
 }
 
-/// Whether the command is `exec`. No flag before a command takes a value, so it is the first that is none.
+/// Whether the command is `exec`, or `wrap`, which leaves like it. No flag before a command takes a value, so it is the first that is none.
 fn names_exec(arguments: impl Iterator<Item = OsString>) -> bool {
     let mut words = arguments.filter(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
-    words.next().is_some_and(|command| command == "exec")
+    words.next().is_some_and(|command| command == "exec" || command == "wrap")
 }
 
 /// SECURITY: no core dump and no other process of the same user reads secrets out of memory. A command that `exec`
@@ -81,7 +82,7 @@ mod tests {
     #[test]
     fn the_command_is_the_first_word_that_is_no_flag() {
         let named = |line: &str| names_exec(line.split(' ').map(OsString::from));
-        assert!(named("exec --purposse x -- true") && named("--json -q exec"));
+        assert!(named("exec --purposse x -- true") && named("--json -q exec") && named("wrap -- true"));
         for other in ["", "--json", "login --purpose exec", "-q token exec"] {
             assert!(!named(other), "{other}");
         }

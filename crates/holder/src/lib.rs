@@ -17,6 +17,8 @@ mod logout; // revoked there, wiped here
 mod owed; // what is wiped here and may be alive there
 mod prints; // what copies of a token are recognised by
 mod status; // what is known here
+mod checkup; // what a sign-in needs, looked at
+mod wrapped; // what tools keep that insist on keeping it
 pub mod daemon; // one process that holds them for the others
 pub mod exec; // a command with a pass of its own
 mod identity; // an issuer, a client, a profile
@@ -24,6 +26,7 @@ mod which; // which sign-in is meant
 mod shelf; // where records stand
 mod record; // one sign-in, encrypted
 mod vault; // where the keys of records rest
+mod sealing; // a private file, encrypted
 mod lock; // one renewal at a time
 mod private; // files that are nobody else's business
 mod profile; // what is known of a profile, also while nobody is signed in
@@ -40,6 +43,7 @@ use std::sync::Arc;
 
 use hallpass_model::time::Timestamp;
 
+pub use checkup::{IssuerSeen, Offered};
 pub use error::HolderError;
 pub use identity::{Identity, ProfileName};
 pub use login::{
@@ -59,6 +63,7 @@ pub use shelf::Unreadable;
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Places, Rung, keyring_idle_life};
 pub use which::{Wanted, told_apart};
+pub use wrapped::{KEPT_LEN_MAX, KeptFile, Wrapped};
 
 use provider::{Provider, Trust};
 use shelf::Shelf;

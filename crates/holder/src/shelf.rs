@@ -111,6 +111,17 @@ impl Shelf {
         self.vault.choose(wanted, pinned)
     }
 
+    /// The same for what is no sign-in's.
+    pub(crate) fn choose_for_others(&self) -> Result<Rung, HolderError> {
+        self.disk.prove()?;
+        Ok(self.vault.choose(None, None)?.rung)
+    }
+
+    /// Proves that a record can be written.
+    pub(crate) fn prove(&self) -> Result<(), HolderError> {
+        self.disk.prove()
+    }
+
     /// What is here, readable or not.
     pub(crate) fn list(&self) -> Result<Listed, HolderError> {
         let mut listed = Listed::default();

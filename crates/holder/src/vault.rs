@@ -270,6 +270,14 @@ impl Vault {
         found.ok_or_else(|| Fault::Absent("is not on this machine".into()))
     }
 
+    /// Tries each that keeps keys at rest; why not follows its name.
+    pub(crate) fn try_all(&self) -> Vec<(Rung, Result<(), String>)> {
+        let at_rest = self.keepers.iter().filter(|(rung, ..)| rung.is_at_rest());
+        at_rest
+            .map(|(rung, _, keeper)| (*rung, keeper.probe().map_err(|fault| fault.why().to_owned())))
+            .collect()
+    }
+
     /// Makes the key of a new record and puts it where its rung keeps it. `name` is the identity's.
     pub(crate) fn new_key(
         &self,

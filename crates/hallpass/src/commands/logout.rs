@@ -7,16 +7,18 @@ pub(super) use receipt::warn;
 pub(super) use retry::until;
 
 use clap::Args;
-use hallpass_holder::{Holder, HolderError, Identity, Receipt, Unreadable};
+use hallpass_holder::{Holder, HolderError, Identity, Prints, Receipt, Unreadable};
 
 use crate::failure::{Exit, Failure};
 use crate::holding::WhichArgs;
+use crate::leftovers::{Folders, copies};
 use crate::output::{self, Output};
 
 /// Sign out: revoke at the issuer, wipe here, and print what was done
 ///
 /// Wiping here always happens, also of what cannot be read. What cannot be revoked now is written down, encrypted, and
-/// tried again by later commands. The exit code is 1 if anything may still be alive.
+/// tried again by later commands. Copies of its tokens in other tools' files are named. The exit code is 1 if anything may still
+/// be alive.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -43,6 +45,8 @@ pub(crate) async fn logout(args: LogoutArgs, out: &mut Output) -> Result<Exit, F
         return retry::retry(&holder, out).await;
     }
     let (identities, unreadable) = meant(&args, &holder, out)?;
+    // Taken while the tokens are still here; what is compared later is not the tokens.
+    let prints = holder.prints(&identities)?;
     // All of it before a word is said: a receipt that cannot be written must not keep the next one signed in.
     let mut receipts: Vec<Receipt> = unreadable.into_iter().map(|one| holder.wipe_unreadable(one)).collect();
     let mut stopped = Ok(());
@@ -56,15 +60,16 @@ pub(crate) async fn logout(args: LogoutArgs, out: &mut Output) -> Result<Exit, F
             }
         }
     }
-    let told = tell(&receipts, out);
+    let told = tell(&receipts, &prints, out);
     stopped?;
     told
 }
 
-/// Tells what was done, and leaves with whether anything may still be alive.
-pub(super) fn tell(receipts: &[Receipt], out: &mut Output) -> Result<Exit, Failure> {
+/// Tells what was done and which copies other tools keep, and leaves with whether anything may still be alive.
+pub(super) fn tell(receipts: &[Receipt], prints: &Prints, out: &mut Output) -> Result<Exit, Failure> {
     let may_be_alive = receipts.iter().any(Receipt::may_be_alive);
-    let written = receipt::write(receipts, may_be_alive, out);
+    let copies = Folders::here().map(|folders| copies(&folders, prints)).unwrap_or_default();
+    let written = receipt::write(receipts, &copies, may_be_alive, out);
     output::leave(written, if may_be_alive { Exit::NO } else { Exit::DONE })
 }
 

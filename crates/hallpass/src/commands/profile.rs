@@ -223,6 +223,7 @@ async fn remove(args: RemoveArgs, out: &mut Output) -> Result<Exit, Failure> {
         return Err(Failure::usage(format_args!("there is no profile `{}`", args.name))
             .hint("`hallpass profile list` shows those there are"));
     };
+    let prints = holder.prints(std::slice::from_ref(&identity))?;
     let receipts = if signed_in { sign_out(&holder, &identity).await? } else { Vec::new() };
     // Whom it was pinned to is forgotten last: whoever is stopped before can try again.
     holder.forget_profile(&args.name)?;
@@ -230,7 +231,7 @@ async fn remove(args: RemoveArgs, out: &mut Output) -> Result<Exit, Failure> {
         config::set_default(None)?;
         out.say("it was the default; there is none now");
     }
-    logout::tell(&receipts, out)
+    logout::tell(&receipts, &prints, out)
 }
 
 async fn sign_out(holder: &Holder, identity: &Identity) -> Result<Vec<hallpass_holder::Receipt>, Failure> {

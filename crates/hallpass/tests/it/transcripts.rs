@@ -16,7 +16,7 @@ fn the_help_of_the_program() {
 
 #[test]
 fn the_help_of_the_holder_s_commands() {
-    let each = ["login", "exec", "token", "curl", "status", "logout", "daemon", "torture"]
+    let each = ["login", "exec", "token", "curl", "status", "logout", "daemon", "doctor", "wrap", "torture"]
         .map(|command| shown(&[command, "--help"]));
     assert_data_eq!(each.join("\n"), file!["transcripts/holder-help.txt"].raw());
 }

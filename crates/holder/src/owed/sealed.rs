@@ -1,15 +1,8 @@
-//! The file of what is owed: as a record's, a header in the clear and a body encrypted, both authenticated together.
-//!
-//! ```text
-//! HALLPASS-OWED 1\n
-//! header length (4 bytes, big-endian), header (JSON): for whom, since when, how often tried, where the key is
-//! 12 bytes nonce, new for each write
-//! ciphertext and tag                   AES-256-GCM of the body; empty once it was given up
-//! ```
+//! The file of what is owed (`sealing`): in the clear for whom, since when, how often tried and where the key is; encrypted, the
+//! tokens. The body is empty once it was given up.
 
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use hallpass_model::jose::base64url;
 use hallpass_model::random::{Entropy, SystemEntropy};
 use hallpass_model::secret::Secret;
@@ -22,15 +15,13 @@ use super::{Debt, Owed, OwedToken};
 use crate::error::HolderError;
 use crate::identity::{Identity, ProfileName};
 use crate::private;
+use crate::sealing::{self, Parts};
 use crate::vault::{KeyPlace, RecordKey};
 
 const MAGIC: &[u8] = b"HALLPASS-OWED 1\n";
 pub(super) const EXTENSION: &str = "owed";
 /// Held by the one process that tries again.
 pub(super) const LOCK: &str = ".retrying";
-/// A header at most, in bytes: an issuer, a client id, and a line for each token.
-const HEADER_LEN_MAX: usize = 64 * 1024;
-const NONCE_LEN: usize = 12;
 /// Room for a few large tokens, taken at once: growing would leave copies behind.
 const BODY_LEN_USUAL: usize = 64 * 1024;
 
@@ -117,22 +108,9 @@ impl OwedFile {
 
     /// Writes it, whole or not at all. Without a debt its secrets are gone.
     pub(super) fn write(&self, debt: Option<&Debt>) -> Result<(), HolderError> {
-        let text = serde_json::to_vec(&self.header).expect("a header is a struct of JSON values");
-        let mut bytes = Vec::from(MAGIC);
-        bytes.extend((text.len() as u32).to_be_bytes());
-        bytes.extend(&text);
-        if let (Some(debt), Some(key)) = (debt, &self.key) {
-            let mut body = render(debt);
-            let mut nonce = [0u8; NONCE_LEN];
-            SystemEntropy.fill(&mut nonce);
-            let tag = cipher(key)
-                .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(&bytes), &mut body)
-                .expect("a few tokens are far below AES-GCM's limit");
-            bytes.extend(nonce);
-            bytes.extend(body.iter());
-            bytes.extend(tag.as_ref());
-        }
-        private::write(&self.path, &bytes)
+        let mut body = debt.map(render);
+        let sealed = self.key.as_ref().zip(body.as_mut());
+        private::write(&self.path, &sealing::seal(MAGIC, &self.header, sealed))
     }
 
     /// Opens it as it stands on disk now.
@@ -140,37 +118,15 @@ impl OwedFile {
         let damaged = |why| HolderError::Damaged { path: self.path.clone(), why };
         let bytes = private::read(&self.path)?.ok_or_else(|| damaged("it is gone"))?;
         let parts = parts(&bytes).ok_or_else(|| damaged("it was cut short"))?;
-        let (nonce, ciphertext) =
-            parts.sealed.split_first_chunk::<NONCE_LEN>().ok_or_else(|| damaged("it was cut short"))?;
-        let mut body = Zeroizing::new(ciphertext.to_vec());
-        let plain = cipher(key)
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(parts.clear), &mut body)
-            .map_err(|_| {
-                damaged("it does not open with its key; it was changed, or copied from elsewhere")
-            })?;
-        parse(plain).ok_or_else(|| damaged("its contents cannot be read"))
+        let body = parts.open(key).ok_or_else(|| {
+            damaged("it does not open with its key; it was changed, or copied from elsewhere")
+        })?;
+        parse(&body).ok_or_else(|| damaged("its contents cannot be read"))
     }
 }
 
-struct Parts<'a> {
-    header: Header,
-    clear: &'a [u8],
-    sealed: &'a [u8],
-}
-
-fn parts(bytes: &[u8]) -> Option<Parts<'_>> {
-    let rest = bytes.strip_prefix(MAGIC)?;
-    let (len, rest) = rest.split_first_chunk::<4>()?;
-    let len = u32::from_be_bytes(*len) as usize;
-    if len > HEADER_LEN_MAX || rest.len() < len {
-        return None;
-    }
-    let header = serde_json::from_slice(&rest[..len]).ok()?;
-    Some(Parts { header, clear: &bytes[..MAGIC.len() + 4 + len], sealed: &rest[len..] })
-}
-
-fn cipher(key: &RecordKey) -> LessSafeKey {
-    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key[..]).expect("the key is 32 bytes"))
+fn parts(bytes: &[u8]) -> Option<Parts<'_, Header>> {
+    sealing::parts(MAGIC, bytes)
 }
 
 /// The body with its secrets shown. SECURITY: to be encrypted in place.

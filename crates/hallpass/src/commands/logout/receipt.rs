@@ -4,13 +4,24 @@ use hallpass_holder::{Credential, Fate, Identity, ProfileName, Receipt};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::leftovers::Copied;
 use crate::output::{Form, Output};
 
 /// `hallpass.logout/1`.
 #[derive(Serialize)]
 struct Answer<'a> {
     sign_ins: Vec<SignIn<'a>>,
+    copies: Vec<Copy<'a>>,
     may_be_alive: bool,
+}
+
+/// A copy of a token of ours in another tool's file.
+#[derive(Serialize)]
+struct Copy<'a> {
+    tool: &'a str,
+    file: String,
+    what: &'a str,
+    todo: &'a str,
 }
 
 /// One receipt. Issuer and client are unknown where the record does not even say those.
@@ -44,16 +55,45 @@ struct NotRevoked<'a> {
     why: &'a str,
 }
 
-pub(super) fn write(receipts: &[Receipt], may_be_alive: bool, out: &mut Output) -> Result<(), Failure> {
+pub(super) fn write(
+    receipts: &[Receipt],
+    copies: &[Copied],
+    may_be_alive: bool,
+    out: &mut Output,
+) -> Result<(), Failure> {
     if receipts.is_empty() {
         out.say("nobody is signed in; there was nothing to do");
     }
     match out.form() {
-        Form::Text => receipts.iter().try_for_each(|receipt| say(receipt, out)),
+        Form::Text => {
+            let said = receipts.iter().try_for_each(|receipt| say(receipt, out));
+            warn_of_copies(copies, may_be_alive, out);
+            said
+        }
         Form::Json => {
             let sign_ins = receipts.iter().map(sign_in).collect();
-            out.json("hallpass.logout/1", &Answer { sign_ins, may_be_alive })
+            out.json(
+                "hallpass.logout/1",
+                &Answer { sign_ins, copies: copies.iter().map(copy).collect(), may_be_alive },
+            )
         }
+    }
+}
+
+/// Others' files are theirs: they are named, and not touched.
+fn warn_of_copies(copies: &[Copied], may_be_alive: bool, out: &mut Output) {
+    let state = if may_be_alive { "it may be alive" } else { "it is dead now" };
+    for Copied { tool, file, what, todo } in copies {
+        out.warn(format_args!("a copy of {what} is in {} of {tool}: {state}; {todo}", file.display()));
+    }
+}
+
+fn copy(copied: &Copied) -> Copy<'_> {
+    Copy {
+        tool: &copied.tool,
+        file: copied.file.display().to_string(),
+        what: &copied.what,
+        todo: &copied.todo,
     }
 }
 
