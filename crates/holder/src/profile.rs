@@ -102,7 +102,7 @@ impl Holder {
 
     /// What is known of one profile.
     pub fn profile(&self, name: &ProfileName) -> Result<Option<Profile>, HolderError> {
-        let Some(kept) = self.kept(name)? else { return Ok(None) };
+        let Some(kept) = self.kept_profile(name)? else { return Ok(None) };
         let identity = kept.identity();
         let signed_in = self.shelf.header(&identity)?.is_some() || self.daemon_held().contains(&identity);
         Ok(Some(kept.shown(signed_in)))
@@ -114,11 +114,11 @@ impl Holder {
     /// `Usage` if there is none of the name, or one of the new name already.
     pub async fn rename_profile(&self, name: &ProfileName, to: &ProfileName) -> Result<(), HolderError> {
         let usage = |what: String| Err(HolderError::Usage { what });
-        let Some(kept) = self.kept(name)? else {
+        let Some(kept) = self.kept_profile(name)? else {
             return usage(format!("there is no profile `{name}`"));
         };
         let taken = Wanted { profile: Some(to), ..Wanted::default() };
-        if self.kept(to)?.is_some() || !self.candidates(&taken)?.is_empty() {
+        if self.kept_profile(to)?.is_some() || !self.candidates(&taken)?.is_empty() {
             return usage(format!("there is a profile `{to}` already"));
         }
         let from = kept.identity();
@@ -134,7 +134,7 @@ impl Holder {
             self.shelf.rename(&from, Some(to.clone()), (self.clock)())?;
             drop(renewing);
         }
-        self.keep(&Kept { profile: to.clone(), ..kept })?;
+        self.keep_profile(&Kept { profile: to.clone(), ..kept })?;
         self.forget_profile(name).map(|_| ())
     }
 
@@ -168,7 +168,7 @@ impl Holder {
         now: &Pins,
     ) -> Result<(), HolderError> {
         let kept = match &identity.profile {
-            Some(profile) => self.kept(profile)?.map(|kept| kept.pins),
+            Some(profile) => self.kept_profile(profile)?.map(|kept| kept.pins),
             None => None,
         };
         for pins in kept.iter().chain(earlier) {
@@ -184,9 +184,9 @@ impl Holder {
     }
 
     /// Writes down what a sign-in under a profile is pinned to.
-    pub(crate) fn pin(&self, identity: &Identity, record: &Record) -> Result<(), HolderError> {
+    pub(crate) fn pin_profile(&self, identity: &Identity, record: &Record) -> Result<(), HolderError> {
         let Some(profile) = identity.profile.clone() else { return Ok(()) };
-        self.keep(&Kept {
+        self.keep_profile(&Kept {
             profile,
             issuer: identity.issuer.clone(),
             client_id: identity.client_id.clone(),
@@ -198,13 +198,13 @@ impl Holder {
         })
     }
 
-    fn keep(&self, kept: &Kept) -> Result<(), HolderError> {
+    fn keep_profile(&self, kept: &Kept) -> Result<(), HolderError> {
         let Some(file) = self.profile_file(&kept.profile) else { return Ok(()) };
         let text = serde_json::to_vec(kept).expect("a profile is a struct of JSON values");
         private::write(&file, &text)
     }
 
-    fn kept(&self, name: &ProfileName) -> Result<Option<Kept>, HolderError> {
+    fn kept_profile(&self, name: &ProfileName) -> Result<Option<Kept>, HolderError> {
         let Some(file) = self.profile_file(name) else { return Ok(None) };
         let Some(bytes) = private::read(&file)? else { return Ok(None) };
         match serde_json::from_slice::<Kept>(&bytes) {

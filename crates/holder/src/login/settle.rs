@@ -98,7 +98,7 @@ impl Login<'_> {
             on_event(LoginEvent::Note(&format!("the earlier sign-in could not be revoked: {why}")));
         }
         if self.rung != Rung::Memory
-            && let Err(why) = self.holder.pin(self.identity, &record)
+            && let Err(why) = self.holder.pin_profile(self.identity, &record)
         {
             on_event(LoginEvent::Note(&format!(
                 "what the profile is pinned to could not be written down: {why}"
