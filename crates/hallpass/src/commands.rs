@@ -17,6 +17,7 @@ mod login;
 mod logout;
 mod man;
 mod serve;
+mod setup;
 mod status;
 mod token;
 mod trust;
@@ -35,6 +36,7 @@ pub(crate) enum Command {
     Logout(logout::LogoutArgs),
     Profile(profile::ProfileArgs),
     Trust(trust::TrustArgs),
+    Setup(setup::SetupArgs),
     Doctor(doctor::DoctorArgs),
     Wrap(wrap::WrapArgs),
     Daemon(daemon::DaemonArgs),
@@ -72,6 +74,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
         Command::Profile(args) => on_this_thread(profile::profile(args, out)),
         Command::Trust(args) => trust::trust(&args, out),
+        Command::Setup(args) => setup::setup(args, out),
         Command::Doctor(args) => on_this_thread(doctor::doctor(args, out)),
         Command::Wrap(args) => on_this_thread(wrap::wrap(args, out)).map_err(exec::ours),
         Command::Daemon(args) => daemon::daemon(args, out),
