@@ -49,6 +49,10 @@ pub(crate) struct LoginArgs {
     #[arg(long, value_name = "NAME")]
     profile: Option<ProfileName>,
 
+    /// Take whoever signs in, also where the profile or the sign-in that is here was somebody else's
+    #[arg(long)]
+    as_new: bool,
+
     /// A file with the client's secret, with providers that give one to programs like this
     #[arg(long, value_name = "FILE")]
     client_secret_file: Option<PathBuf>,
@@ -138,7 +142,7 @@ pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Fai
 }
 
 fn request(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Result<LoginRequest, Failure> {
-    let target = target::target(args, holder)?;
+    let target = target::target(args, holder, out)?;
     let at = surroundings::surroundings();
     let at = Surroundings { terminal: at.terminal && args.holder.may_ask(), ..at };
     let shared = surroundings::host::shared(&at)?;
@@ -162,6 +166,8 @@ fn request(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Result<LoginR
         issuer: target.issuer,
         client_id: target.client_id,
         profile: target.profile,
+        as_new: args.as_new,
+        org: target.org,
         client_secret: args.client_secret_file.as_deref().map(client_secret).transpose()?,
         scopes: target.scopes,
         resources: target.resources,

@@ -81,6 +81,8 @@ struct SignIn {
     file: Option<String>,
     moved: bool,
     problem: Option<String>,
+    /// An answer was for somebody else; only another login takes its place.
+    quarantined: bool,
     #[serde(flatten)]
     opened: Option<Details>,
 }
@@ -88,6 +90,8 @@ struct SignIn {
 #[derive(Serialize)]
 struct Details {
     person: Option<String>,
+    subject: Option<String>,
+    orgs: Vec<String>,
     scope: String,
     resources: Vec<String>,
     purpose: Option<String>,
@@ -197,6 +201,7 @@ fn foreign(copy: hallpass_holder::Foreign) -> Foreign {
 }
 
 fn sign_in(status: Status) -> SignIn {
+    let quarantined = matches!(&status.opened, Ok(Opened { quarantined: true, .. }));
     let (problem, opened) = match status.opened {
         Ok(opened) => (opened.ended.clone(), Some(details(opened))),
         Err(error) => (Some(error.to_string()), None),
@@ -211,6 +216,7 @@ fn sign_in(status: Status) -> SignIn {
         file: status.file.map(|file| file.display().to_string()),
         moved: status.moved,
         problem,
+        quarantined,
         opened,
     }
 }
@@ -218,6 +224,8 @@ fn sign_in(status: Status) -> SignIn {
 fn details(opened: Opened) -> Details {
     Details {
         person: opened.person,
+        subject: opened.subject,
+        orgs: opened.orgs,
         scope: opened.scope.to_string(),
         resources: opened.resources,
         purpose: opened.purpose,
@@ -251,12 +259,15 @@ fn lines(sign_in: &SignIn) -> Vec<String> {
     let mut lines = vec![format!("{named}{}", sign_in.issuer)];
     let mut row = |name: &str, text: String| lines.push(format!("  {name:<10} {text}"));
     if let Some(problem) = &sign_in.problem {
-        row("ended", problem.clone());
+        row(if sign_in.quarantined { "QUARANTINE" } else { "ended" }, problem.clone());
     }
     if let Some(opened) = &sign_in.opened {
         let who = opened.person.as_deref().unwrap_or("somebody the provider does not name");
         row("who", format!("{who}, as client {}", sign_in.client_id));
         row("since", format!("{} ({} flow), renewed {}", opened.signed_in, opened.flow, opened.renewed));
+        if !opened.orgs.is_empty() {
+            row("org", opened.orgs.join(", "));
+        }
         if !opened.scope.is_empty() {
             row("scope", opened.scope.clone());
         }
