@@ -14,6 +14,8 @@ mod which; // which sign-in is meant
 mod network; // which authorities are trusted, and through which proxy it goes
 mod daemon; // one process that holds them for the others
 mod owed; // signing out where the issuer cannot be reached
+mod assess; // what is asked of any login
+mod containers; // builds in and user namespaces of containers
 mod doctor; // what is looked at, what is found, and what is never shown
 mod wrap; // a tool that insists on a file of its own
 mod records; // those that cannot be read, and machines that can keep none
