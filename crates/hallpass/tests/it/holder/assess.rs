@@ -181,9 +181,10 @@ async fn hallpass_itself_passes_at_its_own_issuer() {
         let len = in_time(stderr.read(&mut chunk)).await.unwrap();
         assert_ne!(len, 0, "no code: {said}");
         said.push_str(&String::from_utf8_lossy(&chunk[..len]));
-        if let Some((_, after)) = said.split_once("Enter  ")
-            && let Some((code, _)) = after.split_once(['\r', '\n'])
-        {
+        let Some((_, after)) = said.split_once("Enter  ") else { continue };
+        // On a terminal it stands out: what makes it so is no part of it.
+        let plain = after.replace("\x1b[1m", "").replace("\x1b[0m", "");
+        if let Some((code, _)) = plain.split_once(|c: char| !c.is_ascii_alphanumeric() && c != '-') {
             break code.to_owned();
         }
     };
