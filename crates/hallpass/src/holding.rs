@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use hallpass_holder::daemon::{self, Daemon, Start, Use};
-use hallpass_holder::{Holder, HolderError, Identity, Places, ProfileName, Settings};
+use hallpass_holder::daemon::{self, Daemon, Offered, Start, Use};
+use hallpass_holder::{Asking, Holder, HolderError, Identity, Places, ProfileName, Settings};
 use hallpass_model::purpose::Purpose;
+use hallpass_model::secret::{Passphrase, Secret};
 
 use crate::config::Config;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::{clock, env, passphrase, surroundings};
 
@@ -63,13 +64,26 @@ impl HolderArgs {
 
     /// The holder of this user's credentials.
     pub(crate) fn open(&self) -> Result<Holder, Failure> {
-        Ok(self.holder(Some(state_folder()?), self.may_ask()).with_daemon(self.daemon()?))
+        Ok(self.holder(Some(state_folder()?)).with_daemon(self.daemon()?))
     }
 
-    /// The holder that the daemon itself has: it asks no other, and nobody.
-    pub(crate) fn open_for_daemon(&self) -> Result<(Holder, PathBuf), Failure> {
+    /// The holder that the daemon itself has: it asks no other, and nobody, but takes a passphrase that it is given.
+    pub(crate) fn open_for_daemon(&self) -> Result<(Holder, PathBuf, Offered), Failure> {
         let state = state_folder()?;
-        Ok((self.holder(Some(state.clone()), false), state))
+        let (offered, file) = (Offered::default(), env::HALLPASS_PASSPHRASE_FILE.path());
+        let given = offered.clone();
+        let ask = move |asking| match (&*given.lock().expect("no thread panics holding this"), asking) {
+            (Some(passphrase), Asking::Open) => Ok(Some(Secret::new(passphrase.expose().to_vec()))),
+            _ => passphrase::find(asking, file.as_deref(), false),
+        };
+        let holder = Holder::new(Settings {
+            state: Some(state.clone()),
+            ca_file: self.ca_file(),
+            clock: Arc::new(clock::now),
+            ask_passphrase: Arc::new(ask),
+            places: places(),
+        });
+        Ok((holder, state, offered))
     }
 
     /// The daemon of this user, whether it runs or not.
@@ -100,19 +114,29 @@ impl HolderArgs {
 
     /// The holder of a sign-in that is kept in memory alone: a machine without a home folder will do.
     pub(crate) fn open_for_one_run(&self) -> Holder {
-        self.holder(state_folder().ok(), self.may_ask())
+        self.holder(state_folder().ok())
     }
 
-    fn holder(&self, state: Option<PathBuf>, may_ask: bool) -> Holder {
+    fn holder(&self, state: Option<PathBuf>) -> Holder {
         let file = env::HALLPASS_PASSPHRASE_FILE.path();
         // It is typed at the terminal itself, wherever our input and output go.
-        let ask = may_ask && surroundings::a_terminal_is_there();
+        let ask = self.may_ask() && surroundings::a_terminal_is_there();
         Holder::new(Settings {
             state,
             ca_file: self.ca_file(),
             clock: Arc::new(clock::now),
             ask_passphrase: Arc::new(move |asking| passphrase::find(asking, file.as_deref(), ask)),
             places: places(),
+        })
+    }
+
+    /// A passphrase, from its file or the person at the terminal. `None` where there is neither.
+    pub(crate) fn passphrase(&self, asking: Asking) -> Result<Option<Secret<Passphrase>>, Failure> {
+        let file = env::HALLPASS_PASSPHRASE_FILE.path();
+        let ask = self.may_ask() && surroundings::a_terminal_is_there();
+        passphrase::find(asking, file.as_deref(), ask).map_err(|error| match error.kind() {
+            std::io::ErrorKind::Interrupted => Failure::no("cancelled").leaving_with(Exit::INTERRUPTED),
+            _ => Failure::could_not_run(format_args!("no passphrase: {error}")),
         })
     }
 

@@ -27,6 +27,7 @@ mod surroundings; // where the person sits
 mod passphrase; // where a passphrase comes from
 mod folder; // the data folder, the server's own and nobody else's
 mod logging; // the server's log
+mod wiping; // memory that is given back is wiped first
 mod clock; // the one place that asks what time it is
 mod admin_socket; // how the operator's commands reach a server that runs
 

@@ -16,13 +16,21 @@ mod asking; // what the holder asks for
 mod server; // listening
 mod office; // what it holds, and the answers
 mod kept; // answers that are good for a while
+mod ahead; // what it does when nobody asks
+mod lock; // nothing is given out in between
+mod sealing; // under a passphrase
+mod memory; // kept off the disk
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::{Arc, Mutex};
+
+use hallpass_model::secret::{Passphrase, Secret};
 
 use crate::private::own_uid;
 
+pub use ahead::LOOK_EVERY;
 pub use asking::Fast;
 pub use client::Daemon;
 pub use server::{Bound, Serve, bind};
@@ -54,6 +62,9 @@ impl FromStr for Use {
         }
     }
 }
+
+/// A passphrase that the daemon was given to open records with, while it does.
+pub type Offered = Arc<Mutex<Option<Secret<Passphrase>>>>;
 
 /// How to start a daemon: our own program, and the arguments that make it one. Nothing secret.
 #[derive(Debug, Clone)]

@@ -26,6 +26,7 @@ mod which; // which sign-in is meant
 mod shelf; // where records stand
 mod record; // one sign-in, encrypted
 mod vault; // where the keys of records rest
+mod locked; // a key that is not swapped out
 mod sealing; // a private file, encrypted
 mod lock; // one renewal at a time
 mod private; // files that are nobody else's business

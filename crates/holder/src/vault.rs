@@ -321,6 +321,17 @@ impl Vault {
         }
     }
 
+    /// Puts a key back where it was.
+    pub(crate) fn put_back(&self, place: &KeyPlace, key: &RecordKey) -> Result<(), HolderError> {
+        let (rung, name) = (place.rung(), place.name().unwrap_or_default());
+        self.keeper(rung).and_then(|keeper| keeper.save(name, key)).map_err(|fault| no_rung(rung, &fault))
+    }
+
+    /// Forgets what was worked out from passphrases: they are asked for again.
+    pub(crate) fn forget_passphrases(&self) {
+        self.passphrases.forget_all();
+    }
+
     /// Finds a key once more, after so many that did not open the record. `None` if there is no other to be had.
     pub(crate) fn find_key_again(
         &self,

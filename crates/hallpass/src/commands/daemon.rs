@@ -1,7 +1,8 @@
 //! `hallpass daemon`: the process that holds sign-ins for the others.
 
 use clap::{Args, Subcommand};
-use hallpass_holder::daemon::{DaemonStatus, Ended, Serve, bind};
+use hallpass_holder::daemon::{DaemonStatus, Ended, LOOK_EVERY, Serve, bind};
+use hallpass_holder::{Asking, HolderError};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -9,6 +10,7 @@ use super::on_this_thread;
 use crate::failure::{Exit, Failure};
 use crate::holding::{HolderArgs, socket};
 use crate::output::{self, Form, Output};
+use crate::wiping;
 
 /// Keep sign-ins warm in one process that hands out access tokens
 ///
@@ -29,6 +31,8 @@ pub(crate) struct DaemonArgs {
 enum Action {
     Start(StartArgs),
     Status(StatusArgs),
+    Lock(LockArgs),
+    Unlock(UnlockArgs),
     Stop(StopArgs),
     Run(RunArgs),
 }
@@ -45,6 +49,23 @@ struct StartArgs {
 /// The exit code is 1 if none runs.
 #[derive(Debug, Args)]
 struct StatusArgs {
+    #[command(flatten)]
+    holder: HolderArgs,
+}
+
+/// Wipe what it keeps ready, and give nothing out until it is unlocked
+///
+/// With a passphrase, which is then asked for to unlock it: what it alone holds is sealed under it. Where nobody is there to
+/// choose one, and it alone holds nothing, it locks without.
+#[derive(Debug, Args)]
+struct LockArgs {
+    #[command(flatten)]
+    holder: HolderArgs,
+}
+
+/// Unlock it, and open what on disk waits for that passphrase
+#[derive(Debug, Args)]
+struct UnlockArgs {
     #[command(flatten)]
     holder: HolderArgs,
 }
@@ -95,8 +116,16 @@ struct Known {
     started: String,
     state: Option<String>,
     locked: bool,
+    memory: String,
     held: usize,
     ready: usize,
+}
+
+/// `hallpass.daemon.lock/1` and `hallpass.daemon.unlock/1`.
+#[derive(Serialize)]
+struct Locked {
+    locked: bool,
+    sealed: bool,
 }
 
 /// `hallpass.daemon.stop/1`.
@@ -111,6 +140,8 @@ pub(crate) fn daemon(args: DaemonArgs, out: &mut Output) -> Result<Exit, Failure
     match args.action {
         Action::Start(args) => start(&args, out),
         Action::Status(args) => status(&args, out),
+        Action::Lock(args) => lock(&args, out),
+        Action::Unlock(args) => unlock(&args, out),
         Action::Stop(args) => stop(&args, out),
         Action::Run(args) => run(&args, out),
     }
@@ -155,6 +186,7 @@ fn known(status: DaemonStatus) -> Known {
         started: status.started.to_string(),
         state: status.state.map(|state| state.display().to_string()),
         locked: status.locked,
+        memory: status.memory,
         held: status.held,
         ready: status.ready,
     }
@@ -167,6 +199,7 @@ fn lines(known: &Known, socket: &str) -> Vec<String> {
         row("socket", socket.to_owned()),
         row("records", known.state.clone().unwrap_or_else(|| "none on disk".into())),
         row("ready", format!("{} tokens", known.ready)),
+        row("memory", in_memory(&known.memory).to_owned()),
     ];
     if known.held > 0 {
         lines.push(row("held", format!("{} sign-ins, here alone: they end with the daemon", known.held)));
@@ -175,6 +208,54 @@ fn lines(known: &Known, socket: &str) -> Vec<String> {
         lines.push(row("locked", "until `hallpass daemon unlock`".into()));
     }
     lines
+}
+
+fn in_memory(memory: &str) -> &'static str {
+    match memory {
+        "locked" => "all of it is locked: nothing is swapped out",
+        "keys-locked" => "its keys are locked: what is swapped out is sealed",
+        _ => {
+            "nothing is locked: the limit on locked memory (`ulimit -l`) is too low, so keys may be swapped out"
+        }
+    }
+}
+
+fn lock(args: &LockArgs, out: &mut Output) -> Result<Exit, Failure> {
+    let daemon = args.holder.daemon()?;
+    if !daemon.runs() {
+        return Err(none_runs());
+    }
+    let passphrase = args.holder.passphrase(Asking::New)?;
+    daemon.lock(passphrase.as_ref())?;
+    match (out.form(), passphrase.is_some()) {
+        (Form::Json, sealed) => out.json("hallpass.daemon.lock/1", &Locked { locked: true, sealed })?,
+        (Form::Text, true) => {
+            out.say("the daemon is locked, until `hallpass daemon unlock` and the passphrase")
+        }
+        (Form::Text, false) => out.say("the daemon is locked, until `hallpass daemon unlock`"),
+    }
+    Ok(Exit::DONE)
+}
+
+fn unlock(args: &UnlockArgs, out: &mut Output) -> Result<Exit, Failure> {
+    let daemon = args.holder.daemon()?;
+    let Some(status) = daemon.status()? else { return Err(none_runs()) };
+    let passphrase = match status.sealed {
+        true => Some(args.holder.passphrase(Asking::Open)?.ok_or(HolderError::PassphraseNeeded)?),
+        false => args.holder.passphrase(Asking::Quietly)?,
+    };
+    daemon.unlock(passphrase.as_ref())?;
+    match out.form() {
+        Form::Json => {
+            out.json("hallpass.daemon.unlock/1", &Locked { locked: false, sealed: status.sealed })?
+        }
+        Form::Text => out.say("the daemon is unlocked"),
+    }
+    Ok(Exit::DONE)
+}
+
+fn none_runs() -> Failure {
+    Failure::no("no daemon runs")
 }
 
 fn stop(args: &StopArgs, out: &mut Output) -> Result<Exit, Failure> {
@@ -201,7 +282,8 @@ fn stop(args: &StopArgs, out: &mut Output) -> Result<Exit, Failure> {
 }
 
 fn run(args: &RunArgs, out: &mut Output) -> Result<Exit, Failure> {
-    let (holder, state) = args.holder.open_for_daemon()?;
+    wiping::wipe_what_is_given_back();
+    let (holder, state, offered) = args.holder.open_for_daemon()?;
     let place = socket();
     if args.detached {
         // Whoever started us is a leader at most of a group that we are not in.
@@ -214,7 +296,13 @@ fn run(args: &RunArgs, out: &mut Output) -> Result<Exit, Failure> {
             Failure::could_not_run(format_args!("the daemon cannot leave the terminal: {error}"))
         })?;
     }
-    let serve = Serve { holder, state: Some(state), version: env!("CARGO_PKG_VERSION").into() };
+    let serve = Serve {
+        holder,
+        state: Some(state),
+        version: env!("CARGO_PKG_VERSION").into(),
+        offered,
+        look_every: LOOK_EVERY,
+    };
     on_this_thread(async {
         bound
             .serve(serve, told_to_stop())

@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use hallpass_model::secret::{Passphrase, Secret};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::http;
 use super::problem::Problem;
-use super::wire::{self, DaemonStatus, Ended, Stopped};
+use super::wire::{self, DaemonStatus, Done, Ended, Locking, Stopped};
 use super::{Start, Use};
 use crate::error::HolderError;
 use crate::private::own_uid;
@@ -169,6 +170,33 @@ impl Daemon {
             pause();
         }
         Ok(Some(stopped.ended))
+    }
+
+    /// Locks it, under a passphrase if there is one. False if none runs.
+    ///
+    /// # Errors
+    /// `PassphraseNeeded` if it alone holds something, and there is none.
+    pub fn lock(&self, passphrase: Option<&Secret<Passphrase>>) -> Result<bool, HolderError> {
+        self.locking(wire::LOCK, passphrase)
+    }
+
+    /// Unlocks it, and opens what on disk waits for this passphrase. False if none runs.
+    ///
+    /// # Errors
+    /// `PassphraseNeeded` or `WrongPassphrase`.
+    pub fn unlock(&self, passphrase: Option<&Secret<Passphrase>>) -> Result<bool, HolderError> {
+        self.locking(wire::UNLOCK, passphrase)
+    }
+
+    fn locking(&self, path: &str, passphrase: Option<&Secret<Passphrase>>) -> Result<bool, HolderError> {
+        let mut question = Locking { passphrase: passphrase.map(|text| text.expose_text().to_owned()) };
+        let answer = self.ask_for::<Done>("POST", path, &question, WHILE_RENEWING);
+        question.passphrase.zeroize();
+        match answer {
+            Ok(_) => Ok(true),
+            Err(NoAnswer::Nobody) => Ok(false),
+            Err(none) => Err(none.into_error()),
+        }
     }
 
     pub(super) fn ask_at_once<A: DeserializeOwned>(

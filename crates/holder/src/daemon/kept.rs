@@ -7,12 +7,11 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use hallpass_model::random::{Entropy, SystemEntropy};
 use hallpass_model::time::{Lifetime, Timestamp};
 use zeroize::Zeroizing;
 
 use super::wire::TokenAsked;
+use crate::locked::{LockedKey, Sealed};
 
 /// Different questions whose answers are kept: one for each API of a busy day, in a few shapes.
 const ANSWERS_MAX: usize = 64;
@@ -24,13 +23,12 @@ const STAMPS_SETTLE: Duration = Duration::from_millis(50);
 
 /// The answers.
 pub(super) struct Kept {
-    key: LessSafeKey,
+    key: LockedKey,
     answers: Mutex<HashMap<TokenAsked, Answer>>,
 }
 
 struct Answer {
-    sealed: Vec<u8>,
-    nonce: [u8; 12],
+    sealed: Sealed,
     until: Until,
     stamp: Stamp,
     last_used: Duration,
@@ -103,10 +101,20 @@ impl Stamp {
 
 impl Kept {
     pub(super) fn new() -> Self {
-        let mut key = Zeroizing::new([0u8; 32]);
-        SystemEntropy.fill(&mut key[..]);
-        let key = UnboundKey::new(&AES_256_GCM, &key[..]).expect("the key is 32 bytes");
-        Self { key: LessSafeKey::new(key), answers: Mutex::default() }
+        Self { key: LockedKey::default(), answers: Mutex::default() }
+    }
+
+    /// Whether the key of all this is never written to disk.
+    pub(super) fn is_locked(&self) -> bool {
+        self.key.is_locked()
+    }
+
+    /// The questions whose answers were used and are over before long. What is over is dropped.
+    pub(super) fn due(&self, now: Moment, ahead: Lifetime) -> Vec<TokenAsked> {
+        let mut answers = self.answers();
+        answers.retain(|_, answer| answer.until.good(now, Lifetime::millis(0)));
+        let due = answers.iter().filter(|(_, answer)| answer.used && !answer.until.good(now, ahead));
+        due.map(|(asked, _)| asked.clone()).collect()
     }
 
     /// The answer to this very question, if it is as good as one that is asked for anew.
@@ -121,28 +129,18 @@ impl Kept {
             return None;
         }
         (answer.used, answer.last_used) = (true, now.steady);
-        let mut bytes = Zeroizing::new(answer.sealed.clone());
-        let nonce = Nonce::assume_unique_for_key(answer.nonce);
-        let len = self.key.open_in_place(nonce, Aad::empty(), &mut bytes).expect("it was sealed here").len();
-        bytes.truncate(len);
-        Some(bytes)
+        Some(self.key.open(&answer.sealed))
     }
 
     pub(super) fn put(&self, asked: TokenAsked, answer: &[u8], until: Until, stamp: Stamp, now: Moment) {
-        let mut sealed = Vec::with_capacity(answer.len() + AES_256_GCM.tag_len());
-        sealed.extend_from_slice(answer);
-        let mut nonce = [0u8; 12];
-        SystemEntropy.fill(&mut nonce);
-        self.key
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut sealed)
-            .expect("an answer is far below AES-GCM's limit");
+        let sealed = self.key.seal(answer);
         let mut answers = self.answers();
         if answers.len() >= ANSWERS_MAX && !answers.contains_key(&asked) {
             let oldest =
                 answers.iter().min_by_key(|(_, answer)| answer.last_used).map(|(asked, _)| asked.clone());
             oldest.map(|oldest| answers.remove(&oldest));
         }
-        answers.insert(asked, Answer { sealed, nonce, until, stamp, last_used: now.steady, used: false });
+        answers.insert(asked, Answer { sealed, until, stamp, last_used: now.steady, used: false });
     }
 
     /// Forgets everything: what is asked for next is looked at anew.
@@ -192,6 +190,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_used_is_due_before_it_is_over_and_what_was_not_is_let_go() {
+        let kept = Kept::new();
+        let asked = with_one(&kept);
+        assert!(kept.due(moment(290), Lifetime::seconds(50)).is_empty(), "nobody used it");
+        assert!(kept.find(&asked, stamp(1), moment(10)).is_some());
+        assert!(kept.due(moment(249), Lifetime::seconds(50)).is_empty());
+        assert_eq!(kept.due(moment(250), Lifetime::seconds(50)), [asked]);
+        assert!(kept.due(moment(300), Lifetime::seconds(50)).is_empty());
+        assert_eq!(kept.len(), 0);
+    }
+
+    #[test]
     fn a_clock_that_was_set_back_keeps_no_answer_alive() {
         let kept = Kept::new();
         let asked = with_one(&kept);
@@ -210,11 +220,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_sealed_and_bounded() {
+    fn what_is_kept_is_bounded() {
         let kept = Kept::new();
         with_one(&kept);
-        let sealed = kept.answers().values().next().unwrap().sealed.clone();
-        assert!(!sealed.windows(6).any(|six| six == b"canary"));
         for n in 0..100 {
             let asked =
                 TokenAsked { resource: Some(format!("https://{n}.example")), ..TokenAsked::default() };

@@ -1,8 +1,8 @@
 //! What the daemon holds, and its answers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use hallpass_model::jose::base64url;
@@ -13,8 +13,11 @@ use serde::Serialize;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::kept::{Kept, Moment, Stamp, Until};
-use super::problem::{ANOTHER_STATE, BAD_REQUEST, Problem};
+use super::Offered;
+use super::kept::{Kept, Moment, Stamp, Until, steady};
+use super::lock::State;
+use super::memory::{self, Locked};
+use super::problem::{ANOTHER_STATE, BAD_REQUEST, LOCKED, Problem};
 use super::wire::{
     DaemonStatus, Deposit, Done, Ended, Held, Records, Run, SignedOut, Stopped, TokenAsked, TokenGiven, Which,
 };
@@ -45,6 +48,15 @@ struct Inner {
     state: Option<PathBuf>,
     started: Timestamp,
     kept: Kept,
+    memory: Locked,
+    lock: Mutex<State>,
+    /// How many wrong passphrases came since the last right one.
+    wrong: tokio::sync::Mutex<u32>,
+    offered: Offered,
+    /// When somebody last asked for a token.
+    asked: Mutex<Duration>,
+    /// Sign-ins whose tokens may be over though they say otherwise, or the other way round.
+    distrusted: Mutex<HashSet<Identity>>,
     /// One at a time asks an issuer the same question.
     turns: Mutex<HashMap<TokenAsked, Arc<tokio::sync::Mutex<()>>>>,
     stop: watch::Sender<bool>,
@@ -52,14 +64,21 @@ struct Inner {
 
 impl Office {
     /// `holder` asks no daemon itself.
-    pub(super) fn new(holder: Holder, version: String, state: Option<PathBuf>) -> Self {
+    pub(super) fn new(holder: Holder, version: String, state: Option<PathBuf>, offered: Offered) -> Self {
         let started = (holder.clock)();
+        let kept = Kept::new();
         let inner = Inner {
             holder,
             version,
             state,
             started,
-            kept: Kept::new(),
+            memory: memory::lock(kept.is_locked()),
+            kept,
+            lock: Mutex::default(),
+            wrong: tokio::sync::Mutex::default(),
+            offered,
+            asked: Mutex::new(steady()),
+            distrusted: Mutex::default(),
             turns: Mutex::default(),
             stop: watch::Sender::new(false),
         };
@@ -79,12 +98,18 @@ impl Office {
 
     pub(super) fn status(&self) -> Result<Answer, Problem> {
         let inner = &self.0;
+        let (locked, sealed) = match &*self.state() {
+            State::Open => (false, false),
+            State::Locked(sealing) => (true, sealing.is_some()),
+        };
         Ok(render(&DaemonStatus {
             version: inner.version.clone(),
             pid: std::process::id(),
             started: inner.started,
             state: inner.state.clone(),
-            locked: false,
+            locked,
+            sealed,
+            memory: inner.memory.text().into(),
             held: self.held().len(),
             ready: inner.kept.len(),
         }))
@@ -98,9 +123,21 @@ impl Office {
         {
             return Err(Problem::new(ANOTHER_STATE, "this daemon reads the records of another folder"));
         }
+        if self.state().is_locked() {
+            return Err(Problem::new(LOCKED, "the daemon is locked"));
+        }
+        *inner.asked.lock().expect("no thread panics holding this") = steady();
         // A wish for a shorter life, or a run, is for a pass of its own.
         if asked.lease || asked.lifetime.is_some() {
-            return self.anew(&asked).await.map(|(answer, _)| answer);
+            let (pass, identity) = self.anew(&asked).await?;
+            let run = match asked.lease {
+                true => {
+                    let metadata = inner.holder.standing(&identity)?.record.metadata;
+                    Some(Box::new(Run { lease: pass.lease, metadata }))
+                }
+                false => None,
+            };
+            return Ok(render(&Shown(given(pass, identity, run)).0));
         }
         if let Some(answer) = self.kept(&asked) {
             return Ok(answer);
@@ -114,63 +151,119 @@ impl Office {
         let stamp = self.stamp();
         let outcome = self.anew(&asked).await;
         self.turns().remove(&asked);
-        let (answer, expires) = outcome?;
-        if let Some(expires) = expires {
+        let (pass, identity) = outcome?;
+        Ok(self.keep(asked, pass, identity, stamp))
+    }
+
+    /// Keeps an answer for the next who asks.
+    pub(super) fn keep(&self, asked: TokenAsked, pass: Pass, identity: Identity, stamp: Stamp) -> Answer {
+        let expires = pass.expires;
+        let answer = render(&Shown(given(pass, identity, None)).0);
+        // Locked meanwhile: then nothing is kept.
+        if let Some(expires) = expires.filter(|_| !self.state().is_locked()) {
             let now = self.now();
-            inner.kept.put(asked, &answer, Until::of(expires, now), stamp, now);
+            self.0.kept.put(asked, &answer, Until::of(expires, now), stamp, now);
         }
-        Ok(answer)
+        answer
     }
 
     /// Asks the holder, which asks the issuer if it must.
-    async fn anew(&self, asked: &TokenAsked) -> Result<(Answer, Option<Timestamp>), Problem> {
+    async fn anew(&self, asked: &TokenAsked) -> Result<(Pass, Identity), Problem> {
         let holder = &self.0.holder;
-        let identity = meant(holder, asked)?;
+        let identity = self.meant(asked)?;
         let request = request(asked)?;
+        if self.distrusted().remove(&identity) {
+            // Where it cannot be renewed, it is used as it is.
+            let _ = holder.renew(&identity).await;
+        }
         let pass = match asked.lease {
             true => holder.leased(&identity, &request, None).await?,
             false => holder.token(&identity, &request).await?,
         };
-        let run = match asked.lease {
-            true => {
-                let metadata = holder.standing(&identity)?.record.metadata;
-                Some(Box::new(Run { lease: pass.lease, metadata }))
-            }
-            false => None,
-        };
-        let expires = pass.expires;
-        let given = Shown(given(pass, identity, run));
-        Ok((render(&given.0), expires))
+        Ok((pass, identity))
+    }
+
+    pub(super) fn meant(&self, asked: &TokenAsked) -> Result<Identity, Problem> {
+        meant(&self.0.holder, asked)
+    }
+
+    pub(super) fn holder(&self) -> &Holder {
+        &self.0.holder
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock.lock().expect("no thread panics holding this")
+    }
+
+    pub(super) fn wrong_passphrases(&self) -> &tokio::sync::Mutex<u32> {
+        &self.0.wrong
+    }
+
+    pub(super) fn offered(&self) -> &Offered {
+        &self.0.offered
+    }
+
+    pub(super) fn kept_answers(&self) -> &Kept {
+        &self.0.kept
+    }
+
+    pub(super) fn last_asked(&self) -> Duration {
+        *self.0.asked.lock().expect("no thread panics holding this")
+    }
+
+    /// Forgets what is only kept for speed.
+    pub(super) fn forget_all(&self) {
+        self.0.kept.clear();
+    }
+
+    /// The same, and what was worked out from passphrases: what is here alone stays.
+    pub(super) fn forget_idle(&self) {
+        self.0.kept.clear();
+        self.0.holder.shelf.vault().forget_passphrases();
+    }
+
+    /// The clock was set: what says how long it is good may be wrong by as much.
+    pub(super) fn distrust_all(&self) {
+        self.0.kept.clear();
+        self.distrusted().extend(self.0.holder.list().unwrap_or_default());
+    }
+
+    fn distrusted(&self) -> MutexGuard<'_, HashSet<Identity>> {
+        self.0.distrusted.lock().expect("no thread panics holding this")
     }
 
     fn kept(&self, asked: &TokenAsked) -> Option<Answer> {
         self.0.kept.find(asked, self.stamp(), self.now())
     }
 
-    fn stamp(&self) -> Stamp {
+    pub(super) fn stamp(&self) -> Stamp {
         Stamp::of(self.0.holder.shelf.folder(), (self.0.holder.clock)())
     }
 
-    fn now(&self) -> Moment {
+    pub(super) fn now(&self) -> Moment {
         Moment::at((self.0.holder.clock)())
     }
 
-    fn turn(&self, asked: &TokenAsked) -> Arc<tokio::sync::Mutex<()>> {
+    pub(super) fn turn(&self, asked: &TokenAsked) -> Arc<tokio::sync::Mutex<()>> {
         self.turns().entry(asked.clone()).or_default().clone()
     }
 
-    fn turns(&self) -> std::sync::MutexGuard<'_, HashMap<TokenAsked, Arc<tokio::sync::Mutex<()>>>> {
+    pub(super) fn turns(&self) -> MutexGuard<'_, HashMap<TokenAsked, Arc<tokio::sync::Mutex<()>>>> {
         self.0.turns.lock().expect("no thread panics holding this")
     }
 
     /// The sign-ins that are here alone.
-    fn held(&self) -> Vec<Identity> {
+    pub(super) fn held(&self) -> Vec<Identity> {
         self.0.holder.shelf.list_memory()
     }
 
     pub(super) fn records(&self) -> Result<Answer, Problem> {
         let holder = &self.0.holder;
+        let locked = self.state().is_locked();
         let records = self.held().into_iter().map(|identity| {
+            if locked {
+                return Held { identity, opened: None, problem: None };
+            }
             let (opened, problem) = match holder.status(&identity).and_then(|status| status.opened) {
                 Ok(opened) => (Some(opened), None),
                 Err(why) => (None, Some(why.to_string())),
@@ -188,6 +281,9 @@ impl Office {
         let record = Zeroizing::new(base64url::parse(&shown).ok_or_else(bad)?);
         let record = Record::parse(&record).ok_or_else(bad)?;
         let (holder, identity) = (&self.0.holder, deposit.identity);
+        if self.state().is_locked() {
+            return Err(Problem::new(LOCKED, "the daemon is locked"));
+        }
         if !holder.shelf.is_in_memory(&identity) && self.held().len() >= HELD_MAX {
             return Err(Problem::new("full", format!("it holds {HELD_MAX} sign-ins already")));
         }
@@ -286,7 +382,7 @@ fn meant(holder: &Holder, asked: &TokenAsked) -> Result<Identity, Problem> {
     Ok(holder.find(&Wanted { issuer, client_id, profile: profile.as_ref() })?)
 }
 
-fn request(asked: &TokenAsked) -> Result<PassRequest, Problem> {
+pub(super) fn request(asked: &TokenAsked) -> Result<PassRequest, Problem> {
     let bad = |what: &str| Problem::new("usage", what);
     if let Some(resource) = &asked.resource
         && !url::Url::parse(resource).is_ok_and(|url| !url.cannot_be_a_base() && !resource.contains('#'))
@@ -306,7 +402,7 @@ fn request(asked: &TokenAsked) -> Result<PassRequest, Problem> {
     })
 }
 
-fn read<'a, Q: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<Q, Problem> {
+pub(super) fn read<'a, Q: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<Q, Problem> {
     let bad = || Problem::new(BAD_REQUEST, "the question is not the JSON object it should be");
     // A list would do for a struct, too.
     if !body.trim_ascii_start().starts_with(b"{") {
@@ -316,7 +412,7 @@ fn read<'a, Q: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<Q, Problem> {
     serde_json::from_slice(body).map_err(|_| bad())
 }
 
-fn render(answer: &impl Serialize) -> Answer {
+pub(super) fn render(answer: &impl Serialize) -> Answer {
     let mut bytes = Zeroizing::new(Vec::with_capacity(super::http::ANSWER_USUAL));
     serde_json::to_writer(&mut *bytes, answer).expect("an answer is a struct of JSON values");
     bytes

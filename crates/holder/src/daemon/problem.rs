@@ -54,9 +54,9 @@ impl Problem {
     /// The status that goes with it.
     pub(super) fn status(&self) -> u16 {
         match self.error.as_str() {
-            BAD_REQUEST | "usage" => 400,
+            BAD_REQUEST | "usage" | "passphrase_needed" => 400,
             "not_signed_in" | "sign_in_ended" | "another_tenant" => 401,
-            "denied" | "refused" => 403,
+            "denied" | "refused" | "wrong_passphrase" => 403,
             NOT_FOUND => 404,
             "ambiguous" => 409,
             ANOTHER_STATE => 421,
@@ -84,6 +84,8 @@ impl Problem {
                 told: about.why,
             },
             "denied" => HolderError::Denied,
+            "passphrase_needed" => HolderError::PassphraseNeeded,
+            "wrong_passphrase" => HolderError::WrongPassphrase,
             "unsupported" => HolderError::Unsupported { what: self.message },
             "usage" => HolderError::Usage { what: self.message },
             "another_tenant" => HolderError::NotBelieved { why: self.message },

@@ -21,6 +21,7 @@ use rustix::fs::FlockOperation;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use super::Offered;
 use super::office::{Answer, Office};
 use super::problem::{BAD_REQUEST, NOT_FOUND, Problem};
 use super::wire;
@@ -57,6 +58,10 @@ pub struct Serve {
     pub state: Option<PathBuf>,
     /// The program's version.
     pub version: String,
+    /// Where the holder finds a passphrase that the daemon was given.
+    pub offered: Offered,
+    /// How often it looks at the clock: [`LOOK_EVERY`](super::LOOK_EVERY).
+    pub look_every: Duration,
 }
 
 /// Listens at this place, alone.
@@ -110,7 +115,9 @@ impl Bound {
     /// If the runtime cannot have the socket.
     pub async fn serve(self, serve: Serve, stop: impl Future<Output = ()>) -> io::Result<()> {
         let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
-        let office = Office::new(serve.holder, serve.version, serve.state);
+        let office = Office::new(serve.holder, serve.version, serve.state, serve.offered);
+        let tended = office.clone();
+        let tending = tokio::spawn(async move { tended.tend(serve.look_every).await });
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -136,6 +143,7 @@ impl Bound {
                 Err(_) => tokio::time::sleep(ACCEPT_REST).await,
             }
         }
+        tending.abort();
         // Nobody connects any more; what is under way is answered.
         let _ = std::fs::remove_file(&self.place);
         drop(listener);
@@ -201,6 +209,8 @@ async fn ask(request: Request<Incoming>, office: &Office) -> Result<Answer, Prob
         (&Method::POST, wire::RECORDS) => office.deposit(&body).await,
         (&Method::POST, wire::LOGOUT) => office.logout(&body).await,
         (&Method::POST, wire::FORGET) => office.forget(&body),
+        (&Method::POST, wire::LOCK) => office.lock(&body).await,
+        (&Method::POST, wire::UNLOCK) => office.unlock(&body).await,
         (&Method::POST, wire::STOP) => office.stop().await,
         (_, path) if wire::ALL.iter().any(|(_, known)| *known == path) => {
             Err(Problem::new(BAD_REQUEST, "that is asked by another method"))

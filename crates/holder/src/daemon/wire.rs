@@ -17,16 +17,20 @@ pub(super) const TOKEN: &str = "/v1/token";
 pub(super) const RECORDS: &str = "/v1/records";
 pub(super) const LOGOUT: &str = "/v1/logout";
 pub(super) const FORGET: &str = "/v1/forget";
+pub(super) const LOCK: &str = "/v1/lock";
+pub(super) const UNLOCK: &str = "/v1/unlock";
 pub(super) const STOP: &str = "/v1/stop";
 
 /// Every path there is, for tests that walk them.
-pub(super) const ALL: [(&str, &str); 7] = [
+pub(super) const ALL: [(&str, &str); 9] = [
     ("GET", STATUS),
     ("POST", TOKEN),
     ("GET", RECORDS),
     ("POST", RECORDS),
     ("POST", LOGOUT),
     ("POST", FORGET),
+    ("POST", LOCK),
+    ("POST", UNLOCK),
     ("POST", STOP),
 ];
 
@@ -113,10 +117,24 @@ pub struct DaemonStatus {
     pub state: Option<PathBuf>,
     /// Whether it is locked.
     pub locked: bool,
+    /// Whether a passphrase unlocks it.
+    pub sealed: bool,
+    /// What of its memory is never written to disk: `locked` (all of it), `keys-locked` (the keys that the rest is sealed
+    /// under) or `not-locked`.
+    pub memory: String,
     /// How many sign-ins it alone holds.
     pub held: usize,
     /// How many tokens it keeps ready.
     pub ready: usize,
+}
+
+/// `POST /v1/lock` and `POST /v1/unlock`.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Locking {
+    /// SECURITY: goes in, and never comes out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) passphrase: Option<String>,
 }
 
 /// Which sign-in: `POST /v1/logout` and `POST /v1/forget`.

@@ -110,6 +110,11 @@ impl Passphrases {
         Ok(key)
     }
 
+    pub(super) fn forget_all(&self) {
+        self.keys.lock().expect("no thread panics holding this").clear();
+        *self.new.lock().expect("no thread panics holding this") = None;
+    }
+
     pub(super) fn forget(&self, cost: &Cost) {
         self.keys.lock().expect("no thread panics holding this").remove(cost);
     }

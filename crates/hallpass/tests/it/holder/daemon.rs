@@ -12,20 +12,23 @@ use tokio::process::Command;
 
 use super::machine::{Home, Machine, Said, in_time, until};
 
+mod locking; // nothing is given out in between
+mod wiped; // no byte of a token is in its memory
+
 impl Home {
     /// Starts the daemon, and gives its process.
-    async fn daemon(&self) -> u32 {
+    pub(super) async fn daemon(&self) -> u32 {
         let said = self.run(&["daemon", "start", "--json"]).await;
         assert_eq!(said.code(), 0, "{}", said.err());
         said.json()["pid"].as_u64().unwrap() as u32
     }
 
-    async fn daemon_status(&self) -> Value {
+    pub(super) async fn daemon_status(&self) -> Value {
         self.run(&["daemon", "status", "--json"]).await.json()
     }
 
     /// Asks the daemon as any program may.
-    async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+    pub(super) async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let question =
             format!("{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         let answer = self.ask_bytes(question.as_bytes()).await.unwrap();
@@ -34,7 +37,7 @@ impl Home {
     }
 
     /// What comes of any bytes at all. An error where it hung up.
-    async fn ask_bytes(&self, bytes: &[u8]) -> std::io::Result<String> {
+    pub(super) async fn ask_bytes(&self, bytes: &[u8]) -> std::io::Result<String> {
         let mut stream = tokio::net::UnixStream::connect(self.socket()).await?;
         stream.write_all(bytes).await?;
         let mut answer = String::new();
@@ -43,7 +46,7 @@ impl Home {
     }
 
     /// The same command, kept from asking the daemon.
-    async fn run_without_daemon(&self, arguments: &[&str]) -> Said {
+    pub(super) async fn run_without_daemon(&self, arguments: &[&str]) -> Said {
         Said(in_time(self.hallpass(arguments).env("HALLPASS_DAEMON", "off").output()).await.unwrap())
     }
 }
@@ -243,6 +246,10 @@ async fn no_answer_of_the_daemon_shows_a_refresh_token_or_a_key() {
         ("POST", "/v1/records", "{}"),
         ("POST", "/v1/forget", &identity),
         ("POST", "/v1/nothing", "{}"),
+        ("POST", "/v1/lock", "{\"passphrase\":\"correct horse\"}"),
+        ("POST", "/v1/token", "{}"),
+        ("POST", "/v1/unlock", "{\"passphrase\":\"wrong horse\"}"),
+        ("POST", "/v1/unlock", "{\"passphrase\":\"correct horse\"}"),
         ("POST", "/v1/logout", &identity),
         ("POST", "/v1/stop", "{}"),
     ] {
