@@ -230,6 +230,15 @@ impl Variable {
     }
 }
 
+/// The files that these variables name: certificates that the person's programs trust (`exec --as proxy` hands them on).
+pub(crate) fn files_named_by(names: &[&str]) -> Vec<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    let mut files: Vec<_> = names.iter().filter_map(std::env::var_os).map(PathBuf::from).collect();
+    files.retain(|file| file.is_file());
+    files.dedup();
+    files
+}
+
 /// The names of everything that is set, for finding the misspelt.
 pub(crate) fn names() -> impl Iterator<Item = String> {
     std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
