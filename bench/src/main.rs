@@ -15,6 +15,7 @@ mod process; // what the system says of a process
 mod report; // medians, the table, target/bench.json
 mod round; // what is asked of a side, in order
 mod side; // those that are measured
+mod torture; // sign-ins lost while processes are killed
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -72,7 +73,8 @@ fn main() -> ExitCode {
 fn measure(args: &Args) -> Result<(), Failure> {
     let plan = Plan::for_names(args.only, args.seconds, args.sessions);
     let mut report = Report::default();
-    for round in 0..args.rounds {
+    let by_torture = args.only.is_some_and(|name| Name::TORTURE.contains(&name));
+    for round in 0..if by_torture { 0 } else { args.rounds } {
         // Whoever goes first meets a cooler machine: the sides take turns.
         let mut order = SIDES;
         order.rotate_left(round % SIDES.len());
@@ -81,7 +83,8 @@ fn measure(args: &Args) -> Result<(), Failure> {
             report.add(side, round::run(side, &plan)?);
         }
     }
-    let lines = report.lines(args.only);
+    let mut lines = report.lines(args.only);
+    lines.extend(torture::lines(args.only)?);
     for line in &lines {
         say(&line.to_string());
     }

@@ -277,7 +277,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
 }
 
 /// `hallpass` stands beside this program.
-fn program() -> Result<PathBuf, Failure> {
+pub(crate) fn program() -> Result<PathBuf, Failure> {
     Ok(std::env::current_exe()?.with_file_name("hallpass"))
 }
 

@@ -36,6 +36,10 @@ pub(crate) enum Name {
     Rss100kSessionsMib,
     /// From the start of the process to the first answer
     StartMs,
+    /// Sign-ins lost by `hallpass torture`
+    TortureLostSessions,
+    /// Processes killed by it meanwhile
+    TortureKills,
 }
 
 impl Name {
@@ -51,6 +55,9 @@ impl Name {
         Self::Rss100kSessionsMib,
         Self::StartMs,
     ];
+
+    /// Those that `torture` gives, and no round.
+    pub(crate) const TORTURE: [Self; 2] = [Self::TortureLostSessions, Self::TortureKills];
 
     fn spelled(self) -> String {
         self.to_possible_value().expect("no name is hidden").get_name().to_owned()
@@ -75,6 +82,13 @@ pub(crate) struct Line {
     /// The peer's own figure.
     peer: f64,
     note: String,
+}
+
+impl Line {
+    /// One that no round gives.
+    pub(crate) fn new(name: Name, value: f64, unit: &'static str, peer: f64, note: String) -> Self {
+        Self { name: name.spelled(), value, unit, peer, note }
+    }
 }
 
 impl Report {
@@ -170,6 +184,7 @@ impl Report {
                     "after the refresh load; ours keeps them on disk, the peer in memory".to_owned(),
                 )
             }
+            Name::TortureLostSessions | Name::TortureKills => unreachable!("no round gives these"),
             Name::StartMs => {
                 let both = of(|round| round.start_ms);
                 (both.0.median, "ms", both, "an empty start to the first metadata answer".to_owned())

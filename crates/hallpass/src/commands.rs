@@ -17,6 +17,7 @@ mod login;
 mod logout;
 mod man;
 mod serve;
+mod setup;
 mod status;
 mod token;
 mod wrap;
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     Curl(curl::CurlArgs),
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
+    Setup(setup::SetupArgs),
     Doctor(doctor::DoctorArgs),
     Wrap(wrap::WrapArgs),
     Daemon(daemon::DaemonArgs),
@@ -66,6 +68,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Curl(args) => on_this_thread(curl::curl(args, out)),
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
+        Command::Setup(args) => setup::setup(args, out),
         Command::Doctor(args) => on_this_thread(doctor::doctor(args, out)),
         Command::Wrap(args) => on_this_thread(wrap::wrap(args, out)).map_err(exec::ours),
         Command::Daemon(args) => daemon::daemon(args, out),

@@ -108,6 +108,12 @@ variables! {
     /// The kind of terminal; `dumb` has no colour and cannot redraw.
     TERM;
 
+    // Where other programs keep their configuration, for `hallpass setup`.
+    /// git's own configuration of this person.
+    GIT_CONFIG_GLOBAL;
+    /// The configuration of AWS programs.
+    AWS_CONFIG_FILE;
+
     // Where other tools keep their tokens, for `hallpass doctor` and copies of ours.
     /// Where `gh` keeps its settings.
     GH_CONFIG_DIR;
@@ -145,6 +151,7 @@ variables! {
     CODEX_HOME;
     /// The settings of `databricks`.
     DATABRICKS_CONFIG_FILE;
+
     // What programs say that ask a helper.
     /// What a client of Kubernetes asks `hallpass helper kubectl`.
     KUBERNETES_EXEC_INFO;
@@ -221,6 +228,15 @@ impl Variable {
     pub(crate) fn is_set(self) -> bool {
         self.value().is_some()
     }
+}
+
+/// The files that these variables name: certificates that the person's programs trust (`exec --as proxy` hands them on).
+pub(crate) fn files_named_by(names: &[&str]) -> Vec<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    let mut files: Vec<_> = names.iter().filter_map(std::env::var_os).map(PathBuf::from).collect();
+    files.retain(|file| file.is_file());
+    files.dedup();
+    files
 }
 
 /// The names of everything that is set, for finding the misspelt.

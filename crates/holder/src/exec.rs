@@ -12,6 +12,8 @@
 mod beside;
 mod child;
 mod memory;
+mod proxy;
+mod scrub;
 mod supply;
 mod watcher;
 mod witness;
@@ -29,6 +31,7 @@ use hallpass_model::wire::oauth::Scopes;
 pub use beside::Beside;
 pub use child::{Ended, look_up};
 pub use memory::hold_files;
+pub use proxy::{ProxyRequest, TRUST_VARIABLES};
 pub use watcher::watch;
 pub use witness::witness;
 
@@ -40,6 +43,7 @@ use crate::shelf::Identity;
 use crate::vault::Rung;
 use child::{Given, Signals};
 use memory::{Files, Slot};
+use proxy::Proxy;
 use supply::{Held, Pipes, Supply};
 use watcher::{Charge, Entrusted, Hint, Watcher};
 use witness::Witness;
@@ -70,7 +74,7 @@ pub struct RunRequest {
 }
 
 /// How a command gets its pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Way {
     /// In an environment variable. It stays the same one while the command runs.
@@ -79,12 +83,14 @@ pub enum Way {
     Fd,
     /// In a file in memory, whose path the variable holds. It is replaced before it is over.
     File,
+    /// Not at all: a proxy adds it to requests for named hosts. The variable holds the proxy's address in the API's place.
+    Proxy(ProxyRequest),
 }
 
 impl Way {
     /// Whether the command has a good pass however long it runs.
-    pub fn renews(self) -> bool {
-        matches!(self, Way::File)
+    pub fn renews(&self) -> bool {
+        matches!(self, Way::File | Way::Proxy(_))
     }
 }
 
@@ -181,9 +187,9 @@ impl Holder {
             if let Some(charge) = self.charge(identity, &supply.held())? {
                 watcher.entrust(charge).await?;
             }
-            let (given, files) = give(request, &supply).await?;
-            on_event(RunEvent::Leased(leased(&supply.newest(), request.way)));
-            let meanwhile = meanwhile(request.way, &supply, pipes, &mut watcher, files.as_ref(), on_event);
+            let (given, provides) = give(request, &supply).await?;
+            on_event(RunEvent::Leased(leased(&supply.newest(), &request.way)));
+            let meanwhile = meanwhile(&request.way, &supply, pipes, &mut watcher, &provides, on_event);
             child::run(request, given, &mut signals, &mut witness, meanwhile).await
         };
         let ended = ended.await;
@@ -270,49 +276,62 @@ impl Holder {
     }
 }
 
+/// What a command's pass is provided by, while it runs.
+#[derive(Default)]
+struct Provides {
+    files: Option<Files>,
+    proxy: Option<Proxy>,
+}
+
 /// Gives a command its pass, in the way that was asked for.
-async fn give(request: &RunRequest, supply: &Supply) -> Result<(Given, Option<Files>), HolderError> {
+async fn give(request: &RunRequest, supply: &Arc<Supply>) -> Result<(Given, Provides), HolderError> {
     let newest = supply.newest();
     let token = newest.pass.token.expose();
     let sealed = || {
         let failed = |source| HolderError::Run { doing: "cannot make a file in memory", source };
         memory::sealed(token).map_err(failed)
     };
-    let mut given = Given::default();
-    let mut files = None;
-    match request.way {
+    let (mut given, mut provides) = (Given::default(), Provides::default());
+    match &request.way {
         Way::Env => given.variable(&request.variable, token),
         Way::Fd => {
             let file = given.inherited.insert(sealed()?).as_raw_fd();
             given.variable(&request.variable, file.to_string());
         }
         Way::File => {
-            let holder = files.insert(Files::start(&request.beside)?);
+            let holder = provides.files.insert(Files::start(&request.beside)?);
             let path = holder.put(Slot::Token, sealed()?).await?;
             given.variable(&request.variable, path.into_os_string().into_encoded_bytes());
         }
+        Way::Proxy(asked) => {
+            let holder = provides.files.insert(Files::start(&request.beside)?);
+            let (proxy, with_it) = Proxy::open(asked, &request.variable, supply.clone(), holder).await?;
+            provides.proxy = Some(proxy);
+            given = with_it;
+        }
     }
-    Ok((given, files))
+    Ok((given, provides))
 }
 
 /// What goes on while the command runs.
 async fn meanwhile(
-    way: Way,
+    way: &Way,
     supply: &Supply,
     mut pipes: Pipes,
     watcher: &mut Watcher,
-    files: Option<&Files>,
+    provides: &Provides,
     on_event: &mut (dyn FnMut(RunEvent<'_>) + Send),
 ) -> Infallible {
     let renewing = async {
         match way.renews() {
-            true => supply.keep_ahead(true).await,
+            // Who reads a file is not seen.
+            true => supply.keep_ahead(*way == Way::File).await,
             false => std::future::pending().await,
         }
     };
     let replacing = async {
         let mut renewals = supply.renewals();
-        while let (Some(files), Ok(())) = (files, renewals.changed().await) {
+        while let (Way::File, Some(files), Ok(())) = (way, &provides.files, renewals.changed().await) {
             let newest = renewals.borrow_and_update().clone();
             // Where this fails the command has the one before, which is good for a while, and the next may do.
             if let Ok(file) = memory::sealed(newest.pass.token.expose()) {
@@ -320,6 +339,12 @@ async fn meanwhile(
             }
         }
         std::future::pending().await
+    };
+    let proxying = async {
+        match &provides.proxy {
+            Some(proxy) => proxy.serve().await,
+            None => std::future::pending().await,
+        }
     };
     let telling = async {
         let mut told = None;
@@ -334,11 +359,12 @@ async fn meanwhile(
         never = watcher.keep_up(&mut pipes.recharges) => never,
         never = renewing => never,
         never = replacing => never,
+        never = proxying => never,
         never = telling => never,
     }
 }
 
-fn leased(held: &Held, way: Way) -> Leased<'_> {
+fn leased<'a>(held: &'a Held, way: &Way) -> Leased<'a> {
     let pass = &held.pass;
     Leased {
         resource: pass.resource.as_deref(),

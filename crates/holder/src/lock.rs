@@ -1,7 +1,8 @@
 //! One renewal at a time for one sign-in of one user, across processes.
 //!
 //! The lock is a file of its own, never removed, keyed by uid and identity. It stands in a folder that does not depend
-//! on HOME, TMPDIR or XDG variables: two processes of one user that disagree about those must still agree here.
+//! on HOME, TMPDIR or XDG variables: two processes of one user that disagree about those must still agree here. Those that
+//! do not even share that folder agree on another, beside the record that they share.
 //!
 //! Where nothing can be written at all there is no record that another process could renew: then the lock is this
 //! process's own, for what it has in memory.
@@ -35,7 +36,7 @@ pub(crate) struct Renewing {
 
 #[expect(dead_code, reason = "what is in it is held, and given back when it is dropped")]
 enum Held {
-    File(File),
+    Files(Vec<File>),
     Here(OwnedMutexGuard<()>),
 }
 
@@ -44,27 +45,50 @@ static HERE: LazyLock<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>> = Laz
 
 /// Waits for the lock, at most a minute.
 pub(crate) async fn renewing(identity: &Identity, folders: &[PathBuf]) -> Result<Renewing, HolderError> {
+    let held = renewing_unless(identity, folders, || false).await?;
+    Ok(held.expect("it is always needed"))
+}
+
+/// The same, or `None` as soon as it is needed no more: what it was wanted for may be done while it is waited for, and a
+/// hundred who wait for the same need not take their turns to see that.
+pub(crate) async fn renewing_unless(
+    identity: &Identity,
+    folders: &[PathBuf],
+    mut needless: impl FnMut() -> bool,
+) -> Result<Option<Renewing>, HolderError> {
     let locked = || HolderError::Locked { waited_seconds: WAIT_MAX.as_secs() };
     let Some((path, file)) = lock_file(identity, folders) else {
         let here =
             HERE.lock().expect("no thread panics holding this").entry(identity.name()).or_default().clone();
         let held = tokio::time::timeout(WAIT_MAX, here.lock_owned()).await.map_err(|_| locked())?;
-        return Ok(Renewing { _held: Held::Here(held) });
+        return Ok(Some(Renewing { _held: Held::Here(held) }));
     };
     let give_up = Instant::now() + WAIT_MAX;
+    let beside = beside_the_record(identity, folders, &path);
+    let mut held = Vec::new();
     let mut pause = TRY_EVERY;
-    loop {
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Renewing { _held: Held::File(file) }),
-            Err(Errno::WOULDBLOCK | Errno::INTR) => {}
-            Err(error) => return Err(HolderError::disk("cannot lock", &path)(error.into())),
+    // Always in this order, so that no two wait for each other.
+    for (path, file, must) in [(path, file, true)].into_iter().chain(beside) {
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK | Errno::INTR) => {}
+                Err(error) if must => return Err(HolderError::disk("cannot lock", &path)(error.into())),
+                // A file system without locks: there the first one has to do.
+                Err(_) => break,
+            }
+            if needless() {
+                return Ok(None);
+            }
+            if Instant::now() >= give_up {
+                return Err(locked());
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(TRY_EVERY_AT_MOST);
         }
-        if Instant::now() >= give_up {
-            return Err(locked());
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(TRY_EVERY_AT_MOST);
+        held.push(file);
     }
+    Ok(Some(Renewing { _held: Held::Files(held) }))
 }
 
 /// The folders to try, in an order that is the same for every process of this user: `/var/tmp` is always there, while
@@ -77,6 +101,22 @@ pub(crate) fn folders(records: Option<&Path>) -> Vec<PathBuf> {
         PathBuf::from(format!("/run/user/{uid}/hallpass")),
     ];
     everywhere.into_iter().chain(records.map(Path::to_owned)).collect()
+}
+
+/// The lock that stands beside the record, where there is a record. Whoever has a `/var/tmp` of their own (a service with
+/// `PrivateTmp=`, a container over the same home) and finds the same record all the same must wait for the others there.
+fn beside_the_record(
+    identity: &Identity,
+    folders: &[PathBuf],
+    first: &Path,
+) -> Option<(PathBuf, File, bool)> {
+    let folder = folders.last().filter(|folder| first.parent() != Some(folder))?;
+    if !folder.join(format!("{}.record", identity.name())).exists() {
+        return None;
+    }
+    let path = folder.join(format!("{}.lock", identity.name()));
+    let file = private::lock_file(&path).ok()?;
+    Some((path, file, false))
 }
 
 /// The file in the first folder that is ours, private and can be written. One that somebody else made under our name is
@@ -112,6 +152,21 @@ mod tests {
         drop(again);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_what_is_done_meanwhile_needs_no_turn() {
+        let root = tempfile::tempdir().unwrap();
+        let folders = [root.path().to_owned()];
+        let first = renewing(&identity(), &folders).await.unwrap();
+        let mut looks = 0;
+        let needless = || {
+            looks += 1;
+            looks == 3
+        };
+        assert!(renewing_unless(&identity(), &folders, needless).await.unwrap().is_none());
+        drop(first);
+        assert!(renewing_unless(&identity(), &folders, || true).await.unwrap().is_some(), "it is free");
+    }
+
     #[tokio::test]
     async fn another_identity_does_not_wait() {
         let root = tempfile::tempdir().unwrap();
@@ -119,6 +174,24 @@ mod tests {
         let _first = renewing(&identity(), &folders).await.unwrap();
         let other = Identity { client_id: "d".into(), ..identity() };
         let _second = renewing(&other, &folders).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_that_share_a_record_and_no_temporary_folder_still_renew_one_at_a_time() {
+        let root = tempfile::tempdir().unwrap();
+        let [mine, theirs, records] = ["mine", "theirs", "records"].map(|name| root.path().join(name));
+        private::folder(&records).unwrap();
+        let (mine, theirs) = ([mine, records.clone()], [theirs, records.clone()]);
+        // Without a record there is nothing that they share.
+        let first = renewing(&identity(), &mine).await.unwrap();
+        drop((first, renewing(&identity(), &theirs).await.unwrap()));
+        assert_eq!(std::fs::read_dir(&records).unwrap().count(), 0);
+
+        std::fs::write(records.join(format!("{}.record", identity().name())), "").unwrap();
+        let first = renewing(&identity(), &mine).await.unwrap();
+        assert!(matches!(renewing(&identity(), &theirs).await, Err(HolderError::Locked { .. })));
+        drop(first);
+        renewing(&identity(), &theirs).await.unwrap();
     }
 
     #[test]

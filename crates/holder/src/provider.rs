@@ -22,7 +22,7 @@ use url::Url;
 
 pub(crate) use form::Fields;
 pub use transport::http_date;
-pub(crate) use transport::{Answer, Transport, Trust, is_loopback};
+pub(crate) use transport::{Answer, Transport, Trust, is_loopback, words};
 
 use crate::Clock;
 use crate::dpop::SessionKey;

@@ -2,7 +2,8 @@
 //!
 //! 1. One process at a time: a lock of its own (`lock`), waited for a minute at most, never held while a person is
 //!    asked.
-//! 2. With the lock held, the record is read again: if somebody else has renewed, theirs is used.
+//! 2. With the lock held, and while it is waited for, the record is read again: if somebody else has renewed, theirs is
+//!    used.
 //! 3. A mark is saved before the request; the answer is saved durably before anybody sees the token. What cannot be
 //!    saved is an error. Nobody who stops waiting stops this half way: it has a task of its own.
 //! 4. A write names the version it read (`shelf`): a late renewal neither overwrites a newer record nor brings back one
@@ -24,7 +25,7 @@ use crate::error::HolderError;
 use crate::lock;
 use crate::pins::Differs;
 use crate::provider::{Fields, NoAnswer, With};
-use crate::record::{AccessHeld, Record, Standing};
+use crate::record::{AccessHeld, Record, Standing, Version};
 use crate::shelf::{Identity, Loaded, Saved};
 
 /// A token is renewed when it is good for less than this: a request with it, over a slow line, must still be in time.
@@ -54,7 +55,7 @@ impl Holder {
         if usable(&loaded.record, (self.clock)(), RENEW_EARLY, refused) {
             return Ok(loaded);
         }
-        match self.beside_owed(self.renewed(identity, refused)).await {
+        match self.beside_owed(self.renewed(identity, &loaded.header.version, refused)).await {
             // Rule 5: what is here is kept, and used while it can be.
             Err(HolderError::Unreachable { .. } | HolderError::Locked { .. })
                 if usable(&loaded.record, (self.clock)(), STILL_OF_USE, refused) =>
@@ -78,7 +79,7 @@ impl Holder {
             return Err(HolderError::Unsupported { what });
         }
         let held = loaded.record.access.as_ref().map(|access| copy(&access.token));
-        self.renewed(identity, held.as_ref()).await.map(|_| ())
+        self.renewed(identity, &loaded.header.version, held.as_ref()).await.map(|_| ())
     }
 
     /// Waits until no renewal is under way here. A renewal goes on when nobody waits for its token any more; a program
@@ -87,12 +88,29 @@ impl Holder {
         let _ = self.renewals.write().await;
     }
 
+    /// `read` is the version in which it needed renewing.
     async fn renewed(
         &self,
         identity: &Identity,
+        read: &Version,
         refused: Option<&Secret<AccessToken>>,
     ) -> Result<Loaded, HolderError> {
-        let renewing = lock::renewing(identity, &self.locks).await?;
+        let mut brought = None;
+        let mut known = read.clone();
+        // Rule 2, already while it waits: a header is cheap to read, and says whether there is anything new.
+        let by_another = || {
+            let Ok(Some(header)) = self.shelf.header(identity) else { return false };
+            if std::mem::replace(&mut known, header.version.clone()) == header.version {
+                return false;
+            }
+            let now = (self.clock)();
+            brought = self.standing(identity).ok().filter(|it| usable(&it.record, now, RENEW_EARLY, refused));
+            brought.is_some()
+        };
+        let renewing = lock::renewing_unless(identity, &self.locks, by_another).await?;
+        if let Some(brought) = brought {
+            return Ok(brought);
+        }
         let under_way = self.renewals.clone().read_owned().await;
         let (holder, identity, refused) = (self.clone(), identity.clone(), refused.map(copy));
         let renewal = tokio::spawn(async move {

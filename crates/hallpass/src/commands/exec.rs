@@ -1,15 +1,19 @@
 //! `hallpass exec`, and the watcher it leaves behind.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use hallpass_holder::exec::{Beside, Ended, Leased, Outcome, Release, RunEvent, RunRequest, Way};
+use hallpass_holder::exec::{
+    Beside, Ended, Leased, Outcome, ProxyRequest, Release, RunEvent, RunRequest, TRUST_VARIABLES, Way,
+};
 use hallpass_holder::{Holder, Identity, PassRequest};
 use hallpass_model::lifetimes::{ACCESS_TOKEN_MAX, EXEC_PASS};
 use hallpass_model::purpose::Purpose;
 use hallpass_model::time::Lifetime;
+use url::Url;
 
 use crate::failure::{Exit, Failure};
 use crate::holding::{
@@ -38,6 +42,7 @@ const SAID_IN_SECONDS: Lifetime = Lifetime::minutes(2);
 Examples:
   hallpass exec --purpose 'read my notes' -- sh -c 'curl -H \"Authorization: Bearer $HALLPASS_TOKEN\" https://api.example/notes'
   hallpass exec --scope deploy --ttl 5m --purpose 'deploy 1.4' --env API_TOKEN -- ./deploy.sh
+  hallpass exec --as proxy --purpose 'read my notes' -- sh -c 'curl $HALLPASS_PROXY_URL/notes'
   hallpass exec --as file --clean --purpose 'nightly sync' -- ./sync.sh   # reads $HALLPASS_TOKEN_FILE when it needs it")]
 pub(crate) struct ExecArgs {
     #[command(flatten)]
@@ -74,10 +79,18 @@ pub(super) struct RunArgs {
     #[arg(long = "as", value_enum, value_name = "WAY", default_value_t = As::Env)]
     way: As,
 
-    /// The environment variable that holds it, or says where it is; `HALLPASS_TOKEN` otherwise, with `_FD` or `_FILE`
-    /// for those ways
+    /// The environment variable that holds it, or says where it is; otherwise `HALLPASS_TOKEN`, `HALLPASS_TOKEN_FD`,
+    /// `HALLPASS_TOKEN_FILE` or `HALLPASS_PROXY_URL`
     #[arg(long = "env", value_name = "NAME", value_parser = parse_variable)]
     variable: Option<String>,
+
+    /// With `--as proxy`: another host that gets the token, such as `https://files.example`
+    #[arg(long = "to", value_name = "URL", value_parser = parse_origin)]
+    to: Vec<Url>,
+
+    /// With `--as proxy`: refuse requests to hosts that were not named
+    #[arg(long)]
+    only: bool,
 
     /// Take other credentials out of the command's environment, such as `AWS_SECRET_ACCESS_KEY`
     #[arg(long)]
@@ -93,14 +106,17 @@ pub(super) enum As {
     Fd,
     /// In a file in memory, whose path the variable holds; it is renewed while the command runs
     File,
+    /// Not at all: a proxy adds it to requests to the API, whose place the variable's address takes; it is renewed
+    Proxy,
 }
 
 impl As {
-    fn way(self) -> Way {
+    fn way(self, run: &RunArgs) -> Way {
         match self {
             As::Env => Way::Env,
             As::Fd => Way::Fd,
             As::File => Way::File,
+            As::Proxy => Way::Proxy(ProxyRequest { to: run.to.clone(), only: run.only, roots: roots() }),
         }
     }
 
@@ -109,6 +125,7 @@ impl As {
             As::Env => "HALLPASS_TOKEN",
             As::Fd => "HALLPASS_TOKEN_FD",
             As::File => "HALLPASS_TOKEN_FILE",
+            As::Proxy => "HALLPASS_PROXY_URL",
         }
     }
 }
@@ -117,10 +134,20 @@ impl RunArgs {
     pub(super) fn ttl(&self) -> Lifetime {
         self.ttl
     }
+
+    /// Refuses flags that would do nothing.
+    pub(super) fn fits(&self) -> Result<(), Failure> {
+        match self.way {
+            As::Proxy => Ok(()),
+            _ if self.to.is_empty() && !self.only => Ok(()),
+            _ => Err(Failure::usage("`--to` and `--only` are for `--as proxy`")),
+        }
+    }
 }
 
 pub(crate) async fn exec(args: ExecArgs, out: &mut Output) -> Result<Exit, Failure> {
     too_long(args.run.ttl)?;
+    args.run.fits()?;
     let holder = args.which.holder.open()?;
     let identity = args.which.find(&holder, out)?;
     let pass = PassRequest {
@@ -147,7 +174,7 @@ pub(super) async fn run(
     }
     let request = RunRequest {
         pass,
-        way: run.way.way(),
+        way: run.way.way(&run),
         variable: run.variable.unwrap_or_else(|| run.way.variable().to_owned()),
         without,
         command,
@@ -246,10 +273,40 @@ fn say(leased: &Leased<'_>, out: &mut Output) {
     out.say(format_args!("leased {scope}{place}{until}"));
     if let (false, Some(lasts)) = (leased.renewed, leased.lasts) {
         let lasts = rounded(lasts);
-        out.say(format_args!("it is not renewed: a command that runs longer than {lasts} needs `--as file`"));
+        out.say(format_args!(
+            "it is not renewed: a command that runs longer than {lasts} needs `--as proxy` or `--as file`"
+        ));
     }
     if !leased.ends_with_command {
         out.say("this provider has no tokens of their own for commands: it lives on after the command, until it is over");
+    }
+}
+
+/// Where systems keep the certificates they trust: Debian, Fedora, openSUSE, Alpine.
+const SYSTEM_ROOTS: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Whom the command trusts without us. What the person named takes the system's place, as it does for their programs;
+/// what names certificates to trust besides is there too.
+fn roots() -> Vec<PathBuf> {
+    let mut roots = env::files_named_by(TRUST_VARIABLES);
+    if env::SSL_CERT_FILE.path().is_none() {
+        roots.extend(SYSTEM_ROOTS.map(PathBuf::from).into_iter().find(|path| path.is_file()));
+    }
+    roots
+}
+
+/// Reads `--to`: an https address, or a host; on this machine also an http address.
+fn parse_origin(text: &str) -> Result<Url, String> {
+    let text = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let url: Url = text.parse().map_err(|error| format!("it is not an address: {error}"))?;
+    match url.has_host() && url.path() == "/" && url.query().is_none() && url.fragment().is_none() {
+        true => Ok(url),
+        false => Err("it is a host, or a scheme, a host and a port, and nothing more".into()),
     }
 }
 
@@ -286,6 +343,15 @@ mod tests {
         assert!(parse_variable("API_TOKEN").is_ok() && parse_variable("_x1").is_ok());
         for bad in ["", "1X", "A-B", "A=B", "PATH", "LD_PRELOAD", "Ä"] {
             assert!(parse_variable(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_a_host_and_no_more() {
+        assert_eq!(parse_origin("api.example").unwrap().as_str(), "https://api.example/");
+        assert_eq!(parse_origin("http://127.0.0.1:80").unwrap().as_str(), "http://127.0.0.1/");
+        for bad in ["", "https://api.example/v1", "api.example?x", "mailto:x@y", "https://"] {
+            assert!(parse_origin(bad).is_err(), "{bad}");
         }
     }
 

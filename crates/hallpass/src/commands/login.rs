@@ -105,6 +105,7 @@ struct Answer<'a> {
 pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Failure> {
     if args.one_run {
         exec::too_long(args.run.ttl())?;
+        args.run.fits()?;
         look_up(&args.command, env::PATH.value().as_deref())?;
     }
     let holder = if args.one_run { args.holder.open_for_one_run() } else { args.holder.open()? };

@@ -13,6 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::sync::{Arc, OnceLock};
 
 use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, getpgid, getpgrp, kill_process};
@@ -125,8 +126,12 @@ pub(super) struct Given {
     /// Variables it has. SECURITY: in the environment of the command alone; never in its arguments, which everybody may
     /// read.
     pub(super) variables: Vec<(OsString, Zeroizing<Vec<u8>>)>,
+    /// Variables it does not have.
+    pub(super) without: Vec<OsString>,
     /// A descriptor it inherits, at the number it has here.
     pub(super) inherited: Option<OwnedFd>,
+    /// Which process it is, once it is one.
+    pub(super) started: Arc<OnceLock<Pid>>,
 }
 
 impl Given {
@@ -140,7 +145,7 @@ fn start(request: &RunRequest, given: &Given) -> std::io::Result<Child> {
     let (program, arguments) = request.command.split_first().expect("the command was looked up");
     let mut command = Command::new(program);
     command.args(arguments);
-    for name in &request.without {
+    for name in request.without.iter().chain(&given.without) {
         command.env_remove(name);
     }
     for (name, value) in &given.variables {
@@ -165,8 +170,9 @@ pub(super) async fn run(
     let program = request.command.first().expect("the command was looked up");
     let mut child = start(request, &given)
         .map_err(|source| HolderError::Start { command: program.to_string_lossy().into_owned(), source })?;
-    drop(given); // it has what it needs
     let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32)).expect("it is not waited for yet");
+    let _ = given.started.set(pid);
+    drop(given); // it has what it needs
     // What came before the command was there has not reached it.
     witness.forget().await;
     let mut meanwhile = std::pin::pin!(meanwhile);

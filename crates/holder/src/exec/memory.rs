@@ -43,7 +43,6 @@ pub(super) enum Slot {
     /// The token.
     Token = 0,
     /// Whom to trust.
-    #[expect(dead_code, reason = "the proxy's")]
     Certificates = 1,
 }
 

@@ -20,6 +20,7 @@ use super::watcher::Recharge;
 use crate::Holder;
 use crate::error::HolderError;
 use crate::pass::{Pass, PassRequest};
+use crate::provider::Trust;
 use crate::shelf::Identity;
 
 /// A pass is due this long before its end: time to try more than once over a bad network.
@@ -28,6 +29,8 @@ const MARGIN_MAX: Lifetime = Lifetime::seconds(60);
 const MARGIN_OF_SHARED_MAX: Lifetime = Lifetime::seconds(30);
 /// And at most this part of its life: a short one is not renewed all the time.
 const MARGIN_PART: u32 = 4;
+/// And not less: a token's end is a whole second, and we know it to a second.
+const MARGIN_MIN: Lifetime = Lifetime::seconds(1);
 /// How often the clock is looked at: a machine that slept, or whose clock was set, notices within this.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// A renewal that failed is tried again after this pause.
@@ -75,7 +78,7 @@ impl Held {
 }
 
 fn part(of: Lifetime) -> Lifetime {
-    Lifetime::from_std(of.to_std() / MARGIN_PART)
+    Lifetime::from_std(of.to_std() / MARGIN_PART).max(MARGIN_MIN)
 }
 
 /// The ends of a supply's pipes.
@@ -110,6 +113,16 @@ impl Supply {
         (Arc::new(supply), Pipes { recharges: told, troubles: heard })
     }
 
+    /// What time it is.
+    pub(super) fn now(&self) -> Timestamp {
+        (self.holder.clock)()
+    }
+
+    /// Whom the holder trusts.
+    pub(super) fn trust(&self) -> Trust {
+        Trust { ca_file: self.holder.ca_file.clone() }
+    }
+
     /// The pass in use, whatever its state.
     pub(super) fn newest(&self) -> Arc<Held> {
         self.newest.borrow().clone()
@@ -126,7 +139,6 @@ impl Supply {
     }
 
     /// A pass that is good for a request.
-    #[expect(dead_code, reason = "the proxy's")]
     pub(super) async fn fresh(&self) -> Result<Arc<Held>, HolderError> {
         self.used.store(true, Ordering::Relaxed);
         let newest = self.newest();
@@ -137,7 +149,6 @@ impl Supply {
     }
 
     /// Another pass than this one, which an API did not take.
-    #[expect(dead_code, reason = "the proxy's")]
     pub(super) async fn in_place_of(&self, refused: &Arc<Held>) -> Result<Arc<Held>, HolderError> {
         self.renew(refused, true).await
     }

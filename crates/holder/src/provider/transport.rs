@@ -7,7 +7,7 @@ use std::time::Duration;
 use hallpass_model::secret::{AccessToken, KeyMaterial, Secret};
 use hallpass_model::time::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
-use reqwest::{Certificate, Client, Method, redirect};
+use reqwest::{Certificate, Client, ClientBuilder, Method, redirect};
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
@@ -163,8 +163,15 @@ impl Transport {
     }
 
     fn build(&self, near: bool) -> Result<Client, String> {
-        let mut builder = Client::builder()
-            .user_agent(concat!("hallpass/", env!("CARGO_PKG_VERSION")))
+        let builder = self.trust.client(near)?.user_agent(concat!("hallpass/", env!("CARGO_PKG_VERSION")));
+        builder.build().map_err(|error| words(&error))
+    }
+}
+
+impl Trust {
+    /// A client that trusts whom it shall, and follows nobody. `near` is for this very machine.
+    pub(crate) fn client(&self, near: bool) -> Result<ClientBuilder, String> {
+        let builder = Client::builder()
             .redirect(redirect::Policy::none())
             .referer(false)
             // A connection a request: what comes on it is that request's answer and no other's. On one that is used again,
@@ -172,18 +179,17 @@ impl Transport {
             .pool_max_idle_per_host(0)
             .connect_timeout(CONNECT_TIME_OUT);
         let named = self.named_certificates()?;
-        builder = match near {
+        Ok(match near {
             // Nothing here is asked to trust anything over plain http, and a machine without any certificates of its own
             // can still speak to itself.
             true => builder.no_proxy().tls_certs_only(named),
             false => builder.tls_certs_merge(named),
-        };
-        builder.build().map_err(|error| words(&error))
+        })
     }
 
     /// What is trusted besides the system's. A file that was named and cannot be used is an error, not less trust.
     fn named_certificates(&self) -> Result<Vec<Certificate>, String> {
-        let Some(path) = &self.trust.ca_file else { return Ok(Vec::new()) };
+        let Some(path) = &self.ca_file else { return Ok(Vec::new()) };
         let named = |why: String| format!("the certificates in `{}`: {why}", path.display());
         let pem = std::fs::read(path).map_err(|error| named(error.to_string()))?;
         let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| named(error.to_string()))?;
@@ -242,7 +248,7 @@ fn unreachable(error: reqwest::Error) -> NoAnswer {
 }
 
 /// The innermost cause: what a person can act on. SECURITY: without the address, which may hold a code.
-fn words(error: &reqwest::Error) -> String {
+pub(crate) fn words(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it did not answer in time".into();
     }

@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use super::Listed;
@@ -15,6 +17,9 @@ use crate::record::{Header, SealedRecord};
 const EXTENSION: &str = "record";
 /// Held while a record is compared and written.
 const LOCK: &str = ".writing";
+/// How long it is waited for. It is held for one small file's write and sync; only a process that was stopped in the
+/// middle of that holds it longer, and must not stop all the others.
+const WRITING_WAIT: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(30) };
 /// Written and removed again before anybody is sent to a browser.
 const PROBE: &str = ".probe";
 /// As much as a record with a few large tokens takes: a disk without room for it is found out beforehand.
@@ -131,11 +136,23 @@ impl Disk {
     pub(super) fn writing(&self) -> Result<File, HolderError> {
         let path = self.folder.as_deref().unwrap_or(Path::new("")).join(LOCK);
         let file = private::lock_file(&path)?;
-        // Held for one small file's write and sync, so waiting for it is bounded by the disk.
-        rustix::fs::flock(&file, FlockOperation::LockExclusive)
-            .map_err(|error| HolderError::disk("cannot lock", &path)(error.into()))?;
-        Ok(file)
+        let waited = Instant::now();
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(file),
+                Err(Errno::WOULDBLOCK | Errno::INTR) if waited.elapsed() < WRITING_WAIT => pause(),
+                Err(Errno::WOULDBLOCK | Errno::INTR) => {
+                    return Err(HolderError::Locked { waited_seconds: WRITING_WAIT.as_secs() });
+                }
+                Err(error) => return Err(HolderError::disk("cannot lock", &path)(error.into())),
+            }
+        }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "it is another process that is waited for, and its disk")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(2));
 }
 
 fn header(file: &Path) -> Result<Option<Header>, HolderError> {

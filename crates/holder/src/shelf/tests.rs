@@ -57,6 +57,17 @@ fn a_late_writer_neither_overwrites_a_newer_record_nor_brings_back_a_logged_out_
 }
 
 #[test]
+fn a_process_that_was_stopped_while_it_wrote_does_not_stop_the_others_for_ever() {
+    let state = tempfile::tempdir().unwrap();
+    let shelf = with_login(state.path());
+    let mut loaded = shelf.find(&identity()).unwrap().unwrap();
+    let stopped = shelf.disk.writing().unwrap();
+    assert!(matches!(shelf.save(&mut loaded, NOW), Err(HolderError::Locked { .. })));
+    drop(stopped);
+    assert_eq!(shelf.save(&mut loaded, NOW).unwrap(), Saved::Yes);
+}
+
+#[test]
 fn a_record_moved_under_another_identity_s_name_is_refused() {
     let state = tempfile::tempdir().unwrap();
     let shelf = with_login(state.path());

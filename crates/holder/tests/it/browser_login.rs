@@ -47,6 +47,20 @@ async fn a_browser_brings_the_code_back_and_is_told_how_it_went() {
 }
 
 #[tokio::test]
+async fn logins_at_once_have_a_code_verifier_and_a_port_each() {
+    let provider = SmallProvider::start(Manner::default()).await;
+    let mut logins = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let provider = provider.clone();
+        logins.spawn(async move { login_by_browser(&Desk::new(), &provider, |_| {}).await.0.map(|_| ()) });
+    }
+    for outcome in logins.join_all().await {
+        outcome.unwrap();
+    }
+    assert_eq!(provider.alive(), 4);
+}
+
+#[tokio::test]
 async fn an_answer_from_another_issuer_is_refused_before_its_code_is_sent_anywhere() {
     let provider = SmallProvider::start(Manner::default()).await;
     let desk = Desk::new();

@@ -1,8 +1,7 @@
-//! The hidden command that is many `hallpass token --fresh` in one process: one for each line it reads, its code for an
-//! answer. So a process can be in the middle of its second hour, and not always of its first breath, when it is killed.
+//! The hidden command that renews many times in one process, as `hallpass token --fresh` does once: for each line it reads,
+//! with the code for an answer. So a process can be in its second hour, and not always in its first breath, when it is killed.
 
 use clap::Args;
-use hallpass_holder::PassRequest;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::failure::{Exit, Failure};
@@ -22,8 +21,8 @@ pub(crate) async fn turns(args: TurnsArgs, out: &mut Output) -> Result<Exit, Fai
     let identity = args.which.find(&holder, out)?;
     let mut asked = BufReader::new(tokio::io::stdin()).lines();
     while let Ok(Some(_)) = asked.next_line().await {
-        let exit = match holder.fresh_token(&identity, &PassRequest::default()).await {
-            Ok(_) => Exit::DONE,
+        let exit = match holder.renew(&identity).await {
+            Ok(()) => Exit::DONE,
             Err(error) => Failure::from(error).exit(),
         };
         out.answer(exit.code())?;

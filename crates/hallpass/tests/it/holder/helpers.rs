@@ -4,6 +4,7 @@
 
 mod gate; // who is let in
 mod desk; // what they all share: which entry is meant, whose it is
+mod setup; // what is written into other programs' files, and taken out again
 mod git;
 mod docker;
 mod interop; // programs that `make test` installs beside the tests

@@ -93,7 +93,7 @@ fn package(gate: &Gate, name: &str, more: &str) -> PathBuf {
 async fn run(gate: &Gate, folder: &Path, arguments: &[&str]) -> Said {
     let cargo = Path::new(env!("CARGO"));
     let mut command = gate.program(cargo, arguments);
-    command.current_dir(folder).env("CARGO_HOME", gate.machine.path("cargo"));
+    command.current_dir(folder).env("CARGO_HOME", gate.machine.path(".cargo"));
     // A rustc of the same toolchain, which cargo asks for its version.
     let path = format!("{}:/usr/bin:/bin", cargo.parent().unwrap().display());
     Said(in_time(command.env("PATH", path).output()).await.unwrap())
@@ -110,15 +110,9 @@ async fn cargo_reads_with_one_token_and_publishes_with_another_that_is_narrower_
     let gate = Gate::new().await;
     let registry = Registry::start(&gate).await;
     let index = format!("sparse+{}/index/", registry.url);
-    let scopes = "scope = [\"notes:read\"]\nchange_scope = [\"notes:write\"]";
+    let scopes = "registry = \"ours\"\nscope = [\"notes:read\"]\nchange_scope = [\"notes:write\"]";
     gate.configure(&gate.entry("cargo", &index, scopes));
-    let provider = gate.link("cargo-credential-hallpass").join("cargo-credential-hallpass");
-    std::fs::create_dir_all(gate.machine.path("cargo")).unwrap();
-    let config = format!(
-        "[registries.ours]\nindex = \"{index}\"\ncredential-provider = [\"{}\"]\n",
-        provider.display()
-    );
-    std::fs::write(gate.machine.path("cargo/config.toml"), config).unwrap();
+    gate.setup("cargo").await;
 
     let base = package(&gate, "hallpass-demo", "");
     let archive = gate.machine.path("hallpass-demo.crate");
@@ -155,7 +149,7 @@ async fn cargo_reads_with_one_token_and_publishes_with_another_that_is_narrower_
         "hallpass-demo-later",
         "[dependencies]\nhallpass-demo = { version = \"*\", registry = \"ours\" }\n[workspace]",
     );
-    std::fs::remove_dir_all(gate.machine.path("cargo/registry")).unwrap();
+    std::fs::remove_dir_all(gate.machine.path(".cargo/registry")).unwrap();
     let said = run(&gate, &elsewhere, &["fetch"]).await;
     assert!(
         said.code() != 0 && said.err().contains("no credential providers could handle"),

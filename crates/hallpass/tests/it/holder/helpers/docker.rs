@@ -135,11 +135,12 @@ async fn skopeo_pushes_to_and_reads_from_a_registry_with_a_token_of_ours() {
     let gate = Gate::new().await;
     let Some(registry) = Registry::start(&gate).await else { return };
     gate.configure(&gate.entry("docker", &format!("http://{}", registry.name), ""));
-    gate.link("docker-credential-hallpass");
-    let docker = gate.machine.path(".docker");
-    std::fs::create_dir_all(&docker).unwrap();
-    let config = format!("{{\"credHelpers\":{{\"{}\":\"hallpass\"}}}}", registry.name);
-    std::fs::write(docker.join("config.json"), &config).unwrap();
+    gate.setup("docker").await;
+    let config = std::fs::read_to_string(gate.machine.path(".docker/config.json")).unwrap();
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&config).unwrap(),
+        serde_json::json!({ "credHelpers": { &registry.name: "hallpass" } })
+    );
 
     let from = format!("oci:{}", image(&gate).display());
     let to = format!("docker://{}/team/empty:1", registry.name);
@@ -151,7 +152,7 @@ async fn skopeo_pushes_to_and_reads_from_a_registry_with_a_token_of_ours() {
     assert_eq!(said.json()["Name"], format!("{}/team/empty", registry.name));
     assert!(!gate.admitted().is_empty());
     assert_eq!(
-        std::fs::read_to_string(docker.join("config.json")).unwrap(),
+        std::fs::read_to_string(gate.machine.path(".docker/config.json")).unwrap(),
         config,
         "and no token is in there"
     );

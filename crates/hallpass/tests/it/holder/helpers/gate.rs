@@ -89,6 +89,26 @@ impl Gate {
         folder
     }
 
+    /// Has a program told about its helper, as a person does it, and looks that once is enough.
+    pub(super) async fn setup(&self, tool: &str) {
+        let said = self.machine.run(&["setup", tool, "--yes"]).await;
+        assert_eq!(said.code(), 0, "{}", said.err());
+        assert!(
+            said.err().contains("+++ ") || said.err().contains(" -> "),
+            "what changes is shown: {}",
+            said.err()
+        );
+        let said = self.machine.run(&["setup", tool, "--yes"]).await;
+        assert!(said.code() == 0 && said.err().contains("it is as it should be"), "{}", said.err());
+    }
+
+    /// Where programs look for programs, once the person did as `hallpass setup` says.
+    pub(super) fn path(&self) -> String {
+        let ours = ["links", ".local/share/hallpass/keyring", ".local/share/hallpass/bin"];
+        let ours = ours.map(|folder| self.machine.path(folder).display().to_string());
+        format!("{}:/usr/bin:/bin", ours.join(":"))
+    }
+
     /// Another program, as this person runs it: with the environment `hallpass` has here, and the links on its PATH.
     pub(super) fn program(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Command {
         let ours = self.machine.hallpass::<&str>(&[]);
@@ -97,7 +117,7 @@ impl Gate {
             .args(arguments)
             .env_clear()
             .envs(ours.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))))
-            .env("PATH", format!("{}:/usr/bin:/bin", self.machine.path("links").display()))
+            .env("PATH", self.path())
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())

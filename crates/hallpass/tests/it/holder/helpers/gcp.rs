@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
 use super::super::machine::{Said, in_time};
-use super::gate::{Gate, hallpass, listener, serve};
+use super::gate::{Gate, listener, serve};
 use super::interop::{interop, python};
 
 const AUDIENCE: &str = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/h";
@@ -38,15 +38,13 @@ async fn google_s_library_is_handed_a_token_and_reads_every_refusal() {
     configure(&gate, AUDIENCE);
     let (listener, port) = listener().await;
     serve(listener, Router::new().route("/token", post(exchange)).with_state(gate.clone()));
-    let account = serde_json::json!({
-        "type": "external_account",
-        "audience": AUDIENCE,
-        "subject_token_type": JWT,
-        "token_url": format!("http://localhost:{port}/token"),
-        "credential_source": { "executable": { "command": format!("{} helper gcp", hallpass()), "timeout_millis": 30000 } },
-    });
+    gate.setup("gcp").await;
+    // As it was written, but for where Google is.
+    let written = std::fs::read_to_string(gate.machine.path(".config/hallpass/gcp/h.json")).unwrap();
+    let here =
+        written.replace("https://sts.googleapis.com/v1/token", &format!("http://localhost:{port}/token"));
     let file = gate.machine.path("account.json");
-    std::fs::write(&file, account.to_string()).unwrap();
+    std::fs::write(&file, here).unwrap();
     let ask = async || {
         let mut command = python(&gate, &["google_client.py"]).unwrap();
         command

@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use super::super::machine::{Said, in_time};
 use super::desk::ask;
-use super::gate::{Gate, hallpass, listener, serve};
+use super::gate::{Gate, listener, serve};
 
 const GIT: &str = "/usr/bin/git";
 
@@ -85,11 +85,8 @@ async fn with_git() -> Option<(Gate, String)> {
     let gate = Gate::new().await;
     let server = git_server(&gate).await;
     gate.configure(&gate.entry("git", &server, ""));
-    let ours = format!(
-        "[credential]\n\thelper = store\n[credential \"{server}\"]\n\thelper =\n\thelper = {} helper git\n",
-        hallpass()
-    );
-    std::fs::write(gate.machine.path(".gitconfig"), ours).unwrap();
+    std::fs::write(gate.machine.path(".gitconfig"), "[credential]\n\thelper = store\n").unwrap();
+    gate.setup("git").await;
     Some((gate, server))
 }
 

@@ -62,13 +62,25 @@ async fn a_client_of_kubernetes_is_let_in_and_another_cluster_gets_nothing() {
         let said = list(&gate, &kubeconfig(&gate, &ours, version, true)).await;
         assert_eq!((said.code(), said.out().as_str()), (0, "notes\n"), "{}", said.err());
     }
-    assert_eq!(gate.admitted().len(), 2);
+    // And as `hallpass setup` has it: in a file of its own, beside others.
+    gate.setup("kubectl").await;
+    let both = format!(
+        "{}:{}",
+        kubeconfig(&gate, &other, "v1", true),
+        gate.machine.path(".kube/hallpass").display()
+    );
+    let mut command = python(&gate, &["kubernetes_client.py"]).unwrap();
+    command.env("KUBECONFIG", both).env("KUBE_CONTEXT", format!("hallpass-{}", ours[7..].replace(':', "-")));
+    let said = Said(in_time(command.output()).await.unwrap());
+    assert_eq!((said.code(), said.out().as_str()), (0, "notes\n"), "{}", said.err());
+    let before = gate.admitted().len();
+    assert_eq!(before, 3);
 
     let said = list(&gate, &kubeconfig(&gate, &other, "v1", true)).await;
     assert!(said.code() != 0 && said.err().contains("is not a cluster of an entry"), "{}", said.err());
     let said = list(&gate, &kubeconfig(&gate, &ours, "v1", false)).await;
     assert!(said.code() != 0 && said.err().contains("provideClusterInfo"), "{}", said.err());
-    assert_eq!(gate.admitted().len(), 2);
+    assert_eq!(gate.admitted().len(), before);
 }
 
 #[tokio::test]

@@ -53,14 +53,13 @@ async fn with_index() -> Option<(Gate, String)> {
     let gate = Gate::new().await;
     let index = index(&gate).await;
     gate.configure(&gate.entry("pip", &format!("http://{index}"), ""));
-    gate.link("keyring");
     Some((gate, index))
 }
 
 fn pip(gate: &Gate, version: &str, index: &str, into: &str) -> Command {
     let arguments = ["-m", "pip", "--disable-pip-version-check", "--no-input", "--no-cache-dir", "install"];
     let into = gate.machine.path(into);
-    let rest = ["--keyring-provider", "subprocess", "--index-url", index, "--target", into.to_str().unwrap()];
+    let rest = ["--index-url", index, "--target", into.to_str().unwrap()];
     let mut all = arguments.to_vec();
     all.extend(rest);
     all.push("hallpass-demo");
@@ -72,6 +71,7 @@ fn pip(gate: &Gate, version: &str, index: &str, into: &str) -> Command {
 #[tokio::test]
 async fn pip_older_and_newer_installs_with_a_token_of_ours() {
     let Some((gate, index)) = with_index().await else { return };
+    gate.setup("pip").await;
     // The older one asks for a password only where a name is in the address.
     for (version, index) in [("24.0", format!("http://oauth2@{index}")), ("26.3", format!("http://{index}"))]
     {
@@ -85,15 +85,13 @@ async fn pip_older_and_newer_installs_with_a_token_of_ours() {
 #[tokio::test]
 async fn uv_installs_with_a_token_of_ours() {
     let Some((gate, index)) = with_index().await else { return };
+    gate.setup("uv").await;
     let into = gate.machine.path("uv");
     let index = format!("http://oauth2@{index}");
     let arguments = [
         "pip",
         "install",
         "--no-cache",
-        "--no-config",
-        "--keyring-provider",
-        "subprocess",
         "--index-url",
         &index,
         "--target",

@@ -1,4 +1,3 @@
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::process::Command;
 
 use super::super::machine::{Said, in_time};
-use super::gate::{Gate, hallpass, listener, serve};
+use super::gate::{Gate, listener, serve};
 use super::interop::interop;
 
 #[derive(Clone)]
@@ -62,12 +61,8 @@ async fn pnpm_installs_with_a_token_of_ours() {
     serve(listener, Router::new().fallback(answer).with_state(registry));
 
     gate.configure(&gate.entry("pnpm", &url, ""));
-    // pnpm takes a path and no arguments, and names no registry to it.
-    let helper = gate.machine.path("pnpm-token");
-    std::fs::write(&helper, format!("#!/bin/sh\nexec {} helper pnpm {url}\n", hallpass())).unwrap();
-    std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let npmrc = format!("registry={url}/\n//localhost:{port}/:tokenHelper={}\n", helper.display());
-    std::fs::write(gate.machine.path(".npmrc"), npmrc).unwrap();
+    std::fs::write(gate.machine.path(".npmrc"), format!("registry={url}/\n")).unwrap();
+    gate.setup("pnpm").await;
 
     let project = gate.machine.path("project");
     std::fs::create_dir_all(&project).unwrap();
