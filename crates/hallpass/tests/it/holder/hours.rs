@@ -48,8 +48,19 @@ async fn api_that_counts_minutes(clock: Arc<TestClock>) -> Api {
     Api::start_with(None, Arc::new(good)).await
 }
 
-#[tokio::test]
-async fn a_command_of_three_hours_has_a_good_token_of_five_minutes_all_the_time() {
+/// A program's main thread has so much, and a debug build's futures need more than a test's thread has.
+const STACK_LEN: usize = 8 * 1024 * 1024;
+
+#[test]
+fn a_command_of_three_hours_has_a_good_token_of_five_minutes_all_the_time() {
+    let hours = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(three_hours());
+    };
+    std::thread::Builder::new().stack_size(STACK_LEN).spawn(hours).unwrap().join().unwrap();
+}
+
+async fn three_hours() {
     let manner = Manner { ours: false, says_expires_in: Some(300), ..Manner::default() };
     let provider = SmallProvider::start(manner).await;
     let clock = Arc::new(TestClock::default());
