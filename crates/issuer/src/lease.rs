@@ -17,11 +17,11 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use hallpass_model::cut::{Place, Target, Why};
-use hallpass_model::id::LeaseId;
+use hallpass_model::id::{CredentialId, LeaseId, OrgId};
 use hallpass_model::ledger::Actor;
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::errors::ErrorCode;
-use hallpass_store::{EndLease, LeaseConnected, LeaseDropped, LeaseState};
+use hallpass_store::{EndLease, LeaseConnected, LeaseDropped, LeaseState, StoreError};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 
@@ -58,19 +58,16 @@ async fn connected(asked: &Asked) -> Result<Response, OAuthError> {
     let place = issuer.runs.0.clone().try_acquire_owned().map_err(|_| OAuthError::busy())?;
     // Before the first look at the cuts, so that none falls between the two.
     let cuts = issuer.store.cuts_made();
-    let org = asked.org.id();
-    let opened =
-        issuer.store.change(Actor::Nobody, asked.now, LeaseConnected { org, lease, credential }).await?;
-    let Some(opened) = opened else {
+    let Some((connection, expires)) = open(issuer, asked.org.id(), lease, credential, asked.now).await?
+    else {
         asked.record_refusal_of((&caller.token.place).into(), "lease").await?;
         return Err(unknown());
     };
-    let LeaseState::Connected { connection } = opened.state else { return Err(unknown()) };
     let run = Run {
         issuer: issuer.clone(),
-        connection: Connection { issuer: issuer.clone(), lease, connection },
+        connection,
         pass: caller.token.place.clone(),
-        expires: opened.expires,
+        expires,
         cuts,
         first: true,
         _place: place,
@@ -88,6 +85,30 @@ async fn connected(asked: &Asked) -> Result<Response, OAuthError> {
     });
     let headers = [(CONTENT_TYPE, "application/x-ndjson"), (CACHE_CONTROL, "no-store")];
     Ok((headers, Body::from_stream(Box::pin(lines))).into_response())
+}
+
+/// Notes that the run is there, in a task of its own: whoever asked may be gone before it is noted, and then what was
+/// noted must be taken back all the same, or the lease would wait for nobody, for ever.
+async fn open(
+    issuer: &Issuer,
+    org: OrgId,
+    lease: LeaseId,
+    credential: CredentialId,
+    now: Timestamp,
+) -> Result<Option<(Connection, Timestamp)>, OAuthError> {
+    let issuer = issuer.clone();
+    let noting = tokio::spawn(async move {
+        let connected = LeaseConnected { org, lease, credential };
+        let opened = issuer.store.change(Actor::Nobody, now, connected).await?;
+        Ok::<_, StoreError>(opened.and_then(|opened| match opened.state {
+            LeaseState::Connected { connection } => {
+                Some((Connection { issuer, lease, connection }, opened.expires))
+            }
+            LeaseState::Awaited { .. } => None,
+        }))
+    });
+    let noted = noting.await.unwrap_or(Err(StoreError::Broken));
+    Ok(noted?)
 }
 
 fn line(state: &'static str, why: Option<&'static str>) -> Bytes {

@@ -1,11 +1,16 @@
 //! The run connection, `/lease`: a pass lives as long as the command it was handed to.
 
+use std::time::Duration;
+
 use hallpass_model::lifetimes::RUN_RESUME;
 use hallpass_model::time::Lifetime;
 use hallpass_store::LeaseState;
 use hallpass_testkit::client::encode;
 use hallpass_testkit::world::NOTES;
 use hallpass_testkit::{Tokens, World};
+
+/// The store hears of a dropped connection within milliseconds; this is for a busy machine.
+const WAIT: Duration = Duration::from_secs(30);
 
 async fn pass(world: &World) -> Tokens {
     let login = world.sign_in("ada", "hallpass-cli").await;
@@ -65,6 +70,30 @@ async fn a_run_that_is_connected_keeps_it_and_one_that_drops_loses_it() {
     world.clock.advance(RUN_RESUME);
     world.issuer.cut_lost_runs().await.unwrap();
     assert!(!world.accepts(&pass.access).await);
+}
+
+/// However early it goes: before it was heard, while it is being noted, or after.
+#[tokio::test]
+async fn a_run_that_dies_while_it_connects_loses_its_pass() {
+    let world = World::new().await;
+    let login = world.sign_in("ada", "hallpass-cli").await;
+    let mut passes = Vec::new();
+    for turns in 0..300 {
+        let pass = world.exchange(&login, &[("resource", NOTES), ("lease", "true")]).await.unwrap();
+        let mut connecting = Box::pin(connect(&world, &pass));
+        for _ in 0..turns {
+            tokio::select! {
+                biased;
+                _ = &mut connecting => break,
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        drop(connecting);
+        passes.push(pass);
+    }
+    for pass in &passes {
+        tokio::time::timeout(WAIT, until_awaited(&world, pass)).await.expect("the drop was noted");
+    }
 }
 
 #[tokio::test]
