@@ -20,6 +20,8 @@ mod serve;
 mod setup;
 mod status;
 mod token;
+mod trust;
+mod profile;
 mod wrap;
 mod torture;
 
@@ -32,6 +34,8 @@ pub(crate) enum Command {
     Curl(curl::CurlArgs),
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
+    Profile(profile::ProfileArgs),
+    Trust(trust::TrustArgs),
     Setup(setup::SetupArgs),
     Doctor(doctor::DoctorArgs),
     Wrap(wrap::WrapArgs),
@@ -74,6 +78,8 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Curl(args) => on_this_thread(curl::curl(args, out)),
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
+        Command::Profile(args) => on_this_thread(profile::profile(args, out)),
+        Command::Trust(args) => trust::trust(&args, out),
         Command::Setup(args) => setup::setup(args, out),
         Command::Doctor(args) => on_this_thread(doctor::doctor(args, out)),
         Command::Wrap(args) => on_this_thread(wrap::wrap(args, out)).map_err(exec::ours),

@@ -20,6 +20,7 @@ mod ask; // a yes from the person at the terminal
 mod keyfile; // keys in files of their own
 mod written; // what a person wrote down in TOML
 mod config; // the holder's settings of this person
+mod binding; // which sign-in a directory asks for
 mod leftovers; // tokens that other tools left lying around
 mod targets; // which program is handed what
 mod holding; // which sign-in is meant, and the holder that has it

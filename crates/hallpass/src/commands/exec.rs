@@ -157,9 +157,10 @@ pub(crate) async fn exec(args: ExecArgs, out: &mut Output) -> Result<Exit, Failu
     args.run.fits()?;
     let holder = args.which.holder.open()?;
     let identity = args.which.find(&holder, out)?;
+    let bound = args.which.bound(&identity)?;
     let pass = PassRequest {
-        resource: args.resource,
-        scopes: scopes(&args.scopes),
+        resource: args.resource.or(bound.resource),
+        scopes: scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }),
         lifetime: Some(args.run.ttl),
         purpose: Some(args.purpose),
     };

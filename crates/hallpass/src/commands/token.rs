@@ -72,9 +72,10 @@ struct Answer<'a> {
 pub(crate) async fn token(args: TokenArgs, out: &mut Output) -> Result<Exit, Failure> {
     let holder = args.which.holder.open()?;
     let identity = args.which.find(&holder, out)?;
+    let bound = args.which.bound(&identity)?;
     let mut request = PassRequest {
-        resource: args.resource,
-        scopes: scopes(&args.scopes),
+        resource: args.resource.or(bound.resource.filter(|_| args.dpop.is_none())),
+        scopes: scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }),
         lifetime: args.ttl,
         purpose: args.purpose,
     };

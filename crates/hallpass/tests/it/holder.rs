@@ -15,6 +15,7 @@ mod curl; // asking them
 mod keys; // the key of a sign-in is in nobody's answer
 mod session; // login, status, token, logout
 mod which; // which sign-in is meant
+mod directory; // which one a directory asks for, and profiles
 mod network; // which authorities are trusted, and through which proxy it goes
 mod daemon; // one process that holds them for the others
 mod owed; // signing out where the issuer cannot be reached
