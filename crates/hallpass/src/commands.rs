@@ -59,6 +59,12 @@ pub(crate) enum Command {
     /// Hold a run's files in memory
     #[command(name = exec::FILES, hide = true)]
     FilesRun,
+    /// Lead the session of a command with a terminal of its own
+    #[command(name = exec::TERMINAL, hide = true)]
+    TerminalRun(exec::BecomingArgs),
+    /// Become a command when it is its turn
+    #[command(name = exec::TURN, hide = true)]
+    TurnRun(exec::BecomingArgs),
 }
 
 pub(crate) use helper::called_as;
@@ -84,6 +90,8 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
         Command::FilesRun => exec::hold_files(),
+        Command::TerminalRun(args) => exec::lead_terminal(&args),
+        Command::TurnRun(args) => exec::take_turn(&args),
         Command::Serve(args) => serve::serve(args, out),
         Command::Admin(args) => on_this_thread(admin::admin(args, out)),
         Command::Ledger(args) => on_this_thread(ledger::ledger(args, out)),

@@ -4,6 +4,8 @@ mod machine; // a machine with a person at it, and an issuer
 mod run; // what a command gets, and how it ends
 mod behind; // an API behind the proxy
 mod proxy; // the API gets the token, and the command never does
+mod hours; // a command that runs for hours
+mod masks; // the token is taken out of what a command writes
 mod ways; // by which way a command gets its pass
 mod signals; // what reaches a command, and how often
 mod killed; // whatever is killed, the pass dies

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hallpass_model::jose::base64url;
 use hallpass_model::purpose::Purpose;
+use hallpass_model::secret::Secret;
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::oauth::Scopes;
 use serde::Serialize;
@@ -20,11 +21,13 @@ use super::lock::State;
 use super::memory::{self, Locked};
 use super::problem::{ANOTHER_STATE, BAD_REQUEST, LOCKED, Problem};
 use super::wire::{
-    DaemonStatus, Deposit, Done, Ended, Held, Records, Run, SignedOut, Stopped, TokenAsked, TokenGiven, Which,
+    DaemonStatus, Deposit, Done, Ended, Held, NotTakenAsked, Records, Run, SignedOut, Stopped, TokenAsked,
+    TokenGiven, Which,
 };
 use crate::Holder;
 use crate::client::OurClient;
 use crate::identity::{Identity, ProfileName};
+use crate::not_taken::NotTaken;
 use crate::pass::{Pass, PassRequest};
 use crate::record::Record;
 use crate::vault::Rung;
@@ -338,6 +341,21 @@ impl Office {
         if self.0.holder.shelf.header(&identity).ok().flatten().is_some() {
             self.listen(&identity);
         }
+        Ok(render(&Done {}))
+    }
+
+    /// A token was not taken somewhere: the next question for it brings a fresh one.
+    pub(super) fn not_taken(&self, body: &[u8]) -> Result<Answer, Problem> {
+        if self.state().is_locked() {
+            return Err(Problem::new(LOCKED, "the daemon is locked"));
+        }
+        let mut told: NotTakenAsked = read(body)?;
+        let token = told.token.take().map(Secret::from_text);
+        let (resource, scope) = (told.resource.take(), told.scope.take());
+        let request = request(&TokenAsked { resource, scope, ..TokenAsked::default() })?;
+        let which = token.as_ref().map_or(NotTaken::KeptFor(&request), NotTaken::Token);
+        self.0.holder.not_taken(&told.identity, which)?;
+        self.0.kept.clear();
         Ok(render(&Done {}))
     }
 
