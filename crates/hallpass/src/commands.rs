@@ -21,6 +21,8 @@ mod serve;
 mod setup;
 mod status;
 mod token;
+mod trust;
+mod profile;
 mod wrap;
 mod torture;
 
@@ -33,6 +35,8 @@ pub(crate) enum Command {
     Curl(curl::CurlArgs),
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
+    Profile(profile::ProfileArgs),
+    Trust(trust::TrustArgs),
     Setup(setup::SetupArgs),
     Doctor(doctor::DoctorArgs),
     Wrap(wrap::WrapArgs),
@@ -64,6 +68,12 @@ pub(crate) enum Command {
     /// Hold a run's files in memory
     #[command(name = exec::FILES, hide = true)]
     FilesRun,
+    /// Lead the session of a command with a terminal of its own
+    #[command(name = exec::TERMINAL, hide = true)]
+    TerminalRun(exec::BecomingArgs),
+    /// Become a command when it is its turn
+    #[command(name = exec::TURN, hide = true)]
+    TurnRun(exec::BecomingArgs),
 }
 
 pub(crate) use helper::called_as;
@@ -77,6 +87,8 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Curl(args) => on_this_thread(curl::curl(args, out)),
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
+        Command::Profile(args) => on_this_thread(profile::profile(args, out)),
+        Command::Trust(args) => trust::trust(&args, out),
         Command::Setup(args) => setup::setup(args, out),
         Command::Doctor(args) => on_this_thread(doctor::doctor(args, out)),
         Command::Wrap(args) => on_this_thread(wrap::wrap(args, out)).map_err(exec::ours),
@@ -89,6 +101,8 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
         Command::FilesRun => exec::hold_files(),
+        Command::TerminalRun(args) => exec::lead_terminal(&args),
+        Command::TurnRun(args) => exec::take_turn(&args),
         Command::Serve(args) => serve::serve(args, out),
         Command::Admin(args) => on_this_thread(admin::admin(args, out)),
         Command::Ledger(args) => on_this_thread(ledger::ledger(args, out)),

@@ -24,6 +24,12 @@ fn the_help_of_the_holder_s_commands() {
 }
 
 #[test]
+fn the_help_of_profiles() {
+    let each = ["profile", "trust"].map(|command| shown(&[command, "--help"]));
+    assert_data_eq!(each.join("\n"), file!["transcripts/profile-help.txt"].raw());
+}
+
+#[test]
 fn the_help_of_the_server() {
     assert_data_eq!(shown(&["serve", "--help"]), file!["transcripts/serve-help.txt"].raw());
 }
