@@ -6,6 +6,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
 mod admin;
+mod assess;
 mod completions;
 mod curl;
 mod doctor;
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Setup(setup::SetupArgs),
     Doctor(doctor::DoctorArgs),
     Wrap(wrap::WrapArgs),
+    Assess(assess::AssessArgs),
     Daemon(daemon::DaemonArgs),
     Helper(helper::HelperArgs),
     Torture(torture::TortureArgs),
@@ -47,6 +49,13 @@ pub(crate) enum Command {
     Ledger(ledger::LedgerArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
+    /// Become a tool that is assessed, on a terminal of its own
+    #[command(name = assess::scene::RUN, hide = true)]
+    AssessRun {
+        /// The tool
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<std::ffi::OsString>,
+    },
     /// Watch a run and end what it leaves behind
     #[command(name = exec::WATCH, hide = true)]
     WatchRun,
@@ -59,6 +68,12 @@ pub(crate) enum Command {
     /// Hold a run's files in memory
     #[command(name = exec::FILES, hide = true)]
     FilesRun,
+    /// Lead the session of a command with a terminal of its own
+    #[command(name = exec::TERMINAL, hide = true)]
+    TerminalRun(exec::BecomingArgs),
+    /// Become a command when it is its turn
+    #[command(name = exec::TURN, hide = true)]
+    TurnRun(exec::BecomingArgs),
 }
 
 pub(crate) use helper::called_as;
@@ -81,9 +96,13 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Helper(args) => on_this_thread(helper::helper(args, out)),
         Command::Torture(args) => on_this_thread(torture::torture(args, out)),
         Command::TortureTurns(args) => on_this_thread(torture::turns(args, out)),
+        Command::Assess(args) => on_this_thread(assess::assess(args, out)),
+        Command::AssessRun { command } => assess::scene::become_tool(&command),
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
         Command::FilesRun => exec::hold_files(),
+        Command::TerminalRun(args) => exec::lead_terminal(&args),
+        Command::TurnRun(args) => exec::take_turn(&args),
         Command::Serve(args) => serve::serve(args, out),
         Command::Admin(args) => on_this_thread(admin::admin(args, out)),
         Command::Ledger(args) => on_this_thread(ledger::ledger(args, out)),

@@ -183,6 +183,8 @@ impl Account {
             purpose: None,
             flow,
             brief: false,
+            as_new: false,
+            org: None,
             device_class: device_class(&app.surroundings),
             surroundings: app.surroundings.clone(),
             opener: app.opener.clone(),

@@ -14,7 +14,7 @@ use http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
 
 use crate::{
     Issuer, authorize, copied, device_authorization, error, health, introspect, lease, metadata, revoke,
-    token, trouble, userinfo, web,
+    session_stream, token, trouble, userinfo, web,
 };
 
 /// Who may call an endpoint. What each means is decided in `caller`, `web` and the handlers; tests walk the table.
@@ -105,6 +105,7 @@ fn routes() -> Routes {
         .post("/{org}/userinfo", Access::Token, userinfo::show)
         .post("/{org}/lease", Access::Token, lease::connect)
         .post("/{org}/copied", Access::Token, copied::report)
+        .get("/{org}/session", Access::Token, session_stream::watch)
 }
 
 /// Every endpoint there is, for tests that walk them.
