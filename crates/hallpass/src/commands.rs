@@ -6,6 +6,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
 mod admin;
+mod assess;
 mod completions;
 mod curl;
 mod doctor;
@@ -20,6 +21,8 @@ mod serve;
 mod setup;
 mod status;
 mod token;
+mod trust;
+mod profile;
 mod wrap;
 mod torture;
 
@@ -32,9 +35,12 @@ pub(crate) enum Command {
     Curl(curl::CurlArgs),
     Status(status::StatusArgs),
     Logout(logout::LogoutArgs),
+    Profile(profile::ProfileArgs),
+    Trust(trust::TrustArgs),
     Setup(setup::SetupArgs),
     Doctor(doctor::DoctorArgs),
     Wrap(wrap::WrapArgs),
+    Assess(assess::AssessArgs),
     Daemon(daemon::DaemonArgs),
     Helper(helper::HelperArgs),
     Torture(torture::TortureArgs),
@@ -43,6 +49,13 @@ pub(crate) enum Command {
     Ledger(ledger::LedgerArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
+    /// Become a tool that is assessed, on a terminal of its own
+    #[command(name = assess::scene::RUN, hide = true)]
+    AssessRun {
+        /// The tool
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<std::ffi::OsString>,
+    },
     /// Watch a run and end what it leaves behind
     #[command(name = exec::WATCH, hide = true)]
     WatchRun,
@@ -55,6 +68,12 @@ pub(crate) enum Command {
     /// Hold a run's files in memory
     #[command(name = exec::FILES, hide = true)]
     FilesRun,
+    /// Lead the session of a command with a terminal of its own
+    #[command(name = exec::TERMINAL, hide = true)]
+    TerminalRun(exec::BecomingArgs),
+    /// Become a command when it is its turn
+    #[command(name = exec::TURN, hide = true)]
+    TurnRun(exec::BecomingArgs),
 }
 
 pub(crate) use helper::called_as;
@@ -68,6 +87,8 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Curl(args) => on_this_thread(curl::curl(args, out)),
         Command::Status(args) => status::status(&args, out),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
+        Command::Profile(args) => on_this_thread(profile::profile(args, out)),
+        Command::Trust(args) => trust::trust(&args, out),
         Command::Setup(args) => setup::setup(args, out),
         Command::Doctor(args) => on_this_thread(doctor::doctor(args, out)),
         Command::Wrap(args) => on_this_thread(wrap::wrap(args, out)).map_err(exec::ours),
@@ -75,9 +96,13 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Helper(args) => on_this_thread(helper::helper(args, out)),
         Command::Torture(args) => on_this_thread(torture::torture(args, out)),
         Command::TortureTurns(args) => on_this_thread(torture::turns(args, out)),
+        Command::Assess(args) => on_this_thread(assess::assess(args, out)),
+        Command::AssessRun { command } => assess::scene::become_tool(&command),
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
         Command::FilesRun => exec::hold_files(),
+        Command::TerminalRun(args) => exec::lead_terminal(&args),
+        Command::TurnRun(args) => exec::take_turn(&args),
         Command::Serve(args) => serve::serve(args, out),
         Command::Admin(args) => on_this_thread(admin::admin(args, out)),
         Command::Ledger(args) => on_this_thread(ledger::ledger(args, out)),

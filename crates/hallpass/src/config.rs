@@ -14,7 +14,8 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use hallpass_holder::{ProfileName, Rung};
@@ -46,7 +47,7 @@ pub(crate) struct Config {
 }
 
 /// What a login under a profile asks for, unless flags say otherwise.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ProfileConfig {
     /// The issuer.
     pub(crate) issuer: Option<String>,
@@ -117,6 +118,36 @@ pub(crate) fn file() -> Option<PathBuf> {
         let own = own.or_else(|| Some(env::HOME.path().and_then(absolute)?.join(".config")));
         own.map(|folder| folder.join("hallpass/config.toml"))
     })
+}
+
+/// Writes down which profile is the default, and changes nothing else in the file. Where that is.
+pub(crate) fn set_default(profile: Option<&ProfileName>) -> Result<PathBuf, Failure> {
+    let path = file().ok_or_else(|| {
+        Failure::could_not_run("there is no home folder to keep settings in")
+            .hint("set HOME or HALLPASS_CONFIG")
+    })?;
+    // Whoever keeps their settings elsewhere and links to them has them written there.
+    let path = path.canonicalize().unwrap_or(path);
+    let cannot = |error: std::io::Error| {
+        Failure::could_not_run(format_args!("cannot write `{}`: {error}", path.display()))
+    };
+    let written = Written::read(&path)?.unwrap_or_else(|| Written::new(&path, String::new()));
+    written.judge(Config::judge)?;
+    let text = written.with_text(DEFAULT_PROFILE, profile.map(ProfileName::as_str))?;
+    if let Some(folder) = path.parent() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(cannot)?;
+    }
+    let beside = path.with_extension(format!("{}.new", std::process::id()));
+    let mode = std::fs::metadata(&path).map_or(0o600, |found| found.mode() & 0o777);
+    let written = std::fs::File::options().write(true).create_new(true).mode(mode).open(&beside).and_then(
+        |mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&beside, &path)
+        },
+    );
+    written.inspect_err(|_| _ = std::fs::remove_file(&beside)).map_err(cannot)?;
+    Ok(path)
 }
 
 /// SECURITY: whoever can write it says at which issuer this person signs in.
@@ -202,5 +233,24 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(Config::read(&path).is_ok(), read, "{mode:o}");
         }
+    }
+
+    #[test]
+    fn another_default_changes_one_line_and_nothing_else() {
+        let with = |text: &str, value| {
+            let written = Written::new(Path::new("config.toml"), text.to_owned());
+            written.with_text(DEFAULT_PROFILE, value).unwrap()
+        };
+        let text =
+            "# mine\nstore = 'keyring' # why\ndefault_profile = 'a' # was b\n\n[profile.a]\nissuer = 'x'\n";
+        let changed = with(text, Some("home"));
+        assert_eq!(changed, text.replace("default_profile = 'a' # was b", "default_profile = \"home\""));
+        assert_eq!(with(text, None), text.replace("default_profile = 'a' # was b\n", ""));
+        let bare = "[profile.a]\nissuer = 'x'";
+        assert_eq!(with(bare, Some("a")), format!("default_profile = \"a\"\n{bare}"));
+        assert_eq!(
+            (with(bare, None).as_str(), with("", Some("a")).as_str()),
+            (bare, "default_profile = \"a\"\n")
+        );
     }
 }

@@ -10,13 +10,16 @@ use hallpass_holder::{Asking, Holder, HolderError, Identity, ProfileName, Settin
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{Passphrase, Secret};
 
+use crate::binding::Nearest;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::{clock, env, passphrase, surroundings};
 
-mod select;
+mod bound; // what a directory asks for
+mod select; // which of several
 
+use bound::Bound;
 use select::Says;
 pub(crate) use select::{another_is_meant_here, profile_of_environment};
 
@@ -153,19 +156,56 @@ impl HolderArgs {
 }
 
 impl WhichArgs {
-    /// The sign-in that is meant: by flag, by environment, by `default_profile`, or the only one there is. Never
-    /// guessed: where several would do, a person at the terminal is asked, and elsewhere it is an error.
+    /// The sign-in to use: by flag, by environment, by this directory's `.hallpass.toml`, by `default_profile`, or the
+    /// only one there is. Never guessed: where several would do, a person at the terminal is asked, and elsewhere it is an
+    /// error.
     pub(crate) fn find(&self, holder: &Holder, out: &mut Output) -> Result<Identity, Failure> {
-        let voices = self.voices()?;
+        let nearest = Nearest::find()?;
+        if let Some(warning) = nearest.warning() {
+            out.warn(warning);
+        }
+        let (identity, place) = self.meant(holder, &nearest, out)?;
+        if let Nearest::Trusted(binding) = &nearest {
+            bound::agrees(holder, &identity, &place, binding, self.chosen_on_purpose()?, out)?;
+        }
+        Ok(identity)
+    }
+
+    /// The sign-in that is meant, whether or not it may be used in here.
+    pub(crate) fn find_any(&self, holder: &Holder, out: &mut Output) -> Result<(Identity, String), Failure> {
+        self.meant(holder, &Nearest::find()?, out)
+    }
+
+    fn meant(
+        &self,
+        holder: &Holder,
+        nearest: &Nearest,
+        out: &mut Output,
+    ) -> Result<(Identity, String), Failure> {
+        let voices = self.voices(nearest)?;
         match select::find(holder, &voices) {
             Err(HolderError::Ambiguous { choices })
                 if self.holder.may_ask() && surroundings::somebody_answers() =>
             {
                 let asked = select::ask(holder, &voices, out)?;
-                asked.ok_or_else(|| HolderError::Ambiguous { choices }.into())
+                let asked = asked.ok_or(HolderError::Ambiguous { choices })?;
+                Ok((asked, "you chose it".into()))
             }
             found => Ok(found?),
         }
+    }
+
+    /// What this directory says a token is for, where no flag does and the sign-in is the one it asks for.
+    pub(crate) fn bound(&self, identity: &Identity) -> Result<Bound, Failure> {
+        Ok(match Nearest::find()? {
+            Nearest::Trusted(binding) if bound::says(&binding).names(identity) => Bound::of(binding),
+            _ => Bound::default(),
+        })
+    }
+
+    /// Whether a person said which one, here and now or for this terminal.
+    fn chosen_on_purpose(&self) -> Result<bool, Failure> {
+        self.names_any()
     }
 
     /// Whether a sign-in is one of those that are named. All are, where none is.
@@ -181,13 +221,17 @@ impl WhichArgs {
     }
 
     /// Everybody who has a say, from the strongest to the weakest.
-    fn voices(&self) -> Result<Vec<Says>, Failure> {
+    fn voices(&self, nearest: &Nearest) -> Result<Vec<Says>, Failure> {
         let default = Says {
-            place: "default_profile".into(),
+            place: "`default_profile`".into(),
             profile: Config::load()?.default_profile,
             ..Says::default()
         };
-        Ok(vec![self.flags(), select::environment()?, default])
+        let directory = match nearest {
+            Nearest::Trusted(binding) => bound::says(binding),
+            _ => Says::default(),
+        };
+        Ok(vec![self.flags(), select::environment()?, directory, default])
     }
 
     fn flags(&self) -> Says {

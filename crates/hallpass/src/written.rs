@@ -56,6 +56,20 @@ impl Written {
         judge(Table { file: self, entries: document.get_ref() })
     }
 
+    /// Its text with another value for one key of the outermost table, or without it; nothing else of it changes.
+    pub(crate) fn with_text(&self, key: &str, value: Option<&str>) -> Result<String, Failure> {
+        let line = value.map(|value| format!("{key} = {}\n", toml::Value::from(value)));
+        self.judge(|table| {
+            let found = table.entries.iter().find(|(name, _)| name.get_ref() == key);
+            // Keys of the outermost table stand before any other.
+            let Some((name, value)) = found else { return Ok(line.unwrap_or_default() + &self.text) };
+            let from = self.text[..name.span().start].rfind('\n').map_or(0, |end| end + 1);
+            let rest = &self.text[value.span().end..];
+            let to = self.text.len() - rest.len() + rest.find('\n').map_or(rest.len(), |end| end + 1);
+            Ok(format!("{}{}{}", &self.text[..from], line.unwrap_or_default(), &self.text[to..]))
+        })
+    }
+
     fn place(&self, at: usize) -> String {
         let before = &self.text.as_bytes()[..at.min(self.text.len())];
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();

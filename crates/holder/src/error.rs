@@ -99,8 +99,11 @@ pub enum HolderError {
         /// Why.
         why: BadIssuer,
     },
-    /// SECURITY: what came back belongs to somebody else. It was refused and revoked.
-    #[error("the answer is not for whom you signed in as: {what} was `{pinned}` and is now {came}")]
+    /// SECURITY: what came back belongs to somebody else. It was refused, and revoked as far as that can be.
+    #[error(
+        "the answer is not for whom you signed in as: {what} was `{pinned}` and is now {came}; {}",
+        given_back(.not_revoked.as_deref())
+    )]
     AnotherTenant {
         /// What differs.
         what: &'static str,
@@ -108,6 +111,32 @@ pub enum HolderError {
         pinned: String,
         /// As it came.
         came: String,
+        /// Why what came may still be alive at its provider, if it may.
+        not_revoked: Option<String>,
+    },
+    /// Sign in as the one who was meant: somebody else, or somebody of another organisation, came back. It was revoked.
+    #[error("somebody else signed in{}: {what} was `{pinned}` and is now {came}; {}", under(.profile.as_ref()), given_back(.not_revoked.as_deref()))]
+    SomebodyElse {
+        /// The profile, if it has one.
+        profile: Option<ProfileName>,
+        /// What differs.
+        what: &'static str,
+        /// As it was.
+        pinned: String,
+        /// As it came.
+        came: String,
+        /// Why what came may still be alive at its provider, if it may.
+        not_revoked: Option<String>,
+    },
+    /// Use another sign-in: this one is not of the organisation that was named.
+    #[error("the sign-in{} is of `{of}`, not of `{wanted}`", under(.profile.as_ref()))]
+    AnotherOrg {
+        /// The organisation that was named.
+        wanted: String,
+        /// The profile, if it has one.
+        profile: Option<ProfileName>,
+        /// What it is of, as far as is known: an organisation, or the issuer.
+        of: String,
     },
     /// An ID token or login response that must not be believed.
     #[error("the login answer cannot be believed: {why}")]
@@ -219,12 +248,27 @@ pub enum HolderError {
 }
 
 impl HolderError {
+    /// With what came of giving back what came.
+    pub(crate) fn after_giving_back(mut self, given_back: Result<(), String>) -> Self {
+        if let Self::AnotherTenant { not_revoked, .. } | Self::SomebodyElse { not_revoked, .. } = &mut self {
+            *not_revoked = given_back.err();
+        }
+        self
+    }
+
     /// Of a file operation.
     pub(crate) fn disk<'a>(
         doing: &'static str,
         path: &'a Path,
     ) -> impl FnOnce(std::io::Error) -> Self + use<'a> {
         move |source| Self::Disk { doing, path: path.to_owned(), source }
+    }
+}
+
+fn given_back(not_revoked: Option<&str>) -> String {
+    match not_revoked {
+        None => "what came was revoked".into(),
+        Some(why) => format!("what came could not be revoked: {why}"),
     }
 }
 

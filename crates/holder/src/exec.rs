@@ -11,6 +11,7 @@
 
 mod beside;
 mod child;
+mod mask;
 mod memory;
 mod proxy;
 mod scrub;
@@ -30,6 +31,7 @@ use hallpass_model::wire::oauth::Scopes;
 
 pub use beside::Beside;
 pub use child::{Ended, look_up};
+pub use mask::{monitor, start_in_turn};
 pub use memory::hold_files;
 pub use proxy::{ProxyRequest, TRUST_VARIABLES};
 pub use watcher::watch;
@@ -42,6 +44,7 @@ use crate::pass::PassRequest;
 use crate::shelf::Identity;
 use crate::vault::Rung;
 use child::{Given, Signals};
+use mask::Masked;
 use memory::{Files, Slot};
 use proxy::Proxy;
 use supply::{Held, Pipes, Supply};
@@ -65,6 +68,8 @@ pub struct RunRequest {
     pub variable: String,
     /// Variables that the command does not get.
     pub without: Vec<OsString>,
+    /// Whether the pass is taken out of what the command writes.
+    pub mask: bool,
     /// The command and its arguments; not empty.
     pub command: Vec<OsString>,
     /// Where it is looked up: `PATH`.
@@ -189,8 +194,11 @@ impl Holder {
             }
             let (given, provides) = give(request, &supply).await?;
             on_event(RunEvent::Leased(leased(&supply.newest(), &request.way)));
+            let words = supply.clone();
+            let words: scrub::Current = Arc::new(move || words.words());
+            let masked = request.mask.then(|| Masked::prepare(&words)).transpose()?;
             let meanwhile = meanwhile(&request.way, &supply, pipes, &mut watcher, &provides, on_event);
-            child::run(request, given, &mut signals, &mut witness, meanwhile).await
+            child::run(request, given, masked, &mut signals, &mut witness, meanwhile).await
         };
         let ended = ended.await;
         // A renewal that is on its way goes on.
@@ -295,8 +303,9 @@ async fn give(request: &RunRequest, supply: &Arc<Supply>) -> Result<(Given, Prov
     match &request.way {
         Way::Env => given.variable(&request.variable, token),
         Way::Fd => {
-            let file = given.inherited.insert(sealed()?).as_raw_fd();
-            given.variable(&request.variable, file.to_string());
+            let file = sealed()?;
+            given.variable(&request.variable, file.as_raw_fd().to_string());
+            given.inherited.push(file);
         }
         Way::File => {
             let holder = provides.files.insert(Files::start(&request.beside)?);

@@ -81,6 +81,7 @@ mod locked; // a key that is not swapped out
 mod sealing; // a private file, encrypted
 mod lock; // one renewal at a time
 mod private; // files that are nobody else's business
+mod profile; // what is known of a profile, also while nobody is signed in
 mod pins; // what was true at login, and must stay so
 mod dpop; // the key a session is bound to
 pub mod adapters; // programs that ask in their own way: git, registries, kubectl, cloud SDKs
@@ -112,6 +113,7 @@ pub use owed::{Owed, Retried, RetryFate};
 pub use pass::{Pass, PassRequest};
 pub use present::{Binding, Headers, Presentable, Told};
 pub use prints::Prints;
+pub use profile::Profile;
 pub use provider::http_date;
 pub use role::RoleRequest;
 pub use shelf::Unreadable;

@@ -81,6 +81,10 @@ pub struct LoginRequest {
     pub client_secret: Option<Secret<KeyMaterial>>,
     /// The name of the sign-in, if it is to have one.
     pub profile: Option<ProfileName>,
+    /// Whoever comes back takes the place of whom the profile, or the sign-in that is here, was pinned to.
+    pub as_new: bool,
+    /// The organisation that whoever comes back must be of.
+    pub org: Option<String>,
     /// What to ask for.
     pub scopes: Scopes,
     /// For which APIs (RFC 8707).

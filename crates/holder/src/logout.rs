@@ -216,20 +216,24 @@ impl Holder {
         Ok(())
     }
 
-    /// Gives back what no record will hold. Best effort, and brief.
+    /// Gives back what no record will hold. Best effort, and brief. An error says in a few words what may still be alive.
     pub(crate) async fn give_back(
         &self,
         metadata: &IssuerMetadata,
         client: &OurClient,
         tokens: &TokenResponse,
-    ) {
+    ) -> Result<(), String> {
         let all = async {
+            let mut outcome = Ok(());
             if let Some(refresh) = &tokens.refresh_token {
-                let _ = self.revoke(metadata, client, refresh, "refresh_token").await;
+                outcome = self.revoke(metadata, client, refresh, "refresh_token").await;
             }
-            let _ = self.revoke(metadata, client, &tokens.access_token, "access_token").await;
+            outcome.and(self.revoke(metadata, client, &tokens.access_token, "access_token").await)
         };
-        let _ = tokio::time::timeout(GIVE_BACK_TIME_OUT, all).await;
+        match tokio::time::timeout(GIVE_BACK_TIME_OUT, all).await {
+            Ok(given_back) => given_back.map_err(words),
+            Err(_) => Err("the issuer did not answer in time".into()),
+        }
     }
 
     /// The same for a whole record.

@@ -28,12 +28,17 @@ impl Holder {
     /// Where it cannot be renewed it stays: to lose it would be to sign out.
     pub fn not_taken(&self, identity: &Identity, which: NotTaken<'_>) -> Result<bool, HolderError> {
         for _ in 0..TRIES {
-            let Some(mut loaded) = self.shelf.find(identity)? else { return Ok(false) };
+            let Some(mut loaded) = self.shelf.find(identity)? else {
+                return self.daemon_not_taken(identity, which).map(|()| false);
+            };
             if !mark(&mut loaded.record, which) {
                 return Ok(false);
             }
             match self.shelf.save(&mut loaded, (self.clock)())? {
-                Saved::Yes => return Ok(true),
+                Saved::Yes => {
+                    self.daemon_forgets(identity);
+                    return Ok(true);
+                }
                 Saved::Gone => return Ok(false),
                 Saved::Overtaken => {}
             }

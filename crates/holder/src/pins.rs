@@ -3,7 +3,7 @@
 //! A refresh that mints for the provider's *current default* organisation moves a session to another tenant without a
 //! word. So whatever a token says about whom and what it is for is written down at login and compared ever after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hallpass_model::jose::base64url;
 use hallpass_model::purpose::plain;
@@ -22,6 +22,10 @@ const TENANT_CLAIMS: [&str; 6] = ["org", "org_id", "tid", "tenant", "tenant_id",
 pub(crate) struct Pins {
     /// Whom the ID token is about, verified.
     pub(crate) subject: Option<String>,
+    /// What the ID token says of the tenant, verified. `None` where there was none.
+    pub(crate) id: Option<BTreeMap<String, String>>,
+    /// Whom the userinfo endpoint speaks of, where there is no ID token: some providers have nothing else.
+    pub(crate) account: Option<String>,
     /// What the access token says, where it is a JWT. Read, not verified: it is for the API to judge. It came from
     /// the token endpoint over TLS, and is only ever compared with what came from there before.
     pub(crate) access: BTreeMap<String, String>,
@@ -37,11 +41,49 @@ pub(crate) struct Differs {
 
 impl Pins {
     /// What these tokens say.
-    pub(crate) fn of(id: Option<&IdClaims>, access: &Secret<AccessToken>) -> Self {
+    pub(crate) fn of(
+        id: Option<(&IdClaims, &Secret<IdToken>)>,
+        account: Option<String>,
+        access: &Secret<AccessToken>,
+    ) -> Self {
         Self {
-            subject: id.map(|claims| claims.sub.clone()),
+            subject: id.map(|(claims, _)| claims.sub.clone()),
+            id: id.and_then(|(_, token)| said(token.expose())).map(tenants),
+            account: account.filter(|_| id.is_none()),
             access: said(access.expose()).unwrap_or_default(),
         }
+    }
+
+    /// Compares whom and which organisation two sign-ins are of, as far as both say. What the tokens are for may differ:
+    /// that is what the person asks for each time.
+    pub(crate) fn same_person(&self, now: &Pins) -> Result<(), Differs> {
+        for (earlier, came) in [(&self.subject, &now.subject), (&self.account, &now.account)] {
+            if let (Some(earlier), Some(came)) = (earlier, came) {
+                same("the subject", earlier, Some(came))?;
+            }
+        }
+        let empty = BTreeMap::new();
+        let ids = (self.id.as_ref().unwrap_or(&empty), now.id.as_ref().unwrap_or(&empty));
+        for (earlier, came) in [ids, (&self.access, &now.access)] {
+            for (name, earlier) in earlier.iter().filter(|(name, _)| *name != "aud") {
+                if let Some(came) = came.get(name) {
+                    same(words(name), earlier, Some(came))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The organisations that some token named.
+    pub(crate) fn orgs(&self) -> BTreeSet<String> {
+        let each = self.id.iter().chain([&self.access]).flatten();
+        each.filter(|(name, _)| is_tenant(name)).map(|(_, value)| value.clone()).collect()
+    }
+
+    /// Whom it is about, as far as is known.
+    pub(crate) fn whom(&self) -> Option<&str> {
+        let claimed = || self.access.get("sub");
+        self.subject.as_ref().or(self.account.as_ref()).or_else(claimed).map(String::as_str)
     }
 
     /// Compares what a renewal brought with what was pinned. What a token does not say cannot differ, but a JWT that
@@ -63,25 +105,40 @@ impl Pins {
             if !audience.split(' ').any(|one| one == identity.client_id) {
                 same("the audience", &identity.client_id, now.get("aud"))?;
             }
+            if let Some(id) = &self.id {
+                all_the_same(id, &tenants(now))?;
+            }
         }
         // An opaque token says nothing.
         let Some(now) = said(access.expose()) else {
             return Ok(());
         };
-        for (name, pinned) in &self.access {
-            same(words(name), pinned, now.get(name))?;
-        }
-        // A tenant that appears is another tenant than none.
-        match now
-            .iter()
-            .find(|(name, _)| TENANT_CLAIMS.contains(&name.as_str()) && !self.access.contains_key(*name))
-        {
-            Some((name, came)) if !self.access.is_empty() => {
-                Err(Differs { what: words(name), pinned: "none".into(), came: format!("`{came}`") })
-            }
-            _ => Ok(()),
+        match self.access.is_empty() {
+            true => Ok(()), // so was the first
+            false => all_the_same(&self.access, &now),
         }
     }
+}
+
+/// Compares all that was said with all that is. A tenant that appears is another tenant than none.
+fn all_the_same(pinned: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Result<(), Differs> {
+    for (name, pinned) in pinned {
+        same(words(name), pinned, now.get(name))?;
+    }
+    match now.iter().find(|(name, _)| is_tenant(name) && !pinned.contains_key(*name)) {
+        Some((name, came)) => {
+            Err(Differs { what: words(name), pinned: "none".into(), came: format!("`{}`", plain(came, 200)) })
+        }
+        None => Ok(()),
+    }
+}
+
+fn is_tenant(claim: &str) -> bool {
+    TENANT_CLAIMS.contains(&claim)
+}
+
+fn tenants(said: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    said.into_iter().filter(|(name, _)| is_tenant(name)).collect()
 }
 
 fn same(what: &'static str, pinned: &str, came: Option<&String>) -> Result<(), Differs> {
@@ -141,8 +198,11 @@ mod tests {
 
     #[test]
     fn the_same_person_org_and_audience_pass_in_any_order() {
-        let pins =
-            Pins::of(None, &token(serde_json::json!({"iss": "i", "sub": "s", "aud": ["a", "b"], "exp": 1})));
+        let pins = Pins::of(
+            None,
+            None,
+            &token(serde_json::json!({"iss": "i", "sub": "s", "aud": ["a", "b"], "exp": 1})),
+        );
         let later = token(serde_json::json!({"exp": 2, "aud": ["b", "a"], "sub": "s", "iss": "i"}));
         assert_eq!(pins.compare(&identity(), None, &later), Ok(()));
         assert_eq!(pins.compare(&identity(), None, &Secret::from_text("opaque".into())), Ok(()));
@@ -151,7 +211,7 @@ mod tests {
     #[test]
     fn another_tenant_subject_issuer_or_audience_is_noticed() {
         let base = serde_json::json!({"iss": "i", "sub": "s", "aud": "a", "org_id": "one"});
-        let pins = Pins::of(None, &token(base.clone()));
+        let pins = Pins::of(None, None, &token(base.clone()));
         for (name, value) in [("iss", "x"), ("sub", "x"), ("aud", "x"), ("org_id", "two"), ("tid", "new")] {
             let mut changed = base.clone();
             changed[name] = value.into();
@@ -166,7 +226,7 @@ mod tests {
     #[test]
     fn an_id_token_after_a_renewal_is_about_the_same_person() {
         let opaque = Secret::from_text("opaque".into());
-        let pins = Pins { subject: Some("s".into()), access: BTreeMap::new() };
+        let pins = Pins { subject: Some("s".into()), ..Pins::default() };
         let base = serde_json::json!({"iss": "i", "sub": "s", "aud": ["other", "c"]});
         assert_eq!(pins.compare(&identity(), Some(&token(base.clone())), &opaque), Ok(()));
         for name in ["iss", "sub", "aud"] {
@@ -174,5 +234,43 @@ mod tests {
             changed[name] = "x".into();
             assert!(pins.compare(&identity(), Some(&token(changed)), &opaque).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn an_id_token_of_another_tenant_is_noticed_also_beside_an_opaque_access_token() {
+        let opaque = Secret::from_text("opaque".into());
+        let claims =
+            serde_json::json!({"iss": "i", "sub": "s", "aud": "c", "exp": 1, "iat": 1, "tid": "one"});
+        let id = token(claims.clone());
+        let judged: IdClaims = serde_json::from_value(claims.clone()).unwrap();
+        let pins = Pins::of(Some((&judged, &id)), Some("not needed".into()), &opaque);
+        assert_eq!((pins.account.as_deref(), pins.whom()), (None, Some("s")));
+        assert_eq!(pins.orgs().into_iter().collect::<Vec<_>>(), ["one"]);
+        assert_eq!(pins.compare(&identity(), Some(&id), &opaque), Ok(()));
+        for (name, value) in [("tid", "two"), ("hd", "new")] {
+            let mut changed = claims.clone();
+            changed[name] = value.into();
+            let differs = pins.compare(&identity(), Some(&token(changed)), &opaque).unwrap_err();
+            assert_eq!(differs.what, "the organisation");
+        }
+    }
+
+    #[test]
+    fn whoever_signs_in_again_is_the_same_person_of_the_same_org_for_whatever_api() {
+        let of = |claims| Pins::of(None, None, &token(claims));
+        let pins = of(serde_json::json!({"sub": "s", "aud": "a", "org": "one"}));
+        for same in
+            [serde_json::json!({"sub": "s", "aud": "b", "org": "one"}), serde_json::json!({"sub": "s"})]
+        {
+            assert_eq!(pins.same_person(&of(same)), Ok(()));
+        }
+        for other in
+            [serde_json::json!({"sub": "x", "org": "one"}), serde_json::json!({"sub": "s", "org": "two"})]
+        {
+            assert!(pins.same_person(&of(other)).is_err());
+        }
+        let account = |id: &str| Pins { account: Some(id.into()), ..Pins::default() };
+        assert!(account("1").same_person(&account("2")).is_err());
+        assert_eq!(account("1").same_person(&Pins::default()), Ok(()), "nothing is known of it");
     }
 }

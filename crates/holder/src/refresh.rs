@@ -195,10 +195,14 @@ impl Holder {
     ) -> Result<Renewed, HolderError> {
         let identity = loaded.header.identity();
         if let Err(error) = self.believed(loaded, &tokens) {
-            self.give_back(&loaded.record.metadata, client, &tokens).await;
-            loaded.record.standing = Standing::Quarantined { why: error.to_string() };
-            loaded.record.renewing = None;
-            self.shelf.save(loaded, (self.clock)())?;
+            let mut given_back = self.give_back(&loaded.record.metadata, client, &tokens).await;
+            if tokens.refresh_token.is_none() {
+                // It goes on to mint for somebody else.
+                let revoked = self.revoke(&loaded.record.metadata, client, presented, "refresh_token").await;
+                given_back = given_back.and(revoked.map_err(crate::logout::words));
+            }
+            let error = error.after_giving_back(given_back);
+            self.quarantine(loaded, presented, &error)?;
             return Err(error);
         }
         let nonce = loaded.record.metadata.token_endpoint.as_ref().and_then(|url| self.provider.nonce(url));
@@ -217,8 +221,31 @@ impl Holder {
                 None => break,
             }
         }
-        self.give_back(&loaded.record.metadata, client, &tokens).await;
+        let _ = self.give_back(&loaded.record.metadata, client, &tokens).await;
         Err(gone(&identity))
+    }
+
+    /// Rule 6: nothing is handed out from this record any more, whoever else wrote to it meanwhile. Only another login
+    /// takes its place.
+    fn quarantine<K: Kind>(
+        &self,
+        loaded: &mut Loaded,
+        presented: &Secret<K>,
+        error: &HolderError,
+    ) -> Result<(), HolderError> {
+        let identity = loaded.header.identity();
+        for _ in 0..TRIES {
+            loaded.record.standing = Standing::Quarantined { why: error.to_string() };
+            loaded.record.renewing = None;
+            if self.shelf.save(loaded, (self.clock)())? != Saved::Overtaken {
+                return Ok(());
+            }
+            match self.shelf.find(&identity)? {
+                Some(again) if refresh_is(&again.record, presented) => *loaded = again,
+                _ => return Ok(()), // another login, or none: not what this answer was for
+            }
+        }
+        Err(HolderError::Locked { waited_seconds: 0 })
     }
 
     /// Rule 5: a definite rejection.
@@ -257,11 +284,14 @@ impl Holder {
             return Err(HolderError::NotBelieved { why });
         }
         let identity = loaded.header.identity();
-        loaded
-            .record
-            .pins
-            .compare(&identity, tokens.id_token.as_ref(), &tokens.access_token)
-            .map_err(|Differs { what, pinned, came }| HolderError::AnotherTenant { what, pinned, came })
+        loaded.record.pins.compare(&identity, tokens.id_token.as_ref(), &tokens.access_token).map_err(
+            |Differs { what, pinned, came }| HolderError::AnotherTenant {
+                what,
+                pinned,
+                came,
+                not_revoked: None,
+            },
+        )
     }
 
     /// Reads a record that still stands.
@@ -269,7 +299,8 @@ impl Holder {
         let loaded = self.shelf.find(identity)?.ok_or_else(|| gone(identity))?;
         match &loaded.record.standing {
             Standing::Good => Ok(loaded),
-            Standing::Ended { why } | Standing::Quarantined { why } => Err(ended(identity, why.clone())),
+            Standing::Ended { why } => Err(ended(identity, why.clone())),
+            Standing::Quarantined { why } => Err(ended(identity, quarantined(why))),
         }
     }
 
@@ -328,6 +359,11 @@ fn put(record: &mut Record, tokens: &TokenResponse, nonce: Option<String>, now: 
 
 pub(crate) fn gone(identity: &Identity) -> HolderError {
     HolderError::NotSignedIn { issuer: Some(identity.issuer.clone()), profile: identity.profile.clone() }
+}
+
+/// Why a quarantined sign-in is over.
+pub(crate) fn quarantined(why: &str) -> String {
+    format!("it is quarantined until somebody signs in again: {why}")
 }
 
 /// A sign-in that is over.

@@ -295,6 +295,33 @@ impl Shelf {
         Ok((header, key))
     }
 
+    /// Moves a record under another profile. It stays the same sign-in, and its key where it is.
+    pub(crate) fn rename(
+        &self,
+        identity: &Identity,
+        profile: Option<ProfileName>,
+        now: Timestamp,
+    ) -> Result<Identity, HolderError> {
+        let loaded = self.find(identity)?.ok_or_else(|| crate::refresh::gone(identity))?;
+        let header =
+            Header { profile, version: loaded.header.version.next(), written: now, ..loaded.header.clone() };
+        let (to, sealed) = (header.identity(), seal(&header, &loaded.record, &loaded.key));
+        if header.key.rung() == Rung::Memory {
+            let mut memory = self.memory();
+            memory.remove(&identity.name());
+            memory.insert(to.name(), sealed);
+            return Ok(to);
+        }
+        let _writing = self.disk.writing()?;
+        if may_follow(self.disk.header(&identity.name())?, &loaded) != Saved::Yes {
+            return Err(HolderError::Locked { waited_seconds: 0 });
+        }
+        // The new one first: a crash between the two leaves a record too many, never one too few.
+        self.disk.write(&to.name(), &sealed)?;
+        private::remove(&self.file(identity))?;
+        Ok(to)
+    }
+
     /// Wipes a record and its key. Always possible, even where the record cannot be opened.
     pub(crate) fn wipe(&self, identity: &Identity) -> Result<Wiped, HolderError> {
         let in_memory = self.memory().remove(&identity.name());

@@ -51,6 +51,12 @@ pub struct Opened {
     pub bound: bool,
     /// Why it does not stand any more, if it does not.
     pub ended: Option<String>,
+    /// SECURITY: whether it is because an answer was for somebody else. Another login takes its place.
+    pub quarantined: bool,
+    /// Whom it is about, as the provider calls them.
+    pub subject: Option<String>,
+    /// The organisations that its tokens named.
+    pub orgs: Vec<String>,
 }
 
 impl Holder {
@@ -82,10 +88,14 @@ impl Holder {
             let expires = record.access.as_ref().and_then(|access| access.expires);
             let over = record.refresh.is_none() && expires.is_some_and(|expires| expires <= (self.clock)());
             Opened {
+                quarantined: matches!(record.standing, Standing::Quarantined { .. }),
+                subject: record.pins.whom().map(str::to_owned),
+                orgs: record.pins.orgs().into_iter().collect(),
                 ended: match record.standing {
                     Standing::Good if over => Some("its access token is over and cannot be renewed".into()),
                     Standing::Good => None,
-                    Standing::Ended { why } | Standing::Quarantined { why } => Some(why),
+                    Standing::Ended { why } => Some(why),
+                    Standing::Quarantined { why } => Some(crate::refresh::quarantined(&why)),
                 },
                 person: record.person,
                 scope: record.scope,

@@ -211,7 +211,7 @@ impl Vault {
         add(Rung::Keychain, true, Box::new(keychain::Keychain));
         #[cfg(windows)]
         add(Rung::CredentialManager, true, Box::new(credential_manager::CredentialManager));
-        add(Rung::Keyring, true, Box::new(keyring::Keyring));
+        add(Rung::Keyring, !keyring::goes_with_its_namespace(), Box::new(keyring::Keyring));
         add(Rung::Memory, false, Box::<memory::Memory>::default());
         Self { keepers, passphrases: passphrase::Passphrases::new(ask) }
     }
@@ -261,6 +261,12 @@ impl Vault {
         }
         let mut why: Vec<_> =
             faults.iter().map(|(rung, fault)| format!("the {rung} {}", fault.why())).collect();
+        if keyring::goes_with_its_namespace() {
+            why.push(
+                "the kernel keyring of this user namespace goes with it, so it is taken only if asked for"
+                    .into(),
+            );
+        }
         why.push("nobody is there to type a passphrase".into());
         Err(HolderError::NoRung { why: why.join(", ") })
     }

@@ -49,6 +49,8 @@ pub struct Manner {
     pub org: &'static str,
     /// Whom its tokens are about.
     pub subject: &'static str,
+    /// A refresh brings a new refresh token. Otherwise the first one goes on, and none comes with the answer.
+    pub rotates: bool,
     /// Whether it gives an address with the user code in it.
     pub says_complete: bool,
     /// What its metadata says it is, if not what it is.
@@ -74,6 +76,7 @@ impl Default for Manner {
             says_of_refused: "no",
             org: "acme",
             subject: "prn_ada",
+            rotates: true,
             says_complete: true,
             says_issuer: None,
             holds: None,
@@ -281,7 +284,7 @@ impl SmallProvider {
         if let Some(seconds) = manner.says_expires_in {
             answer["expires_in"] = seconds.into();
         }
-        if manner.gives_refresh_tokens {
+        if manner.gives_refresh_tokens && (manner.rotates || generation == 1) {
             answer["refresh_token"] = format!("refresh-{session}-{generation}").into();
         }
         answer.to_string().into_response()
@@ -331,7 +334,9 @@ impl SmallProvider {
             if session.key != key {
                 return refused();
             }
-            if generation == session.generation {
+            if !self.manner().rotates {
+                session.generation = 2; // it was redeemed once; the token stays what it is
+            } else if generation == session.generation {
                 session.generation += 1;
             } else if strict || generation + 1 != session.generation {
                 session.ended = true;

@@ -26,6 +26,9 @@ use crate::{ambient, clock, env};
 pub(crate) const WATCH: &str = "watch-run";
 pub(crate) const WITNESS: &str = "witness-run";
 pub(crate) const FILES: &str = "files-run";
+/// And those that stand between us and a command with a terminal of its own.
+pub(crate) const TERMINAL: &str = "terminal-run";
+pub(crate) const TURN: &str = "turn-run";
 /// What a token's life has lost when we look at it, for a person to read a round number.
 const LOST_ON_THE_WAY: Duration = Duration::from_millis(900);
 /// A longer life is said in whole minutes.
@@ -92,6 +95,10 @@ pub(super) struct RunArgs {
     #[arg(long)]
     only: bool,
 
+    /// Take the token out of what the command writes, also in base64; it keeps its terminal
+    #[arg(long)]
+    mask: bool,
+
     /// Take other credentials out of the command's environment, such as `AWS_SECRET_ACCESS_KEY`
     #[arg(long)]
     clean: bool,
@@ -150,9 +157,10 @@ pub(crate) async fn exec(args: ExecArgs, out: &mut Output) -> Result<Exit, Failu
     args.run.fits()?;
     let holder = args.which.holder.open()?;
     let identity = args.which.find(&holder, out)?;
+    let bound = args.which.bound(&identity)?;
     let pass = PassRequest {
-        resource: args.resource,
-        scopes: scopes(&args.scopes),
+        resource: args.resource.or(bound.resource),
+        scopes: scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }),
         lifetime: Some(args.run.ttl),
         purpose: Some(args.purpose),
     };
@@ -177,6 +185,7 @@ pub(super) async fn run(
         way: run.way.way(&run),
         variable: run.variable.unwrap_or_else(|| run.way.variable().to_owned()),
         without,
+        mask: run.mask,
         command,
         path: env::PATH.value(),
         beside: Beside {
@@ -184,6 +193,7 @@ pub(super) async fn run(
             watcher: vec![WATCH.into()],
             witness: vec![WITNESS.into()],
             files: vec![FILES.into()],
+            terminal: vec![TERMINAL.into()],
             environment: certificates(),
         },
     };
@@ -228,6 +238,34 @@ pub(crate) fn hold_files() -> Result<Exit, Failure> {
     hallpass_holder::exec::hold_files()
         .map_err(|error| Failure::could_not_run(format_args!("the files cannot be held: {error}")))?;
     Ok(Exit::DONE)
+}
+
+/// What a hidden command is told that stands before a command.
+#[derive(Debug, Args)]
+pub(crate) struct BecomingArgs {
+    /// The descriptor by which it is told.
+    descriptor: i32,
+
+    /// The command and its arguments.
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+/// The monitor's whole life.
+pub(crate) fn lead_terminal(args: &BecomingArgs) -> Result<Exit, Failure> {
+    hallpass_holder::exec::monitor(args.descriptor, &[TURN.into()], &args.command).map_err(|error| {
+        Failure::could_not_run(format_args!("the command's terminal cannot be led: {error}"))
+    })?;
+    Ok(Exit::DONE)
+}
+
+/// Becomes the command. Comes back where that cannot be.
+pub(crate) fn take_turn(args: &BecomingArgs) -> Result<Exit, Failure> {
+    let error = hallpass_holder::exec::start_in_turn(args.descriptor, &args.command);
+    let exit =
+        if error.kind() == std::io::ErrorKind::NotFound { Exit::NOT_FOUND } else { Exit::NOT_RUNNABLE };
+    let command = args.command.first().map(|program| program.to_string_lossy()).unwrap_or_default();
+    Err(Failure::could_not_run(format_args!("`{command}` cannot be run: {error}")).leaving_with(exit))
 }
 
 /// Refuses before anything is asked of anybody.

@@ -129,8 +129,8 @@ impl Desk {
 
     /// The entry that is meant. `None`: it is not ours, and the program may ask somebody else.
     ///
-    /// Where several would do, what the surroundings name (`HALLPASS_PROFILE`) decides, and after it
-    /// the longer path. An entry of another profile than the surroundings name is refused and not passed over: whoever works
+    /// Where several would do, what the surroundings name (`HALLPASS_PROFILE`, a trusted `.hallpass.toml`) decides, and
+    /// after it the longer path. An entry of another profile than the surroundings name is refused and not passed over: whoever works
     /// for one tenant here has no business with another's token.
     fn find(&self, asked: Option<&str>, fits: impl Fn(&At) -> bool) -> Result<Option<Meant<'_>>, Failure> {
         let fitting = self.targets.iter().filter(|target| fits(&target.at));
@@ -154,7 +154,7 @@ impl Desk {
         }
         let mut elsewhere = None;
         for one in std::mem::take(&mut meant) {
-            match another_is_meant_here(&one.identity)? {
+            match another_is_meant_here(&self.holder, &one.identity)? {
                 None => meant.push(one),
                 Some(says) => elsewhere = Some(says),
             }

@@ -47,6 +47,10 @@ pub(crate) struct LoginArgs {
     #[arg(long, value_name = "NAME")]
     profile: Option<ProfileName>,
 
+    /// Take whoever signs in, also where the profile or the sign-in that is here was somebody else's
+    #[arg(long)]
+    as_new: bool,
+
     /// A file with the client's secret, with providers that give one to programs like this
     #[arg(long, value_name = "FILE")]
     client_secret_file: Option<PathBuf>,
@@ -109,7 +113,7 @@ pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Fai
         look_up(&args.command, env::PATH.value().as_deref())?;
     }
     let holder = if args.one_run { args.holder.open_for_one_run() } else { args.holder.open()? };
-    let request = request(&args, &holder)?;
+    let request = request(&args, &holder, out)?;
     let mut screen = screen::Screen::new(out, &request.issuer);
     let mut stopped = std::pin::pin!(stopped());
     let outcome = holder.login(request, &mut |event| screen.show(&event), stopped.as_mut()).await;
@@ -134,8 +138,8 @@ pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Fai
     }
 }
 
-fn request(args: &LoginArgs, holder: &Holder) -> Result<LoginRequest, Failure> {
-    let target = target::target(args, holder)?;
+fn request(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Result<LoginRequest, Failure> {
+    let target = target::target(args, holder, out)?;
     let at = surroundings::surroundings();
     let at = Surroundings { terminal: at.terminal && args.holder.may_ask(), ..at };
     let rung = match (args.one_run, args.store, env::HALLPASS_STORE.text()) {
@@ -152,6 +156,8 @@ fn request(args: &LoginArgs, holder: &Holder) -> Result<LoginRequest, Failure> {
         issuer: target.issuer,
         client_id: target.client_id,
         profile: target.profile,
+        as_new: args.as_new,
+        org: target.org,
         client_secret: args.client_secret_file.as_deref().map(client_secret).transpose()?,
         scopes: target.scopes,
         resources: target.resources,

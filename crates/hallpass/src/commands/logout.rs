@@ -7,7 +7,7 @@ pub(super) use receipt::warn;
 pub(super) use retry::until;
 
 use clap::Args;
-use hallpass_holder::{Holder, HolderError, Identity, Receipt, Unreadable};
+use hallpass_holder::{Holder, HolderError, Identity, Prints, Receipt, Unreadable};
 
 use crate::failure::{Exit, Failure};
 use crate::holding::WhichArgs;
@@ -60,10 +60,16 @@ pub(crate) async fn logout(args: LogoutArgs, out: &mut Output) -> Result<Exit, F
             }
         }
     }
-    let may_be_alive = receipts.iter().any(Receipt::may_be_alive);
-    let copies = Folders::here().map(|folders| copies(&folders, &prints)).unwrap_or_default();
-    let written = receipt::write(&receipts, &copies, may_be_alive, out);
+    let told = tell(&receipts, &prints, out);
     stopped?;
+    told
+}
+
+/// Tells what was done and which copies other tools keep, and leaves with whether anything may still be alive.
+pub(super) fn tell(receipts: &[Receipt], prints: &Prints, out: &mut Output) -> Result<Exit, Failure> {
+    let may_be_alive = receipts.iter().any(Receipt::may_be_alive);
+    let copies = Folders::here().map(|folders| copies(&folders, prints)).unwrap_or_default();
+    let written = receipt::write(receipts, &copies, may_be_alive, out);
     output::leave(written, if may_be_alive { Exit::NO } else { Exit::DONE })
 }
 
@@ -79,8 +85,8 @@ fn meant(
     if args.all || only {
         return Ok((identities, unreadable));
     }
-    match args.which.find(holder, out) {
-        Ok(identity) => Ok((vec![identity], Vec::new())),
+    match args.which.find_any(holder, out) {
+        Ok((identity, _)) => Ok((vec![identity], Vec::new())),
         Err(failure) if failure.exit() == Exit::SIGN_IN => Ok((Vec::new(), Vec::new())),
         Err(failure) if unreadable.is_empty() => Err(failure),
         Err(failure) => Err(failure.hint("`hallpass logout --all` wipes that too")),

@@ -60,6 +60,8 @@ struct SignIn {
     key_lives: String,
     file: Option<String>,
     problem: Option<String>,
+    /// An answer was for somebody else; only another login takes its place.
+    quarantined: bool,
     #[serde(flatten)]
     opened: Option<Details>,
 }
@@ -67,6 +69,8 @@ struct SignIn {
 #[derive(Serialize)]
 struct Details {
     person: Option<String>,
+    subject: Option<String>,
+    orgs: Vec<String>,
     scope: String,
     resources: Vec<String>,
     purpose: Option<String>,
@@ -158,6 +162,7 @@ pub(super) fn still_owed(owed: &Owed) -> StillOwed {
 }
 
 fn sign_in(status: Status) -> SignIn {
+    let quarantined = matches!(&status.opened, Ok(Opened { quarantined: true, .. }));
     let (problem, opened) = match status.opened {
         Ok(opened) => (opened.ended.clone(), Some(details(opened))),
         Err(error) => (Some(error.to_string()), None),
@@ -171,6 +176,7 @@ fn sign_in(status: Status) -> SignIn {
         key_lives: key_lives(status.rung),
         file: status.file.map(|file| file.display().to_string()),
         problem,
+        quarantined,
         opened,
     }
 }
@@ -178,6 +184,8 @@ fn sign_in(status: Status) -> SignIn {
 fn details(opened: Opened) -> Details {
     Details {
         person: opened.person,
+        subject: opened.subject,
+        orgs: opened.orgs,
         scope: opened.scope.to_string(),
         resources: opened.resources,
         purpose: opened.purpose,
@@ -210,12 +218,15 @@ fn lines(sign_in: &SignIn) -> Vec<String> {
     let mut lines = vec![format!("{named}{}", sign_in.issuer)];
     let mut row = |name: &str, text: String| lines.push(format!("  {name:<10} {text}"));
     if let Some(problem) = &sign_in.problem {
-        row("ended", problem.clone());
+        row(if sign_in.quarantined { "QUARANTINE" } else { "ended" }, problem.clone());
     }
     if let Some(opened) = &sign_in.opened {
         let who = opened.person.as_deref().unwrap_or("somebody the provider does not name");
         row("who", format!("{who}, as client {}", sign_in.client_id));
         row("since", format!("{} ({} flow), renewed {}", opened.signed_in, opened.flow, opened.renewed));
+        if !opened.orgs.is_empty() {
+            row("org", opened.orgs.join(", "));
+        }
         if !opened.scope.is_empty() {
             row("scope", opened.scope.clone());
         }

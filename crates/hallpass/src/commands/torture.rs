@@ -35,6 +35,7 @@ mod wire; // HTTP by hand
 pub(crate) use turns::{TurnsArgs, turns};
 
 use fault::Severity;
+use home::Home;
 use report::{Finding, Report};
 use scenario::Players;
 use stage::Stage;
@@ -127,6 +128,7 @@ async fn tried(args: &TortureArgs, out: &mut Output) -> Result<Exit, Failure> {
     let door = stage.proxy.open(0).await?;
     out.say(format_args!("trying {} with {} processes", stage.issuer, args.processes));
     stage.first_sign_in(&home, &door).await?;
+    let _locks = Locks::of(&stage, &home);
 
     let processes = usize::from(args.processes);
     let mut players =
@@ -154,6 +156,27 @@ async fn tried(args: &TortureArgs, out: &mut Output) -> Result<Exit, Failure> {
     let report = Report { processes, forgives_lost_answers: players.forgives, storm: came, findings };
     report.write(&stage, out)?;
     Ok(if report.held() { Exit::DONE } else { Exit::NO })
+}
+
+/// The locks of an issuer of our own, whose name is new each time: they stand outside of its folder, where every home of
+/// this user finds them, and nobody needs them again.
+struct Locks(Vec<PathBuf>);
+
+impl Locks {
+    fn of(stage: &Stage, home: &Home) -> Self {
+        let folder = PathBuf::from(format!("/var/tmp/hallpass-{}", rustix::process::geteuid().as_raw()));
+        let records = if stage.ours { home.records() } else { Vec::new() };
+        let names = records.iter().filter_map(|file| file.file_stem()?.to_str());
+        Self(names.map(|name| folder.join(format!("{name}.lock"))).collect())
+    }
+}
+
+impl Drop for Locks {
+    fn drop(&mut self) {
+        for lock in &self.0 {
+            let _ = std::fs::remove_file(lock); // it may stand elsewhere
+        }
+    }
 }
 
 fn of_storm(came: &Storm, severity: Severity, players: &Players) -> Finding {

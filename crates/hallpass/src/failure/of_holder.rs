@@ -25,9 +25,13 @@ impl From<HolderError> for Failure {
             | E::KeyGone { issuer, .. } => {
                 Failure::needs_person(told).hint(format_args!("run `hallpass login {issuer}`, then try again"))
             }
-            E::AnotherTenant { .. } => Failure::needs_person(told).hint(
-                "nothing was handed out and what came was revoked; sign in again, and tell whoever runs the issuer",
+            E::AnotherTenant { .. } => Failure::needs_person(told)
+                .hint("nothing was handed out; sign in again, and tell whoever runs the issuer"),
+            E::SomebodyElse { .. } => Failure::refused(told).hint(
+                "sign in as the same one, name another `--profile`, or give this one to whoever came with `--as-new`",
             ),
+            E::AnotherOrg { .. } => Failure::refused(told)
+                .hint("name a sign-in of that organisation with `--profile`, or sign in to it: `hallpass login`"),
             E::NobodyThere => Failure::needs_person(told),
             E::TimedOut => Failure::needs_person(told).hint("run the command again for a new code"),
             E::Ambiguous { .. } => {

@@ -2,6 +2,7 @@
 
 use hallpass_holder::{Holder, HolderError, Identity, ProfileName, Wanted, told_apart};
 
+use crate::binding::Nearest;
 use crate::env;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -66,16 +67,24 @@ pub(super) fn environment() -> Result<Says, Failure> {
     })
 }
 
-/// Where it is said that another sign-in than this one is meant here: by the environment. `None` if nothing says so.
-pub(crate) fn another_is_meant_here(identity: &Identity) -> Result<Option<String>, Failure> {
-    let voices = [environment()?];
-    let decides = voices.into_iter().find(|voice| !voice.nothing());
-    Ok(decides.filter(|says| !says.names(identity)).map(|says| says.place))
+/// Where it is said that another sign-in than this one is meant here: by the environment, or by what this directory asks
+/// for, its organisation included. `None` if nothing says so.
+pub(crate) fn another_is_meant_here(holder: &Holder, identity: &Identity) -> Result<Option<String>, Failure> {
+    let environment = environment()?;
+    if !environment.nothing() {
+        return Ok((!environment.names(identity)).then_some(environment.place));
+    }
+    let Nearest::Trusted(binding) = Nearest::find()? else { return Ok(None) };
+    let (asks, org) = (super::bound::says(&binding), binding.org.as_deref());
+    // One that is over is not refused for its organisation: whoever asks for its token is told that it is over.
+    let another_org =
+        || org.is_some_and(|org| matches!(holder.is_of(identity, org), Err(HolderError::AnotherOrg { .. })));
+    Ok((!asks.names(identity) || another_org()).then(|| format!("`{}`", asks.place)))
 }
 
 /// The sign-in that is meant. `voices` go from the strongest to the weakest; the first that says anything decides, and
-/// weaker ones are heard only where several sign-ins would do.
-pub(super) fn find(holder: &Holder, voices: &[Says]) -> Result<Identity, HolderError> {
+/// weaker ones are heard only where several sign-ins would do. And who decided, if anybody had to.
+pub(super) fn find(holder: &Holder, voices: &[Says]) -> Result<(Identity, String), HolderError> {
     let mut voices = voices.iter().filter(|voice| !voice.nothing());
     let mut said = voices.next().cloned().unwrap_or_default();
     let mut found = holder.find(&said.wanted());
@@ -84,10 +93,10 @@ pub(super) fn find(holder: &Holder, voices: &[Says]) -> Result<Identity, HolderE
         let filled = said.filled_by(weaker);
         match holder.find(&filled.wanted()) {
             Err(HolderError::NotSignedIn { .. }) => {} // it speaks of another
-            narrowed => (said, found) = (filled, narrowed),
+            narrowed => (said, found) = (Says { place: weaker.place.clone(), ..filled }, narrowed),
         }
     }
-    found
+    Ok((found?, said.place))
 }
 
 /// Lets the person at the terminal choose.

@@ -4,6 +4,8 @@ mod machine; // a machine with a person at it, and an issuer
 mod run; // what a command gets, and how it ends
 mod behind; // an API behind the proxy
 mod proxy; // the API gets the token, and the command never does
+mod hours; // a command that runs for hours
+mod masks; // the token is taken out of what a command writes
 mod ways; // by which way a command gets its pass
 mod signals; // what reaches a command, and how often
 mod killed; // whatever is killed, the pass dies
@@ -13,9 +15,12 @@ mod curl; // asking them
 mod keys; // the key of a sign-in is in nobody's answer
 mod session; // login, status, token, logout
 mod which; // which sign-in is meant
+mod directory; // which one a directory asks for, and profiles
 mod network; // which authorities are trusted, and through which proxy it goes
 mod daemon; // one process that holds them for the others
 mod owed; // signing out where the issuer cannot be reached
+mod assess; // what is asked of any login
+mod containers; // builds in and user namespaces of containers
 mod doctor; // what is looked at, what is found, and what is never shown
 mod wrap; // a tool that insists on a file of its own
 mod records; // those that cannot be read, and machines that can keep none

@@ -6,11 +6,14 @@ use hallpass_model::wire::oauth::Scopes;
 use zeroize::Zeroizing;
 
 use super::client::{Daemon, NoAnswer};
-use super::wire::{self, Deposit, Done, Held, Records, SignedOut, TokenAsked, TokenGiven, Which};
+use super::wire::{
+    self, Deposit, Done, Held, NotTakenAsked, Records, SignedOut, TokenAsked, TokenGiven, Which,
+};
 use crate::Holder;
 use crate::error::HolderError;
 use crate::identity::Identity;
 use crate::logout::Receipt;
+use crate::not_taken::NotTaken;
 use crate::pass::{GivenBack, Pass, PassRequest};
 use crate::record::Record;
 use crate::status::Status;
@@ -131,6 +134,30 @@ impl Holder {
             let which = Which { identity: identity.clone() };
             // Where none runs there is nobody to forget, and one that does looks at the disk before it answers.
             let _ = daemon.ask_at_once::<Done>("POST", wire::FORGET, &which);
+        }
+    }
+
+    /// Tells the daemon of a token that was not taken, of a sign-in that it alone holds.
+    pub(crate) fn daemon_not_taken(
+        &self,
+        identity: &Identity,
+        which: NotTaken<'_>,
+    ) -> Result<(), HolderError> {
+        let Some(daemon) = self.daemon_for(identity) else { return Ok(()) };
+        let (token, request) = match which {
+            NotTaken::Token(token) => (std::str::from_utf8(token.expose()).ok().map(str::to_owned), None),
+            NotTaken::KeptFor(request) => (None, Some(request)),
+        };
+        let scopes = request.map(|request| &request.scopes).filter(|scopes| !scopes.is_empty());
+        let told = NotTakenAsked {
+            identity: identity.clone(),
+            token,
+            resource: request.and_then(|request| request.resource.clone()),
+            scope: scopes.map(ToString::to_string),
+        };
+        match daemon.ask_at_once::<Done>("POST", wire::NOT_TAKEN, &told) {
+            Ok(_) | Err(NoAnswer::Nobody) => Ok(()), // where none runs, nothing is kept
+            Err(none) => Err(none.into_error()),
         }
     }
 

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use hallpass_model::jose::base64url;
 use hallpass_model::purpose::Purpose;
+use hallpass_model::secret::Secret;
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::oauth::Scopes;
 use serde::Serialize;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use super::Offered;
@@ -19,11 +21,13 @@ use super::lock::State;
 use super::memory::{self, Locked};
 use super::problem::{ANOTHER_STATE, BAD_REQUEST, LOCKED, Problem};
 use super::wire::{
-    DaemonStatus, Deposit, Done, Ended, Held, Records, Run, SignedOut, Stopped, TokenAsked, TokenGiven, Which,
+    DaemonStatus, Deposit, Done, Ended, Held, NotTakenAsked, Records, Run, SignedOut, Stopped, TokenAsked,
+    TokenGiven, Which,
 };
 use crate::Holder;
 use crate::client::OurClient;
 use crate::identity::{Identity, ProfileName};
+use crate::not_taken::NotTaken;
 use crate::pass::{Pass, PassRequest};
 use crate::record::Record;
 use crate::vault::Rung;
@@ -53,6 +57,8 @@ struct Inner {
     /// How many wrong passphrases came since the last right one.
     wrong: tokio::sync::Mutex<u32>,
     offered: Offered,
+    /// Who listens for the end of which sign-in.
+    ears: Mutex<HashMap<Identity, JoinHandle<()>>>,
     /// When somebody last asked for a token.
     asked: Mutex<Duration>,
     /// Sign-ins whose tokens may be over though they say otherwise, or the other way round.
@@ -77,6 +83,7 @@ impl Office {
             lock: Mutex::default(),
             wrong: tokio::sync::Mutex::default(),
             offered,
+            ears: Mutex::default(),
             asked: Mutex::new(steady()),
             distrusted: Mutex::default(),
             turns: Mutex::default(),
@@ -180,6 +187,7 @@ impl Office {
             true => holder.leased(&identity, &request, None).await?,
             false => holder.token(&identity, &request).await?,
         };
+        self.listen(&identity);
         Ok((pass, identity))
     }
 
@@ -226,6 +234,10 @@ impl Office {
     pub(super) fn distrust_all(&self) {
         self.0.kept.clear();
         self.distrusted().extend(self.0.holder.list().unwrap_or_default());
+    }
+
+    pub(super) fn ears(&self) -> MutexGuard<'_, HashMap<Identity, JoinHandle<()>>> {
+        self.0.ears.lock().expect("no thread panics holding this")
     }
 
     fn distrusted(&self) -> MutexGuard<'_, HashSet<Identity>> {
@@ -293,6 +305,8 @@ impl Office {
             .replace(&identity, Rung::Memory, record, (holder.clock)())
             .map_err(|(error, _)| Problem::from(error))?;
         self.0.kept.clear();
+        self.mute(Some(&identity));
+        self.listen(&identity);
         if let Some(earlier) = earlier {
             let holder = holder.clone();
             tokio::spawn(async move {
@@ -307,6 +321,7 @@ impl Office {
         if !self.0.holder.shelf.is_in_memory(&identity) {
             return Err(Problem::new("not_held", "that sign-in does not rest here"));
         }
+        self.mute(Some(&identity));
         let receipt = self.0.holder.logout(&identity).await;
         self.0.kept.clear();
         let receipt = receipt?;
@@ -319,7 +334,27 @@ impl Office {
 
     /// Looks at everything anew, from the next question on.
     pub(super) fn forget(&self, body: &[u8]) -> Result<Answer, Problem> {
-        let Which { identity: _ } = read(body)?;
+        let Which { identity } = read(body)?;
+        self.mute(Some(&identity));
+        self.0.kept.clear();
+        // It may be a new sign-in in the place of the old.
+        if self.0.holder.shelf.header(&identity).ok().flatten().is_some() {
+            self.listen(&identity);
+        }
+        Ok(render(&Done {}))
+    }
+
+    /// A token was not taken somewhere: the next question for it brings a fresh one.
+    pub(super) fn not_taken(&self, body: &[u8]) -> Result<Answer, Problem> {
+        if self.state().is_locked() {
+            return Err(Problem::new(LOCKED, "the daemon is locked"));
+        }
+        let mut told: NotTakenAsked = read(body)?;
+        let token = told.token.take().map(Secret::from_text);
+        let (resource, scope) = (told.resource.take(), told.scope.take());
+        let request = request(&TokenAsked { resource, scope, ..TokenAsked::default() })?;
+        let which = token.as_ref().map_or(NotTaken::KeptFor(&request), NotTaken::Token);
+        self.0.holder.not_taken(&told.identity, which)?;
         self.0.kept.clear();
         Ok(render(&Done {}))
     }
@@ -333,6 +368,7 @@ impl Office {
 
     /// The same, told by a signal.
     pub(super) async fn end_all(&self) -> Vec<Ended> {
+        self.mute(None);
         let mut ended = Vec::new();
         for identity in self.held() {
             let logout = tokio::time::timeout(END_TIME_OUT, self.0.holder.logout(&identity)).await;

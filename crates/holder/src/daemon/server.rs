@@ -211,6 +211,7 @@ async fn ask(request: Request<Incoming>, office: &Office) -> Result<Answer, Prob
         (&Method::POST, wire::FORGET) => office.forget(&body),
         (&Method::POST, wire::LOCK) => office.lock(&body).await,
         (&Method::POST, wire::UNLOCK) => office.unlock(&body).await,
+        (&Method::POST, wire::NOT_TAKEN) => office.not_taken(&body),
         (&Method::POST, wire::STOP) => office.stop().await,
         (_, path) if wire::ALL.iter().any(|(_, known)| *known == path) => {
             Err(Problem::new(BAD_REQUEST, "that is asked by another method"))

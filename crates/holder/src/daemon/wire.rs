@@ -17,12 +17,13 @@ pub(super) const TOKEN: &str = "/v1/token";
 pub(super) const RECORDS: &str = "/v1/records";
 pub(super) const LOGOUT: &str = "/v1/logout";
 pub(super) const FORGET: &str = "/v1/forget";
+pub(super) const NOT_TAKEN: &str = "/v1/not-taken";
 pub(super) const LOCK: &str = "/v1/lock";
 pub(super) const UNLOCK: &str = "/v1/unlock";
 pub(super) const STOP: &str = "/v1/stop";
 
 /// Every path there is, for tests that walk them.
-pub(super) const ALL: [(&str, &str); 9] = [
+pub(super) const ALL: [(&str, &str); 10] = [
     ("GET", STATUS),
     ("POST", TOKEN),
     ("GET", RECORDS),
@@ -31,6 +32,7 @@ pub(super) const ALL: [(&str, &str); 9] = [
     ("POST", FORGET),
     ("POST", LOCK),
     ("POST", UNLOCK),
+    ("POST", NOT_TAKEN),
     ("POST", STOP),
 ];
 
@@ -142,6 +144,26 @@ pub(super) struct Locking {
 pub(super) struct Which {
     #[serde(flatten)]
     pub(super) identity: Identity,
+}
+
+/// `POST /v1/not-taken`: a token that a server did not take, or whichever is kept for an API and scopes.
+#[derive(Serialize, Deserialize)]
+pub(super) struct NotTakenAsked {
+    #[serde(flatten)]
+    pub(super) identity: Identity,
+    /// The token. SECURITY: a secret, though one that is of little use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) resource: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) scope: Option<String>,
+}
+
+impl Drop for NotTakenAsked {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.token);
+    }
 }
 
 /// `GET /v1/records`: what the daemon alone holds.

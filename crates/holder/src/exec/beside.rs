@@ -27,6 +27,9 @@ pub struct Beside {
     pub witness: Vec<OsString>,
     /// The arguments that make it the holder of files ([`hold_files`](super::hold_files())). Nothing secret.
     pub files: Vec<OsString>,
+    /// The arguments that make it the monitor of a command with a terminal of its own ([`monitor`](super::monitor())).
+    /// Nothing secret.
+    pub terminal: Vec<OsString>,
     /// What replaces variables of ours: paths that are relative to our folder, which the watcher leaves.
     pub environment: Vec<(OsString, OsString)>,
 }

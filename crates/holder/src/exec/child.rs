@@ -7,7 +7,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::RunRequest;
+use super::mask::{self, Control, Heard, Masked};
 use super::witness::Witness;
 use crate::error::HolderError;
 
@@ -128,8 +129,8 @@ pub(super) struct Given {
     pub(super) variables: Vec<(OsString, Zeroizing<Vec<u8>>)>,
     /// Variables it does not have.
     pub(super) without: Vec<OsString>,
-    /// A descriptor it inherits, at the number it has here.
-    pub(super) inherited: Option<OwnedFd>,
+    /// Descriptors it inherits, at the numbers they have here.
+    pub(super) inherited: Vec<OwnedFd>,
     /// Which process it is, once it is one.
     pub(super) started: Arc<OnceLock<Pid>>,
 }
@@ -140,52 +141,133 @@ impl Given {
     }
 }
 
+/// A command that runs.
+enum Running {
+    /// As our child.
+    Ours(Child),
+    /// As a child of the monitor, which leads its session.
+    Monitored { monitor: Child, control: Control },
+}
+
+impl Running {
+    /// Ours, or the monitor: the process that all of the command descends from.
+    fn pid(&self) -> Pid {
+        let (Self::Ours(child) | Self::Monitored { monitor: child, .. }) = self;
+        child.id().and_then(|pid| Pid::from_raw(pid as i32)).expect("it is not waited for yet")
+    }
+
+    /// Waits until it stops or ends.
+    async fn hear(&mut self) -> std::io::Result<Heard> {
+        match self {
+            Self::Ours(child) => Ok(Heard::Ended(ended(child.wait().await?))),
+            Self::Monitored { control, .. } => match control.hear().await {
+                Heard::Nothing => Err(std::io::Error::other("the process that leads its session is gone")),
+                heard => Ok(heard),
+            },
+        }
+    }
+}
+
 /// Starts the command.
-fn start(request: &RunRequest, given: &Given) -> std::io::Result<Child> {
+fn start(request: &RunRequest, mut given: Given, masked: &mut Option<Masked>) -> std::io::Result<Running> {
     let (program, arguments) = request.command.split_first().expect("the command was looked up");
-    let mut command = Command::new(program);
-    command.args(arguments);
+    let whole = masked.as_ref().is_some_and(Masked::is_whole);
+    let mut control = None;
+    let mut command = if whole {
+        let (ours, theirs) = Control::pair()?;
+        let mut command = Command::new(&request.beside.program);
+        command.arg0("hallpass-terminal");
+        command.args(mask::arguments(&request.beside.terminal, theirs.as_raw_fd(), &request.command));
+        given.inherited.push(theirs);
+        control = Some(ours);
+        command
+    } else {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        command
+    };
+    if let Some(masked) = masked {
+        masked.connect(&mut command);
+    }
     for name in request.without.iter().chain(&given.without) {
         command.env_remove(name);
     }
     for (name, value) in &given.variables {
         command.env(name, OsStr::from_bytes(value));
     }
-    let Some(inherited) = &given.inherited else { return command.spawn() };
     // Between the two nothing else is started: everything that is, is by this thread.
-    rustix::io::fcntl_setfd(inherited, FdFlags::empty())?;
+    for inherited in &given.inherited {
+        rustix::io::fcntl_setfd(inherited, FdFlags::empty())?;
+    }
     let started = command.spawn();
-    rustix::io::fcntl_setfd(inherited, FdFlags::CLOEXEC)?;
-    started
+    for inherited in &given.inherited {
+        rustix::io::fcntl_setfd(inherited, FdFlags::CLOEXEC)?;
+    }
+    Ok(match control {
+        Some(control) => Running::Monitored { monitor: started?, control },
+        None => Running::Ours(started?),
+    })
 }
 
 /// Runs the command to its end. `meanwhile` goes on beside it and never ends.
 pub(super) async fn run(
     request: &RunRequest,
     given: Given,
+    mut masked: Option<Masked>,
     signals: &mut Signals,
     witness: &mut Witness,
     meanwhile: impl Future<Output = std::convert::Infallible>,
 ) -> Result<Ended, HolderError> {
     let program = request.command.first().expect("the command was looked up");
-    let mut child = start(request, &given)
+    let started = given.started.clone();
+    let mut running = start(request, given, &mut masked)
         .map_err(|source| HolderError::Start { command: program.to_string_lossy().into_owned(), source })?;
-    let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32)).expect("it is not waited for yet");
-    let _ = given.started.set(pid);
-    drop(given); // it has what it needs
+    let pid = running.pid();
+    let _ = started.set(pid);
     // What came before the command was there has not reached it.
     witness.forget().await;
+    if let Some(masked) = &masked {
+        masked.go_on();
+    }
     let mut meanwhile = std::pin::pin!(meanwhile);
-    loop {
+    let ended = loop {
         tokio::select! {
-            status = child.wait() => {
-                let failed = |source| HolderError::Run { doing: "cannot wait for the command", source };
-                return Ok(ended(status.map_err(failed)?));
-            }
-            Some(caught) = signals.caught.recv() => pass_on(&caught, pid, witness).await,
+            heard = running.hear() => match heard {
+                Ok(Heard::Ended(ended)) => break Ok(ended),
+                Ok(_) => {
+                    if let (Some(masked), Running::Monitored { control, .. }) = (&masked, &mut running) {
+                        masked.stop();
+                        control.go_on().await;
+                    }
+                }
+                Err(source) => break Err(HolderError::Run { doing: "cannot wait for the command", source }),
+            },
+            Some(caught) = signals.caught.recv() => match &mut running {
+                Running::Ours(_) => {
+                    if let (SIGWINCH, Some(masked)) = (caught.signal, &masked) {
+                        masked.resize();
+                        // It may have looked before.
+                        let _ = kill_process(pid, Signal::WINCH);
+                    }
+                    pass_on(&caught, pid, witness).await;
+                }
+                // It is in a session of its own: nothing reaches it without us.
+                Running::Monitored { control, .. } => match (caught.signal, &masked) {
+                    (SIGWINCH, Some(masked)) => masked.resize(),
+                    (SIGCONT, Some(masked)) => {
+                        masked.go_on();
+                        control.go_on().await;
+                    }
+                    (signal, _) => control.send(signal).await,
+                },
+            },
             never = &mut meanwhile => match never {},
         }
+    };
+    if let Some(masked) = masked {
+        masked.finish().await;
     }
+    ended
 }
 
 /// Passes a signal on, unless it reached the command without us.

@@ -46,8 +46,7 @@ use self::body::{Body, say};
 use self::named::{Named, random_key};
 use super::child::Given;
 use super::memory::{self, Files, Slot};
-use super::scrub::Words;
-use super::supply::{Held, Supply};
+use super::supply::Supply;
 use crate::error::HolderError;
 use crate::provider::Trust;
 
@@ -119,8 +118,6 @@ struct Shared {
     far: reqwest::Client,
     near: reqwest::Client,
     parent: Matcher,
-    /// What is taken out of answers, and for which token it was made.
-    words: Mutex<Option<(Arc<Held>, Arc<Words>)>>,
     /// When an API last refused a token that was not over.
     refused: Mutex<Option<Timestamp>>,
     places: Arc<Semaphore>,
@@ -155,7 +152,6 @@ impl Proxy {
             near: client(&trust, true)?,
             // As the HTTP client does: what the person's own environment says.
             parent: Matcher::from_env(),
-            words: Mutex::default(),
             refused: Mutex::default(),
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             tasks: Mutex::default(),
@@ -261,21 +257,6 @@ impl Shared {
         let mut tasks = self.tasks.lock().expect("no thread panics holding this");
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
-    }
-
-    /// What is taken out of answers now.
-    fn words(&self) -> Arc<Words> {
-        let newest = self.supply.newest();
-        let mut words = self.words.lock().expect("no thread panics holding this");
-        match &*words {
-            Some((made_for, words)) if Arc::ptr_eq(made_for, &newest) => words.clone(),
-            _ => {
-                let held = self.supply.held();
-                let made = Arc::new(Words::of(held.iter().map(|held| held.pass.token.expose())));
-                *words = Some((newest, made.clone()));
-                made
-            }
-        }
     }
 
     fn find(&self, scheme: &str, authority: &http::uri::Authority) -> Option<&Named> {

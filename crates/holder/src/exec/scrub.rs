@@ -37,7 +37,6 @@ pub(super) enum Mask {
     /// As many stars: what was said about the length stays true.
     Stars,
     /// For people to read.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what a terminal shows"))]
     Label,
 }
 

@@ -16,6 +16,7 @@ use hallpass_model::lifetimes::ACCESS_TOKEN_MAX;
 use hallpass_model::time::{Lifetime, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::scrub::Words;
 use super::watcher::Recharge;
 use crate::Holder;
 use crate::error::HolderError;
@@ -51,6 +52,8 @@ pub(super) struct Supply {
     newest: watch::Sender<Arc<Held>>,
     recharges: mpsc::Sender<Recharge>,
     troubles: mpsc::Sender<String>,
+    /// What is taken out of what streams by, and for which pass it was made.
+    words: Mutex<Option<(Arc<Held>, Arc<Words>)>>,
 }
 
 /// A pass of a run.
@@ -109,6 +112,7 @@ impl Supply {
             used: AtomicBool::new(true),
             recharges,
             troubles,
+            words: Mutex::default(),
         };
         (Arc::new(supply), Pipes { recharges: told, troubles: heard })
     }
@@ -126,6 +130,21 @@ impl Supply {
     /// The pass in use, whatever its state.
     pub(super) fn newest(&self) -> Arc<Held> {
         self.newest.borrow().clone()
+    }
+
+    /// What is taken out of what streams by, now.
+    pub(super) fn words(&self) -> Arc<Words> {
+        let newest = self.newest();
+        let mut words = self.words.lock().expect("no thread panics holding this");
+        match &*words {
+            Some((made_for, words)) if Arc::ptr_eq(made_for, &newest) => words.clone(),
+            _ => {
+                let held = self.held();
+                let made = Arc::new(Words::of(held.iter().map(|held| held.pass.token.expose())));
+                *words = Some((newest, made.clone()));
+                made
+            }
+        }
     }
 
     /// Tells of each new pass.

@@ -11,9 +11,10 @@ use super::{Cancelled, Flow, Granted, Login, LoginEvent, OnEvent, SignedIn};
 use crate::Holder;
 use crate::error::HolderError;
 use crate::pins::Pins;
+use crate::profile;
 use crate::provider::With;
 use crate::record::{AccessHeld, Record, Standing};
-use crate::shelf::Identity;
+use crate::shelf::{Identity, Loaded};
 use crate::vault::Rung;
 
 impl Holder {
@@ -48,33 +49,36 @@ impl Login<'_> {
         on_event: OnEvent<'_>,
         cancelled: Cancelled<'_>,
     ) -> Result<SignedIn, HolderError> {
+        let shelf = &self.holder.shelf;
+        let earlier = match self.replaces {
+            true => shelf.find_replaced(self.identity, self.rung).ok().flatten(),
+            false => None,
+        };
         let looked_at = async {
             let claims = self.judge(&granted, on_event).await?;
-            let person = self.person(&granted.tokens, claims.as_ref()).await;
-            Ok((claims, person))
+            let (person, account) = self.person(&granted.tokens, claims.as_ref()).await;
+            let id = claims.as_ref().zip(granted.tokens.id_token.as_ref());
+            let pins = Pins::of(id, account, &granted.tokens.access_token);
+            self.expected(earlier.as_ref(), &pins)?;
+            Ok((pins, person))
         };
         // The last moment to stop: from here on it is saved, and a sign-in that is saved is one.
         let looked_at = tokio::select! {
             looked_at = looked_at => looked_at,
             () = cancelled => Err(HolderError::Cancelled),
         };
-        let (claims, person) = match looked_at {
+        let (pins, person) = match looked_at {
             Ok(looked_at) => looked_at,
             Err(error) => {
-                self.holder.give_back(self.metadata, self.client, &granted.tokens).await;
-                return Err(error);
+                let given_back = self.holder.give_back(self.metadata, self.client, &granted.tokens).await;
+                return Err(error.after_giving_back(given_back));
             }
         };
         let now = (self.holder.clock)();
-        let record = self.record(granted.tokens, claims.as_ref(), person, flow, now);
+        let record = self.record(granted.tokens, pins, person, flow, now);
         for note in notes(&record) {
             on_event(LoginEvent::Note(note));
         }
-        let shelf = &self.holder.shelf;
-        let earlier = match self.replaces {
-            true => shelf.find_replaced(self.identity, self.rung).ok().flatten(),
-            false => None,
-        };
         let kept = match self.rung {
             Rung::Daemon => self.holder.deposit(self.identity, record).await,
             rung => shelf.replace(self.identity, rung, record, now).map(|saved| saved.record),
@@ -92,6 +96,13 @@ impl Login<'_> {
             && let Err(why) = self.holder.give_up_replaced(&earlier).await
         {
             on_event(LoginEvent::Note(&format!("the earlier sign-in could not be revoked: {why}")));
+        }
+        if self.rung != Rung::Memory
+            && let Err(why) = self.holder.pin_profile(self.identity, &record)
+        {
+            on_event(LoginEvent::Note(&format!(
+                "what the profile is pinned to could not be written down: {why}"
+            )));
         }
         Ok(signed_in(self.identity, self.rung, &record))
     }
@@ -121,7 +132,7 @@ impl Login<'_> {
         answer: impl Future<Output = Result<TokenResponse, E>>,
     ) {
         if let Ok(Ok(tokens)) = tokio::time::timeout(LAST_ANSWER, answer).await {
-            self.holder.give_back(self.metadata, self.client, &tokens).await;
+            let _ = self.holder.give_back(self.metadata, self.client, &tokens).await;
         }
     }
 
@@ -161,8 +172,24 @@ impl Login<'_> {
             .map_err(|why| not_believed(format!("its ID token: {why}")))
     }
 
-    /// A name for people. Best effort.
-    async fn person(&self, tokens: &TokenResponse, claims: Option<&IdClaims>) -> Option<String> {
+    /// Whether whoever came back is who was meant.
+    fn expected(&self, earlier: Option<&Loaded>, pins: &Pins) -> Result<(), HolderError> {
+        if !self.request.as_new {
+            let earlier = earlier.map(|earlier| &earlier.record.pins);
+            self.holder.same_person(self.identity, earlier, pins)?;
+        }
+        match &self.request.org {
+            Some(org) => profile::is_of(self.identity, pins, org),
+            None => Ok(()),
+        }
+    }
+
+    /// A name for people, and whom the provider's userinfo is about. Best effort.
+    async fn person(
+        &self,
+        tokens: &TokenResponse,
+        claims: Option<&IdClaims>,
+    ) -> (Option<String>, Option<String>) {
         let with = With {
             token: Some(&tokens.access_token),
             key: self.bound.as_ref().map(|bound| bound.key),
@@ -175,14 +202,20 @@ impl Login<'_> {
         let name = ["email", "preferred_username", "login", "name"]
             .into_iter()
             .find_map(|member| said.as_ref()?.get(member)?.as_str().map(str::to_owned))
-            .or_else(|| claims.map(|claims| claims.sub.clone()))?;
-        Some(hallpass_model::purpose::plain(&name, 100))
+            .or_else(|| claims.map(|claims| claims.sub.clone()));
+        // GitHub has a number that stays, where OIDC has a subject.
+        let account = said.as_ref().and_then(|said| said.get("sub").or_else(|| said.get("id")));
+        let account = account.map(|account| match account {
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        });
+        (name.map(|name| hallpass_model::purpose::plain(&name, 100)), account)
     }
 
     fn record(
         &self,
         tokens: TokenResponse,
-        claims: Option<&IdClaims>,
+        pins: Pins,
         person: Option<String>,
         flow: Flow,
         now: Timestamp,
@@ -192,7 +225,7 @@ impl Login<'_> {
             metadata: self.metadata.clone(),
             ours: self.bound.is_some(),
             client_secret: self.client.secret().map(|secret| Secret::new(secret.expose().to_vec())),
-            pins: Pins::of(claims, &tokens.access_token),
+            pins,
             person,
             key: self.bound.as_ref().map(|bound| bound.key.render()),
             access: Some(AccessHeld {

@@ -133,6 +133,30 @@ impl Transport {
         }
     }
 
+    /// The same for a stream that is read: the answer itself, where it is none.
+    pub(super) async fn listen(
+        &self,
+        url: &Url,
+        token: &Secret<AccessToken>,
+        proof: String,
+        quiet_at_most: Duration,
+    ) -> Result<Result<reqwest::Response, Answer>, NoAnswer> {
+        let request = self
+            .client(url)?
+            .get(url.clone())
+            .header(ACCEPT, "text/event-stream")
+            .header(AUTHORIZATION, secret_header(&format!("DPoP {}", token.expose_text()))?)
+            .header("DPoP", secret_header(&proof)?);
+        let silent = || NoAnswer::Unreachable { why: "it did not answer in time".into() };
+        let sent = tokio::time::timeout(quiet_at_most, request.send());
+        let response = sent.await.map_err(|_| silent())?.map_err(unreachable)?;
+        if response.status() == 200 {
+            return Ok(Ok(response));
+        }
+        let answer = tokio::time::timeout(quiet_at_most, read(response)).await.map_err(|_| silent())??;
+        Ok(Err(answer))
+    }
+
     fn client(&self, url: &Url) -> Result<&Client, NoAnswer> {
         let near = is_loopback(url);
         // SECURITY: metadata and flags were judged before; this is the last door, for every request there is.

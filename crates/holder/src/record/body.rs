@@ -103,6 +103,13 @@ impl AccessHeld {
 }
 
 impl Record {
+    /// Gives up every secret, and keeps what happened.
+    pub(crate) fn give_up(&mut self, standing: Standing) {
+        (self.client_secret, self.key, self.access, self.refresh) = (None, None, None, None);
+        (self.passes, self.nonce, self.renewing) = (Vec::new(), None, None);
+        self.standing = standing;
+    }
+
     /// Keeps a pass for reuse, and drops those that are over.
     pub(crate) fn keep_pass(&mut self, pass: PassHeld, now: Timestamp) {
         self.passes.retain(|held| {

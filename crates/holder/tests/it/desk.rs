@@ -185,6 +185,8 @@ pub(crate) fn base_request(issuer: &str, flow: Flow) -> LoginRequest {
         client_id: Some("hallpass-cli".into()),
         client_secret: None,
         profile: None,
+        as_new: false,
+        org: None,
         scopes: Scopes::parse("notes:read").unwrap(),
         resources: vec![NOTES.into()],
         purpose: Some("a test".parse().unwrap()),

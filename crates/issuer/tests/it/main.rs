@@ -13,6 +13,7 @@ mod disk;
 mod exchange;
 mod introspect;
 mod lease;
+mod session_stream;
 mod metadata;
 mod refresh;
 mod refusals;

@@ -32,7 +32,7 @@ pub(super) struct AwsArgs {
 
 pub(super) async fn answer(args: AwsArgs, out: &mut Output) -> Result<Exit, Failure> {
     if args.serve {
-        return endpoint::run(args.role, &args.command, out)
+        return endpoint::run(args.role, &args.command)
             .await
             .map_err(|failure| failure.leaving_with(Exit::EXEC_FAILED));
     }

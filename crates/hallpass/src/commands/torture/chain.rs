@@ -90,6 +90,12 @@ impl Chain {
         known.lost |= known.answered;
     }
 
+    /// It reached a process that was killed soon after, and may not have saved it. Whether it had, its successor tells.
+    pub(super) fn maybe_not_saved(&mut self, token: Print) {
+        self.known.entry(token).or_default().delivered = false;
+        self.lost(token);
+    }
+
     /// The provider says that it is over.
     pub(super) fn refused(&self, token: Print) -> Loss {
         match self.known.get(&token) {
@@ -139,6 +145,19 @@ mod tests {
         assert_eq!(chain.presented(a), Noticed::Retry);
         assert_eq!(chain.refused(a), Loss::Excused);
         assert_eq!(chain.presented(b), Noticed::Nothing, "it had been saved before the kill");
+        assert_eq!(chain.presented(a), Noticed::Replay);
+    }
+
+    #[test]
+    fn what_reached_a_process_that_was_killed_soon_after_may_be_lost_until_its_successor_is_seen() {
+        let (mut chain, a, b, _) = three();
+        chain.answered(a, Some(b));
+        chain.delivered(a);
+        chain.maybe_not_saved(a);
+        assert_eq!(chain.presented(a), Noticed::Retry);
+        assert_eq!(chain.refused(a), Loss::Excused);
+        chain.maybe_not_saved(a);
+        assert_eq!(chain.presented(b), Noticed::Nothing, "it was saved");
         assert_eq!(chain.presented(a), Noticed::Replay);
     }
 

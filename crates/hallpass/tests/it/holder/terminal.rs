@@ -63,6 +63,11 @@ impl Terminal {
         self.keys.flush().await.unwrap();
     }
 
+    /// The one that makes it.
+    pub(super) fn child(&self) -> &Child {
+        &self.child
+    }
+
     pub(super) async fn end(mut self) -> String {
         in_time(self.child.wait()).await.unwrap();
         self.screen()

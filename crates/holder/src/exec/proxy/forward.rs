@@ -92,7 +92,7 @@ pub(super) async fn with_token(
     }
     let current: Current = {
         let shared = shared.clone();
-        Arc::new(move || shared.words())
+        Arc::new(move || shared.supply.words())
     };
     let mut response = upgrade.answered(response, shared, place, Some(current.clone()));
     let words = current();

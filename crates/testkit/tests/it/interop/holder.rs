@@ -50,6 +50,8 @@ impl Desk {
             client_id: Some("native-cli".to_owned()),
             client_secret: None,
             profile: None,
+            as_new: false,
+            org: None,
             scopes: Scopes::parse("openid notes:read").expect("scopes"),
             resources: resources.iter().map(ToString::to_string).collect(),
             purpose: None,

@@ -24,7 +24,6 @@ use tokio::process::Command;
 
 use super::{remedy, session};
 use crate::failure::{Exit, Failure};
-use crate::output::Output;
 
 /// Where the endpoint answers.
 const PATH: &str = "/credentials";
@@ -42,7 +41,7 @@ const BEFORE_OURS: [&str; 7] = [
 ];
 
 /// Runs the command beside its endpoint, and leaves with its code.
-pub(super) async fn run(role: String, command: &[OsString], out: &mut Output) -> Result<Exit, Failure> {
+pub(super) async fn run(role: String, command: &[OsString]) -> Result<Exit, Failure> {
     let cannot = |what: &str, error: std::io::Error| Failure::could_not_run(format_args!("{what}: {error}"));
     session(&role).await?; // what cannot work is said before the command starts
     let listener =
@@ -77,7 +76,6 @@ pub(super) async fn run(role: String, command: &[OsString], out: &mut Output) ->
         ended = child.wait() => ended.map_err(|error| cannot("cannot wait for the command", error))?,
         never = asked => never,
     };
-    let _ = out;
     Ok(match (ended.code(), ended.signal()) {
         (Some(code), _) => Exit::of_child(code as u8),
         (None, signal) => Exit::of_signal(signal.unwrap_or_default()),

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::sync::oneshot;
 
+use super::super::chain::Print;
 use super::super::wire::{Answer, Request};
 
 /// How long a scenario waits for a renewal that it holds: longer than the process itself would.
@@ -21,12 +22,33 @@ pub(in super::super) struct Door {
     sign_in: usize,
     proxy: String,
     authorization: String,
-    /// The process behind it. A descriptor and not a number: a number may be somebody else's by the time it is killed.
-    child: Mutex<Option<Arc<OwnedFd>>>,
+    child: Mutex<Option<Arc<Process>>>,
     pub(super) holding: Mutex<Option<Holding>>,
     pub(super) rewriting: Mutex<Option<Rewrite>>,
     /// Whether the next answer with tokens is lost.
     pub(super) losing: AtomicBool,
+}
+
+/// A process behind a door.
+pub(super) struct Process {
+    /// A descriptor and not a number: a number may be somebody else's by the time it is killed.
+    descriptor: OwnedFd,
+    killed: AtomicBool,
+    /// The refresh token that it presented last.
+    pub(super) presented: Mutex<Option<Print>>,
+}
+
+impl Process {
+    /// Kills it. Whether it was there.
+    pub(super) fn kill(&self) -> bool {
+        self.killed.store(true, Ordering::Relaxed);
+        pidfd_send_signal(&self.descriptor, Signal::KILL).is_ok()
+    }
+
+    /// Whether nothing that is delivered to it from now on is saved.
+    pub(super) fn was_killed(&self) -> bool {
+        self.killed.load(Ordering::Relaxed)
+    }
 }
 
 /// How the next answer with tokens is changed. None if there is nothing in it to change.
@@ -91,11 +113,13 @@ impl Door {
     pub(in super::super) fn behind(&self, child: Option<u32>) {
         let pid = child.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         let descriptor = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        *self.child.lock().expect("no thread panics holding this") = descriptor.map(Arc::new);
+        let process =
+            |descriptor| Process { descriptor, killed: AtomicBool::new(false), presented: Mutex::default() };
+        *self.child.lock().expect("no thread panics holding this") = descriptor.map(process).map(Arc::new);
     }
 
     /// Who stands behind it now.
-    pub(super) fn child(&self) -> Option<Arc<OwnedFd>> {
+    pub(super) fn child(&self) -> Option<Arc<Process>> {
         self.child.lock().expect("no thread panics holding this").clone()
     }
 

@@ -1,15 +1,13 @@
 //! What becomes of one request.
 
 use std::io::Result;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::process::{Signal, pidfd_send_signal};
 use tokio::io::AsyncWrite;
 
-use super::door::Door;
+use super::door::{Door, Process};
 use super::{Proxy, Seen};
 use crate::commands::torture::chain::{Loss, Noticed, Print};
 use crate::commands::torture::fault::{Fault, below};
@@ -24,7 +22,7 @@ struct Under<'a> {
     request: Request,
     door: &'a Arc<Door>,
     /// The process that asks.
-    child: Option<Arc<OwnedFd>>,
+    child: Option<Arc<Process>>,
     /// The refresh token in it, if it is a renewal.
     presented: Option<Print>,
     /// Whether its process waits for the answer to a renewal.
@@ -61,6 +59,9 @@ impl Proxy {
             }
         };
         let (child, waits) = (door.child(), AtomicBool::new(presented.is_some()));
+        if let (Some(child), Some(_)) = (&child, presented) {
+            *child.presented.lock().expect("no thread panics holding this") = presented;
+        }
         let under = Under { authority, request, door, child, presented, waits };
         let goes_on = self.under_fault(fault, &under, stream).await;
         if !matches!(goes_on, Ok(true)) {
@@ -219,8 +220,12 @@ impl Proxy {
 
     fn kill(&self, under: &Under<'_>) {
         self.no_longer_under_way(under);
-        if under.child.as_ref().is_some_and(|child| pidfd_send_signal(child, Signal::KILL).is_ok()) {
-            self.seen().tally.kills += 1;
+        let Some(child) = under.child.as_ref().filter(|child| child.kill()) else { return };
+        let mut seen = self.seen();
+        seen.tally.kills += 1;
+        // It may have gone on since: what it had last may not be saved.
+        if let Some(last) = *child.presented.lock().expect("no thread panics holding this") {
+            seen.chain.maybe_not_saved(last);
         }
     }
 
@@ -238,8 +243,11 @@ impl Proxy {
     }
 
     fn delivered(&self, under: &Under<'_>) {
-        if let Some(presented) = under.presented {
-            self.seen().chain.delivered(presented);
+        let killed = under.child.as_ref().is_some_and(|child| child.was_killed());
+        match under.presented {
+            Some(presented) if killed => self.seen().chain.lost(presented),
+            Some(presented) => self.seen().chain.delivered(presented),
+            None => {}
         }
     }
 

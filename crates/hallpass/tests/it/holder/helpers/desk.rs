@@ -116,6 +116,35 @@ async fn an_entry_that_would_send_a_token_in_the_clear_or_to_whoever_is_refused(
 }
 
 #[tokio::test]
+async fn what_a_server_did_not_take_the_daemon_does_not_hand_out_again() {
+    for store in ["passphrase", "daemon"] {
+        let gate = Gate::new().await;
+        gate.configure(&gate.entry("git", "https://git.example", ""));
+        assert_eq!(gate.machine.run(&["daemon", "start"]).await.code(), 0);
+        assert_eq!(gate.machine.run(&["logout"]).await.code(), 0);
+        gate.machine.login(&["--profile", "work", "--store", store]).await;
+        let question = "protocol=https\nhost=git.example\n";
+        let password = |said: Said| {
+            let out = said.out();
+            out.lines()
+                .find_map(|line| line.strip_prefix("password="))
+                .unwrap_or_else(|| panic!("{}", said.err()))
+                .to_owned()
+        };
+        let first = password(git_get(&gate, question).await);
+        assert_eq!(password(git_get(&gate, question).await), first, "{store}: from what is kept");
+        for refused in ["another", &first] {
+            let told = format!("{question}password={refused}\n\n");
+            let said = ask(gate.machine.hallpass(&["helper", "git", "erase"]), &told).await;
+            assert_eq!((said.code(), said.out().as_str(), said.err().as_str()), (0, "", ""), "{store}");
+            let next = password(git_get(&gate, question).await);
+            assert_eq!(next == first, refused == "another", "{store}");
+        }
+        assert_eq!(gate.machine.run(&["status"]).await.code(), 0, "{store}: and nobody was signed out");
+    }
+}
+
+#[tokio::test]
 async fn helpers_ask_nobody_even_at_a_terminal() {
     let gate = Gate::new().await;
     gate.configure(&gate.entry("git", "https://git.example", ""));
