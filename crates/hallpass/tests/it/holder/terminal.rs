@@ -74,7 +74,7 @@ impl Terminal {
     }
 }
 
-const CTRL_C: &str = "\x03";
+pub(super) const CTRL_C: &str = "\x03";
 const NO_FILE: (&str, &str) = ("HALLPASS_PASSPHRASE_FILE", "");
 
 #[tokio::test]
