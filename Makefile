@@ -27,6 +27,7 @@ test: ## every test, with the browser and the other implementations it needs
 	cargo build --workspace --all-targets --locked
 	scripts/quickstart --built
 	cargo test --workspace --locked
+	cargo test -p hallpass-holder --all-features --doc --locked
 
 torture: ## 20,000 renewals with 500 kills, and again with a provider that forgives no lost answer
 	@scripts/setup test
@@ -38,6 +39,8 @@ check: ## format, lints, docs, dependency policy, generated files
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy -p hallpass-verifier --no-default-features --locked -- -D warnings
+	cargo clippy -p hallpass-holder --locked -- -D warnings
+	cargo clippy -p hallpass-holder --all-features --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	scripts/dependency-policy
 	scripts/check-docs

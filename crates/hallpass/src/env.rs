@@ -51,6 +51,8 @@ variables! {
     HALLPASS_PASSPHRASE_FILE;
     /// The program that opens addresses, instead of `BROWSER` and the desktop's own; `none` for none.
     HALLPASS_BROWSER;
+    /// Whose machine this is, instead of what is found: `own`, `shared` or `build-agent`.
+    HALLPASS_HOST;
     /// Set to anything: never ask.
     HALLPASS_NO_INPUT;
 
@@ -195,6 +197,30 @@ variables! {
     container;
     /// A Kubernetes pod.
     KUBERNETES_SERVICE_HOST;
+
+    // What tells that others are the same user here.
+    /// The user who became this one.
+    SUDO_USER;
+    /// A Jenkins job.
+    JENKINS_URL;
+    /// A GitLab job.
+    GITLAB_CI;
+    /// A Buildkite job.
+    BUILDKITE;
+    /// A GitHub Actions job.
+    GITHUB_ACTIONS;
+    /// Whose machine runs a GitHub Actions job.
+    RUNNER_ENVIRONMENT;
+    /// A TeamCity job.
+    TEAMCITY_VERSION;
+    /// An Azure Pipelines job.
+    TF_BUILD;
+    /// The machine that runs an Azure Pipelines job.
+    AGENT_NAME;
+    /// A Bamboo job.
+    bamboo_buildKey;
+    /// A GoCD job.
+    GO_PIPELINE_NAME;
 
     // Read by the HTTP client.
     /// The proxy for `https` addresses.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use hallpass_holder::daemon::{self, Daemon, Offered, Start, Use};
-use hallpass_holder::{Asking, Holder, HolderError, Identity, Places, ProfileName, Settings};
+use hallpass_holder::{Asking, Holder, HolderError, Identity, ProfileName, Settings};
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{Passphrase, Secret};
 
@@ -84,7 +84,7 @@ impl HolderArgs {
             ca_file: self.ca_file(),
             clock: Arc::new(clock::now),
             ask_passphrase: Arc::new(ask),
-            places: places(),
+            places: surroundings::places(),
         });
         Ok((holder, state, offered))
     }
@@ -129,7 +129,7 @@ impl HolderArgs {
             ca_file: self.ca_file(),
             clock: Arc::new(clock::now),
             ask_passphrase: Arc::new(move |asking| passphrase::find(asking, file.as_deref(), ask)),
-            places: places(),
+            places: surroundings::places(),
         })
     }
 
@@ -242,15 +242,6 @@ impl WhichArgs {
             client_id: self.client_id.clone(),
         }
     }
-}
-
-/// Where this machine keeps keys, besides the kernel.
-fn places() -> Places {
-    let usual = || {
-        let bus = env::XDG_RUNTIME_DIR.path()?.join("bus");
-        bus.exists().then(|| format!("unix:path={}", bus.display()))
-    };
-    Places { session_bus: env::DBUS_SESSION_BUS_ADDRESS.text().or_else(usual) }
 }
 
 /// Reads `--resource`: an absolute address without a fragment (RFC 8707, section 2). Kept as typed.

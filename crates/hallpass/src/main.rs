@@ -28,12 +28,16 @@ mod surroundings; // where the person sits
 mod passphrase; // where a passphrase comes from
 mod folder; // the data folder, the server's own and nobody else's
 mod logging; // the server's log
+mod fast; // the short way of `hallpass token`
 mod wiping; // memory that is given back is wiped first
 mod clock; // the one place that asks what time it is
 mod admin_socket; // how the operator's commands reach a server that runs
 
 fn main() -> ExitCode {
     keep_memory_private();
+    if let Some(exit) = fast::token(std::env::args_os().skip(1)) {
+        return exit.report();
+    }
     let arguments = match Arguments::try_parse_from(commands::called_as(std::env::args_os())) {
         Ok(arguments) => arguments,
         Err(told) => return usage(&told).report(),

@@ -17,6 +17,7 @@ mod server; // listening
 mod office; // what it holds, and the answers
 mod kept; // answers that are good for a while
 mod ahead; // what it does when nobody asks
+mod ears; // hearing that a session was cut
 mod lock; // nothing is given out in between
 mod sealing; // under a passphrase
 mod memory; // kept off the disk

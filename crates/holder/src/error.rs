@@ -211,6 +211,18 @@ pub enum HolderError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// Sign in on this machine: the record was made on another one, and opens there alone.
+    #[error(
+        "nobody is signed in to `{issuer}` on this machine: the record `{}` is a foreign copy, made on another machine, \
+         and does not open here",
+        .path.display()
+    )]
+    ForeignCopy {
+        /// The issuer.
+        issuer: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// SECURITY: a file or folder that others could read or change is not used.
     #[error("`{}` is not safe to use: {why}", .path.display())]
     Unsafe {

@@ -1,12 +1,63 @@
 //! Gets, holds, renews and gives up credentials on one machine: what a command-line program embeds.
 //!
-//! [`Holder`] signs a person in, hands out access tokens that are never stale, runs commands with a pass that dies with
-//! them, and gives everything back. It works with any OAuth or OIDC provider; with a Hallpass issuer its tokens are
-//! bound to a key of this machine, and each command gets one of its own.
+//! With any OAuth or OIDC provider: a sign-in that is never lost to two processes at once, a crash or a lost answer; kept
+//! encrypted, under a key that is not in the file; given up for good. With a Hallpass issuer its tokens are also bound to
+//! a key of this machine (RFC 9449), and each command can have one of its own.
 //!
-//! In reading order:
+//! # A program in ten lines
+//!
+//! With the features `clap` and `client`; `examples/acme-cli` is this one, whole.
+//!
+//! ```no_run
+//! # #[cfg(all(feature = "clap", feature = "client"))]
+//! # mod example {
+//! use hallpass_holder::{app::App, cli::{AccountCommand, Console}, environment::Environment};
+//!
+//! #[derive(clap::Parser)]
+//! enum Acme {
+//!     #[command(flatten)]
+//!     Account(AccountCommand), // login, logout, status, token
+//!     /// List the notes
+//!     Notes,
+//! }
+//!
+//! async fn run(command: Acme) -> Result<(), Box<dyn std::error::Error>> {
+//!     let account = App::new("acme", "https://id.example/acme")
+//!         .client_id("acme-cli").scopes("notes:read").resource("https://notes.example/")
+//!         .environment(&Environment::new(&|name| std::env::var_os(name))).open()?;
+//!     match command {
+//!         Acme::Account(command) => {
+//!             let (mut answers, mut people) = (std::io::stdout(), std::io::stderr());
+//!             account.run(&command, &mut Console::new(&mut answers, &mut people)).await?
+//!         }
+//!         Acme::Notes => println!("{}", account.client()?.get("notes").send().await?.text().await?),
+//!     }
+//!     Ok(())
+//! }
+//! # }
+//! ```
+//!
+//! # What it does not do behind its program's back
+//!
+//! It prints nothing, reads no environment variable and starts no browser but as it is told: what is said goes to the
+//! program ([`LoginEvent`]), and what the environment says is handed in ([`environment::Environment`]). The HTTP client
+//! reads proxy variables, but for [`Holder::without_proxies`]. It installs no signal handler, but for
+//! [`exec`] and, while a person signs in, `cli`.
+//!
+//! # Features
+//!
+//! None by default. `clap`: `cli`, the commands of an account. `client`: `api`, a client for an API; its types are
+//! [reqwest](https://docs.rs/reqwest)'s, and so a new major version of that is one of this crate's. Times are
+//! [`Timestamp`]s, milliseconds since 1970 UTC; lengths of time are [`Lifetime`]s.
+//!
+//! # In reading order
 
 mod error; // what went wrong, by what the person can do next
+pub mod app; // a program of somebody's own, in a few lines
+#[cfg(feature = "client")]
+pub mod api; // a client for its API
+#[cfg(feature = "clap")]
+pub mod cli; // its commands
 mod login; // asking a person, in a browser here or anywhere
 mod refresh; // single flight: the lock, the re-read, the save before the answer
 mod pass; // a token for one API
@@ -36,13 +87,19 @@ mod dpop; // the key a session is bound to
 pub mod adapters; // programs that ask in their own way: git, registries, kubectl, cloud SDKs
 mod provider; // the HTTP client of any provider, and the only one here
 mod client; // who we are at a provider
+pub mod environment; // what it says, to whoever hands it in
 pub mod presets; // what is known beforehand about some providers
+mod copies; // of other machines' sign-ins, said to the issuer
 mod machine; // what this machine is called
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hallpass_model::time::Timestamp;
+pub use hallpass_model::device::DeviceClass;
+pub use hallpass_model::purpose::Purpose;
+pub use hallpass_model::secret::{Kind as SecretKind, Secret};
+pub use hallpass_model::time::{Lifetime, Timestamp};
+pub use hallpass_model::wire::oauth::Scopes;
 
 pub use checkup::{IssuerSeen, Offered};
 pub use error::HolderError;
@@ -60,7 +117,7 @@ pub use prints::Prints;
 pub use profile::Profile;
 pub use provider::http_date;
 pub use role::RoleRequest;
-pub use shelf::Unreadable;
+pub use shelf::{Foreign, Unreadable};
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Places, Rung, keyring_idle_life};
 pub use which::{Wanted, told_apart};
@@ -107,7 +164,7 @@ impl Holder {
     pub fn new(settings: Settings) -> Self {
         let vault = Vault::new(settings.ask_passphrase, settings.places);
         let shelf = Shelf::open(settings.state.as_deref(), &machine::name(), vault);
-        let trust = Trust { ca_file: settings.ca_file.clone() };
+        let trust = Trust { ca_file: settings.ca_file.clone(), no_proxy: false };
         Self {
             locks: lock::folders(shelf.folder()),
             renewals: Arc::default(),
@@ -117,6 +174,22 @@ impl Holder {
             daemon: None,
             shelf: Arc::new(shelf),
         }
+    }
+}
+
+impl Holder {
+    /// What is trusted here besides the system's certificates.
+    #[cfg(feature = "client")]
+    fn trust(&self) -> &Trust {
+        self.provider.trust()
+    }
+
+    /// The same, whose requests go through no proxy. Otherwise the HTTP client reads the environment's (`HTTPS_PROXY`,
+    /// `ALL_PROXY`, `NO_PROXY`), as people expect of it.
+    #[must_use]
+    pub fn without_proxies(self) -> Self {
+        let trust = Trust { ca_file: self.ca_file.clone(), no_proxy: true };
+        Self { provider: Provider::new(trust, self.clock.clone()), ..self }
     }
 }
 

@@ -106,6 +106,9 @@ pub struct LoginRequest {
     /// It is for one command, which will have a pass without anybody naming its API again: with our issuer just one must
     /// then be named here, and nobody is asked before that is so.
     pub for_one_command: bool,
+    /// It is not to outlive a few minutes, nor to be renewed: our issuer is asked for so short a session, and a refresh
+    /// token that a provider gives all the same is not kept. For machines where others are the same user.
+    pub brief: bool,
 }
 
 /// What happens on the way, for the person to see.
@@ -248,7 +251,7 @@ impl Holder {
             identity: &identity,
             rung,
             replaces,
-            scopes: wanted(preset, &metadata, &request.scopes),
+            scopes: wanted(preset, &metadata, &request.scopes, request.brief),
             request: &request,
             bound,
             holder: self,
@@ -318,6 +321,7 @@ impl Login<'_> {
                 .with("device_install", bound.device.install.as_str())
                 .with("device_name", bound.device.name.as_str())
                 .with("device_class", bound.device.class.to_string())
+                .with_some("device_rung", bound.device.rung.map(Rung::text))
                 .with_some("purpose", self.request.purpose.as_ref().map(Purpose::as_str));
         }
         fields
@@ -326,8 +330,9 @@ impl Login<'_> {
     /// For which audience the session's own access token is redeemed: with our issuer, the issuer itself, so that it
     /// can be exchanged and is never sent to an API.
     fn redeemed_for(&self, fields: Fields) -> Fields {
+        let brief = self.request.brief.then_some("brief");
         match self.bound {
-            Some(_) => fields.with("resource", self.metadata.issuer.as_str()),
+            Some(_) => fields.with("resource", self.metadata.issuer.as_str()).with_some("session", brief),
             None => fields.with_each("resource", &self.request.resources),
         }
     }
@@ -363,10 +368,11 @@ fn who_we_are(
 }
 
 /// What to ask for: what the person wants, and what the preset adds. `offline_access` only where it is known.
-fn wanted(preset: &Preset, metadata: &IssuerMetadata, asked: &Scopes) -> Scopes {
+fn wanted(preset: &Preset, metadata: &IssuerMetadata, asked: &Scopes, brief: bool) -> Scopes {
     let known = &metadata.scopes_supported;
     let preset = preset.scopes.iter().copied().filter(|scope| {
-        *scope != "offline_access" || known.is_empty() || known.iter().any(|known| known == scope)
+        *scope != "offline_access"
+            || (!brief && (known.is_empty() || known.iter().any(|known| known == scope)))
     });
     Scopes::collect(preset.chain(asked.iter())).unwrap_or_else(|_| asked.clone())
 }
@@ -379,9 +385,11 @@ mod tests {
     fn offline_access_is_asked_for_where_it_is_known_or_nothing_is() {
         let mut metadata = IssuerMetadata::new("https://id.example");
         let asked = Scopes::parse("notes:read openid").unwrap();
-        let all = wanted(&presets::GENERIC, &metadata, &asked).to_string();
+        let all = wanted(&presets::GENERIC, &metadata, &asked, false).to_string();
         assert_eq!(all, "openid offline_access notes:read");
+        let brief = wanted(&presets::GENERIC, &metadata, &asked, true).to_string();
+        assert_eq!(brief, "openid notes:read", "nothing is to be renewed");
         metadata.scopes_supported = vec!["openid".into()];
-        assert_eq!(wanted(&presets::GENERIC, &metadata, &asked).to_string(), "openid notes:read");
+        assert_eq!(wanted(&presets::GENERIC, &metadata, &asked, false).to_string(), "openid notes:read");
     }
 }

@@ -7,8 +7,12 @@ use hallpass_model::random::{Entropy, SystemEntropy};
 
 use crate::error::HolderError;
 use crate::login::LoginRequest;
+use crate::shelf::INSTALL;
 use crate::vault::Rung;
 use crate::{Holder, private};
+
+/// The characters of such a name.
+pub(crate) const NAME_LEN: usize = 16;
 
 /// A name for this machine's folder of records: two hosts on one exported home must not share one. The machine id is
 /// not to be shown around (machine-id(5)), so it is hashed with a word of ours.
@@ -19,7 +23,7 @@ pub(crate) fn name() -> String {
         id => id.to_owned(),
     };
     let hash = digest::digest(&digest::SHA256, format!("hallpass machine\0{id}").as_bytes());
-    hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.as_ref()[..NAME_LEN / 2].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Holder {
@@ -35,9 +39,10 @@ impl Holder {
                 Some(install.trim()),
                 Some(&request.device_name),
                 Some(&request.device_class.to_string()),
+                Some(rung.text()),
             )
         };
-        let path = self.shelf.folder().map(|folder| folder.join("install"));
+        let path = self.shelf.folder().map(|folder| folder.join(INSTALL));
         let kept = match &path {
             Some(path) if !rung.is_at_rest() => private::read(path).ok().flatten(),
             Some(path) => private::read(path)?,

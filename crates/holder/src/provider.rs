@@ -87,6 +87,12 @@ impl Provider {
         Arc::new(Self { transport: Transport::new(trust), clock, learned: Mutex::default() })
     }
 
+    /// What is trusted besides the system's certificates.
+    #[cfg(feature = "client")]
+    pub(crate) fn trust(&self) -> &Trust {
+        self.transport.trust()
+    }
+
     /// Finds an issuer's metadata: RFC 8414 first, then OIDC Discovery. Whichever is taken names this issuer, byte for
     /// byte.
     pub(crate) async fn discover(&self, issuer: &str) -> Result<IssuerMetadata, HolderError> {
@@ -182,6 +188,44 @@ impl Provider {
         quiet_at_most: Duration,
     ) -> Result<reqwest::Response, NoAnswer> {
         self.transport.open(url, form, token, quiet_at_most).await
+    }
+
+    /// Opens a stream of the session that a token is of, proving its key (RFC 9449, section 7.1); once more if the server
+    /// wants its own nonce in the proof.
+    pub(crate) async fn listen(
+        &self,
+        url: &Url,
+        token: &Secret<AccessToken>,
+        key: &SessionKey,
+        quiet_at_most: Duration,
+    ) -> Result<reqwest::Response, NoAnswer> {
+        let mut again = true;
+        loop {
+            let presented = token.expose_text();
+            let request = ProvenRequest { method: "GET", uri: url.as_str(), access_token: Some(presented) };
+            let proof = key.proof(&request, self.nonce(url).as_deref(), self.server_time(url));
+            let answer = match self.transport.listen(url, token, proof, quiet_at_most).await? {
+                Ok(response) => return Ok(response),
+                Err(answer) => answer,
+            };
+            let new_nonce = self.learn(url, &answer);
+            if again && new_nonce && wants_nonce(&answer) {
+                again = false;
+                continue;
+            }
+            return Err(match answer.status {
+                401 | 403 => NoAnswer::Refused {
+                    body: OAuthErrorBody::parse(&answer.body).unwrap_or(OAuthErrorBody {
+                        error: ErrorCode::InvalidToken,
+                        error_description: None,
+                        error_uri: None,
+                    }),
+                    held: false,
+                },
+                429 | 500.. => NoAnswer::Unreachable { why: format!("it answered {}", answer.status) },
+                status => NoAnswer::Unexpected { what: format!("{status} where a stream should be") },
+            });
+        }
     }
 
     /// The last nonce of this server.

@@ -47,6 +47,12 @@ pub(crate) struct Header {
     pub(crate) version: Version,
     /// When it was last written.
     pub(crate) written: Timestamp,
+    /// The machine it was made on: a hash, as folders of records are named.
+    #[serde(default)]
+    pub(crate) machine: String,
+    /// The install id there: a hint, and no secret.
+    #[serde(default)]
+    pub(crate) install: Option<String>,
 }
 
 /// Which login a record is of, and how often it was written since. Whoever wants to write must name the version they
@@ -158,6 +164,8 @@ mod tests {
             key: KeyPlace::Keyring { name: "hallpass:x".into() },
             version: Version::first(),
             written: Timestamp::from_seconds(1),
+            machine: "here".into(),
+            install: None,
         }
     }
 

@@ -139,6 +139,7 @@ impl Holder {
                 return Ok(loaded);
             }
             if let Renewed::Done = self.renew_once(&mut loaded).await? {
+                self.report_copies(identity, &loaded.record).await;
                 return Ok(loaded);
             }
         }
@@ -167,7 +168,10 @@ impl Holder {
             .with_secret("refresh_token", &presented);
         // The same audience as at login (RFC 8707, section 2.2): left out, some providers take it for another.
         let form = match loaded.record.ours {
-            true => form.with("resource", metadata.issuer.as_str()),
+            true => form
+                .with("resource", metadata.issuer.as_str())
+                .with("device_class", loaded.record.device_class.to_string())
+                .with("device_rung", loaded.record.device_rung.text()),
             false => form.with_each("resource", &loaded.record.resources),
         };
         let form = client.proven_in(form, metadata);

@@ -8,6 +8,7 @@
 //! the one in memory needs no folder, no lock and no disk.
 
 mod disk; // the files
+mod foreign; // those of other machines
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -25,12 +26,16 @@ use crate::vault::{Chosen, RecordKey, Rung, Vault};
 use disk::Disk;
 
 pub use disk::Unreadable;
+pub use foreign::Foreign;
+pub(crate) use foreign::INSTALL;
 
 /// How often a person may try to open one record with a passphrase: a slip of the finger or two.
 const PASSPHRASES_TRIED: usize = 3;
 
 /// The records of this user on this machine.
 pub(crate) struct Shelf {
+    /// What this machine is called, as its folder is.
+    machine: String,
     disk: Disk,
     vault: Vault,
     memory: Mutex<HashMap<String, Vec<u8>>>,
@@ -84,7 +89,8 @@ impl Shelf {
     /// different folders, so that two hosts on one exported home never overwrite each other's. Without it there is
     /// memory alone.
     pub(crate) fn open(state: Option<&Path>, machine: &str, vault: Vault) -> Self {
-        Self { disk: Disk::new(state.map(|state| state.join(machine))), vault, memory: Mutex::default() }
+        let disk = Disk::new(state.map(|state| state.join(machine)));
+        Self { machine: machine.to_owned(), disk, vault, memory: Mutex::default() }
     }
 
     pub(crate) fn folder(&self) -> Option<&Path> {
@@ -178,16 +184,31 @@ impl Shelf {
         if sealed.header.identity() != *identity {
             return Err(HolderError::Damaged { path, why: disk::ANOTHERS });
         }
+        let elsewhere = self.is_from_elsewhere(&sealed.header);
+        let opened = self.open_sealed(&sealed, &path);
+        let (record, key) = match opened {
+            Ok(opened) => opened,
+            Err(why) if elsewhere => return Err(foreign::named(why, &identity.issuer, &path)),
+            Err(why) => return Err(why),
+        };
+        Ok(Loaded { header: sealed.header, record, key })
+    }
+
+    fn open_sealed(
+        &self,
+        sealed: &SealedRecord<'_>,
+        path: &Path,
+    ) -> Result<(Record, RecordKey), HolderError> {
         let place = &sealed.header.key;
         let gone = || HolderError::KeyGone {
-            issuer: identity.issuer.clone(),
-            profile: identity.profile.clone(),
+            issuer: sealed.header.issuer.clone(),
+            profile: sealed.header.profile.clone(),
             rung: place.rung(),
         };
         let mut key = self.vault.find_key(place)?.ok_or_else(gone)?;
         let mut tried = 1;
         let record = loop {
-            match sealed.open(&key, &path) {
+            match sealed.open(&key, path) {
                 Err(HolderError::WrongPassphrase) => {
                     self.vault.wipe_key(place)?; // so that whoever tries next is asked
                     if tried == PASSPHRASES_TRIED {
@@ -199,7 +220,7 @@ impl Shelf {
                 opened => break opened?,
             }
         };
-        Ok(Loaded { header: sealed.header, record, key })
+        Ok((record, key))
     }
 
     /// Writes a record that was read here, if nobody else has since. `loaded` then has the new version.
@@ -265,6 +286,8 @@ impl Shelf {
             key: place,
             version,
             written: now,
+            machine: self.machine.clone(),
+            install: self.install(),
         };
         let sealed = seal(&header, record, &key);
         if rung == Rung::Memory {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use hallpass_model::device::DeviceClass;
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::oauth::Scopes;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ pub struct Status {
     pub rung: Rung,
     /// The encrypted file, if it is in one.
     pub file: Option<PathBuf>,
+    /// The record was made on another machine, or this one has another install id since. It is used as it is.
+    pub moved: bool,
     /// The rest, or why the record cannot be opened.
     pub opened: Result<Opened, HolderError>,
 }
@@ -37,6 +40,8 @@ pub struct Opened {
     pub resources: Vec<String>,
     /// Why, as said at login.
     pub purpose: Option<String>,
+    /// What sort of machine it was taken for at login.
+    pub device_class: DeviceClass,
     /// How the person was asked.
     pub flow: Flow,
     /// When.
@@ -101,6 +106,7 @@ impl Holder {
                 scope: record.scope,
                 resources: record.resources,
                 purpose: record.purpose,
+                device_class: record.device_class,
                 flow: record.flow,
                 signed_in: record.signed_in,
                 renewed: record.renewed,
@@ -110,6 +116,7 @@ impl Holder {
             }
         });
         let file = rung.is_at_rest().then(|| self.shelf.file(identity));
-        Ok(Status { identity: identity.clone(), rung, file, opened })
+        let moved = rung.is_at_rest() && self.shelf.is_moved(&header);
+        Ok(Status { identity: identity.clone(), rung, file, moved, opened })
     }
 }

@@ -14,7 +14,6 @@
 //! token is minted and lost. It stands in the record, and a later login goes lower only if it is told to. There is no
 //! plaintext rung.
 
-mod rung; // their names and their order
 mod bounded; // nobody is waited for longer than this
 mod secret_service; // of a desktop session
 #[cfg(target_os = "macos")]
@@ -33,8 +32,8 @@ use zeroize::Zeroizing;
 
 use crate::error::HolderError;
 
+pub use hallpass_model::rung::Rung;
 pub use keyring::idle_life as keyring_idle_life;
-pub use rung::Rung;
 
 /// The key of one record.
 pub(crate) type RecordKey = Zeroizing<[u8; 32]>;
@@ -211,7 +210,7 @@ impl Vault {
         add(Rung::Keychain, true, Box::new(keychain::Keychain));
         #[cfg(windows)]
         add(Rung::CredentialManager, true, Box::new(credential_manager::CredentialManager));
-        add(Rung::Keyring, true, Box::new(keyring::Keyring));
+        add(Rung::Keyring, !keyring::goes_with_its_namespace(), Box::new(keyring::Keyring));
         add(Rung::Memory, false, Box::<memory::Memory>::default());
         Self { keepers, passphrases: passphrase::Passphrases::new(ask) }
     }
@@ -261,6 +260,12 @@ impl Vault {
         }
         let mut why: Vec<_> =
             faults.iter().map(|(rung, fault)| format!("the {rung} {}", fault.why())).collect();
+        if keyring::goes_with_its_namespace() {
+            why.push(
+                "the kernel keyring of this user namespace goes with it, so it is taken only if asked for"
+                    .into(),
+            );
+        }
         why.push("nobody is there to type a passphrase".into());
         Err(HolderError::NoRung { why: why.join(", ") })
     }

@@ -7,7 +7,7 @@ use crate::error::HolderError;
 use crate::identity::{Identity, ProfileName};
 use crate::presets::Preset;
 use crate::record::Header;
-use crate::shelf::{Listed, Unreadable};
+use crate::shelf::{Foreign, Listed, Unreadable};
 
 /// What is known about the sign-in that is meant. What is `None` may be anything.
 #[derive(Debug, Clone, Copy, Default)]
@@ -72,6 +72,11 @@ impl Holder {
         {
             unreadable.clear(); // they are others'
         }
+        if let (true, Some(copy)) =
+            (fitting.is_empty() && unreadable.is_empty(), self.foreign_that_fits(&wanted))
+        {
+            return Err(HolderError::ForeignCopy { issuer: copy.issuer, path: copy.file });
+        }
         match (fitting.len(), unreadable.len()) {
             (0, 0) => Err(HolderError::NotSignedIn {
                 issuer: wanted.issuer.map(str::to_owned),
@@ -85,6 +90,20 @@ impl Holder {
                 Err(HolderError::Ambiguous { choices })
             }
         }
+    }
+
+    /// The records here that were made on another machine.
+    pub fn foreign(&self) -> Vec<Foreign> {
+        self.shelf.foreign()
+    }
+
+    /// One of those that would be the one that is meant.
+    fn foreign_that_fits(&self, wanted: &Wanted<'_>) -> Option<Foreign> {
+        self.foreign().into_iter().find(|copy| {
+            wanted.issuer.is_none_or(|issuer| issuer == copy.issuer)
+                && wanted.client_id.is_none_or(|client| client == copy.client_id)
+                && wanted.profile.is_none()
+        })
     }
 
     /// All the sign-ins that fit, for a person to choose from.

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use hallpass_model::client::Client;
+use hallpass_model::client::{Client, ClientKind};
 use hallpass_model::device::DeviceClaim;
 use hallpass_model::grant::{Approval, Authentication, Grant};
 use hallpass_model::id::{ClientId, PrincipalId};
@@ -249,6 +249,13 @@ async fn read(asked: &Asked, client: &Client, redirect_uri: &str) -> Result<Auth
         Some(text) if text.len() > most => Err(OAuthError::invalid_request(told)),
         text => Ok(text.map(str::to_owned)),
     };
+    let device = DeviceClaim::parse(
+        form.find("device_install"),
+        form.find("device_name"),
+        form.find("device_class"),
+        form.find("device_rung"),
+    );
+    rung_is_allowed(asked, client, device.as_ref()).await?;
     Ok(AuthorizeRequest {
         client: client.id,
         redirect_uri: redirect_uri.to_owned(),
@@ -256,17 +263,31 @@ async fn read(asked: &Asked, client: &Client, redirect_uri: &str) -> Result<Auth
         scopes: consented_scopes(form, client, &asked.org)?,
         resources: consented_resources(asked).await?.iter().map(|resource| resource.url.clone()).collect(),
         purpose: form.find("purpose").and_then(Purpose::parse),
-        device: DeviceClaim::parse(
-            form.find("device_install"),
-            form.find("device_name"),
-            form.find("device_class"),
-        ),
+        device,
         nonce: within("nonce", NONCE_MAX, "the nonce is too long")?,
         login_hint: within("login_hint", LOGIN_HINT_MAX, "the login_hint is too long")?,
         authenticated_after: authenticated_after(form, asked.now)?,
         challenge: challenge.to_string(),
         dpop_jkt: dpop_jkt(form)?,
     })
+}
+
+/// Whether the key of this sign-in will rest where the org allows it, as the holder says. Before anybody is asked; and
+/// again at each refresh. Asked of clients on people's machines alone.
+pub(crate) async fn rung_is_allowed(
+    asked: &Asked,
+    client: &Client,
+    device: Option<&DeviceClaim>,
+) -> Result<(), OAuthError> {
+    let allowed = asked.org.org.limits.rungs.filter(|_| client.kind == ClientKind::Cli);
+    let rung = device.and_then(|device| device.rung);
+    match allowed.filter(|allowed| !rung.is_some_and(|rung| allowed.has(rung))) {
+        None => Ok(()),
+        Some(allowed) => {
+            asked.record_refusal(client.id, "rung").await?;
+            Err(OAuthError::rung(allowed))
+        }
+    }
 }
 
 fn refuse_what_is_not_supported(form: &Form) -> Result<(), OAuthError> {

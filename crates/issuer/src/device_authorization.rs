@@ -40,17 +40,20 @@ async fn begin(asked: &Asked) -> Result<Response, OAuthError> {
     let jkt = authorize::dpop_jkt(form)?;
     caller.use_up(asked).await?;
     asked.count_write()?;
+    let device = DeviceClaim::parse(
+        form.find("device_install"),
+        form.find("device_name"),
+        form.find("device_class"),
+        form.find("device_rung"),
+    );
+    authorize::rung_is_allowed(asked, &caller.client, device.as_ref()).await?;
     let start = StartDevice {
         org: asked.org.id(),
         client: caller.client.id,
         scopes,
         resources: resources.iter().map(|resource| resource.url.clone()).collect(),
         purpose: form.find("purpose").and_then(Purpose::parse),
-        device: DeviceClaim::parse(
-            form.find("device_install"),
-            form.find("device_name"),
-            form.find("device_class"),
-        ),
+        device,
         requester_address: asked.address_text().unwrap_or_else(|| "unknown".to_owned()),
         jkt,
     };

@@ -8,6 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
+use hallpass_model::rung::Rungs;
 use hallpass_model::wire::errors::{ErrorCode, OAuthErrorBody};
 use hallpass_model::wire::oauth::BadForm;
 use hallpass_store::StoreError;
@@ -30,6 +31,7 @@ pub(crate) struct OAuthError {
 enum Told {
     Sentence(&'static str),
     Missing(&'static str),
+    Rungs(Rungs),
 }
 
 impl OAuthError {
@@ -37,6 +39,11 @@ impl OAuthError {
     pub(crate) fn new(code: ErrorCode, told: &'static str) -> Self {
         let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_REQUEST);
         Self { code, status, told: Told::Sentence(told), because: None, headers: None }
+    }
+
+    /// The key of this sign-in rests where its org allows none to.
+    pub(crate) fn rung(allowed: Rungs) -> Self {
+        Self { told: Told::Rungs(allowed), ..Self::new(ErrorCode::RungNotAllowed, "") }
     }
 
     /// The request itself is wrong.
@@ -131,6 +138,10 @@ impl OAuthError {
     pub(crate) fn told_text(&self) -> String {
         match self.told {
             Told::Sentence(sentence) => sentence.to_owned(),
+            Told::Rungs(allowed) => format!(
+                "the rule `rung` refused it: here the key of a sign-in may rest in {} alone; log in again so that it does",
+                allowed.to_string().replace(' ', ", ")
+            ),
             Told::Missing(name) => format!("the parameter {name} is missing"),
         }
     }

@@ -174,7 +174,7 @@ impl Run {
 }
 
 /// Resolves when a cut was made that may be this pass's.
-async fn heard_of(cuts: &mut broadcast::Receiver<Target>, pass: &Place) {
+pub(crate) async fn heard_of(cuts: &mut broadcast::Receiver<Target>, pass: &Place) {
     loop {
         match cuts.recv().await {
             Ok(target) if pass.targets().any(|own| own == target) => return,

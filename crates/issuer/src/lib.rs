@@ -23,10 +23,12 @@ mod revoke; // tokens given back
 mod introspect; // what a token is, to whom it is meant for
 mod userinfo; // who logged in
 mod lease; // the connection of a run, whose end is its pass's end
+mod session_stream; // a session's own stream, for its holder
 mod web; // browsers: cookies, forms, who is logged in, every page
 mod passkey; // the relying party's half of WebAuthn
 mod login; // logging in to an org's pages, and out
 mod consent; // whether a person lets a client act for them
+mod copied; // a copy of another machine's sign-ins was found
 mod device_page; // answering a device login
 mod sessions_page; // what can act for a person, ended
 mod passkeys_page; // a person's passkeys
@@ -82,6 +84,7 @@ pub struct Parts {
     pub(crate) limits: limits::NetworkLimits,
     pub(crate) held_polls: token::HeldPolls,
     pub(crate) runs: lease::Runs,
+    pub(crate) watchers: session_stream::Watchers,
     pub(crate) relying_party: passkey::RelyingParty,
     stop: watch::Sender<bool>,
 }
@@ -110,6 +113,7 @@ impl Issuer {
             limits: limits::NetworkLimits::default(),
             held_polls: token::HeldPolls::default(),
             runs: lease::Runs::default(),
+            watchers: session_stream::Watchers::default(),
             relying_party,
             stop: watch::Sender::new(false),
         }))
@@ -123,6 +127,11 @@ impl Issuer {
     /// Tells it to stop: nothing new is accepted, and what waits is answered.
     pub fn stop(&self) {
         self.stop.send_replace(true);
+    }
+
+    /// How many streams of sessions are open.
+    pub fn watchers(&self) -> usize {
+        self.watchers.len()
     }
 
     /// How many polls of device codes are being held open.

@@ -38,6 +38,8 @@ pub(crate) const ACCEPT_REST: Duration = Duration::from_millis(50);
 pub(crate) const HELD_POLLS_MAX: usize = CONNECTIONS_MAX / 4;
 /// Run connections at once: half of all connections.
 pub(crate) const RUNS_MAX: usize = CONNECTIONS_MAX / 2;
+/// Streams of sessions at once: a quarter of all connections. A holder that finds no place hears of a cut when it renews.
+pub(crate) const WATCHERS_MAX: usize = CONNECTIONS_MAX / 4;
 
 /// Access tokens whose signature is remembered as checked: the working set of a busy verifier, about 10 MB.
 pub(crate) const VERIFIED_TOKENS_MAX: usize = 8 * 1024;

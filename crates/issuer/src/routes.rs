@@ -13,8 +13,8 @@ use http::Method;
 use http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
 
 use crate::{
-    Issuer, authorize, device_authorization, error, health, introspect, lease, metadata, revoke, token,
-    trouble, userinfo, web,
+    Issuer, authorize, copied, device_authorization, error, health, introspect, lease, metadata, revoke,
+    session_stream, token, trouble, userinfo, web,
 };
 
 /// Who may call an endpoint. What each means is decided in `caller`, `web` and the handlers; tests walk the table.
@@ -104,6 +104,8 @@ fn routes() -> Routes {
         .get("/{org}/userinfo", Access::Token, userinfo::show)
         .post("/{org}/userinfo", Access::Token, userinfo::show)
         .post("/{org}/lease", Access::Token, lease::connect)
+        .post("/{org}/copied", Access::Token, copied::report)
+        .get("/{org}/session", Access::Token, session_stream::watch)
 }
 
 /// Every endpoint there is, for tests that walk them.

@@ -2,16 +2,20 @@
 
 use axum::response::Response;
 use hallpass_model::cut::Why;
+use hallpass_model::device::DeviceClass;
 use hallpass_model::grant::Approval;
 use hallpass_model::id::SessionId;
 use hallpass_model::role::Act;
+use hallpass_model::rung::Rung;
 use hallpass_model::time::Timestamp;
-use hallpass_store::{EndOthers, EndSession, SessionEnded, SessionSummary, Sessions, StolenSession};
+use hallpass_store::{
+    CopiedDevice, EndOthers, EndSession, SessionEnded, SessionSummary, Sessions, StolenSession,
+};
 use http::StatusCode;
 
 use crate::authorize::see_other;
 use crate::pages::Here;
-use crate::pages::account::{SessionLine, SessionsPage, StolenLine};
+use crate::pages::account::{CopiedLine, SessionLine, SessionsPage, StolenLine};
 use crate::pages::answer::page;
 use crate::pages::when::Moment;
 use crate::trouble::Trouble;
@@ -36,6 +40,10 @@ pub(crate) async fn show(person: Person) -> Result<Response, Trouble> {
         None => person.visit.issuer.store.list_stolen_of(person.person.id).await?,
         Some(_) => Vec::new(),
     };
+    let copied = match before {
+        None => person.visit.issuer.store.list_copied_of(person.person.id, now).await?,
+        Some(_) => Vec::new(),
+    };
     let shown = SessionsPage {
         frame: person.frame(Here::Sessions, "Your sessions"),
         org: person.head(),
@@ -43,6 +51,7 @@ pub(crate) async fn show(person: Person) -> Result<Response, Trouble> {
         sessions,
         newest: before.is_none(),
         next: listed.next.map(|next| next.to_string()),
+        copied: copied.into_iter().map(|copied| copied_line(copied, now)).collect(),
         stolen: stolen.into_iter().map(|stolen| stolen_line(stolen, now)).collect(),
         browser: Moment::new(person.web.created, now),
         notice: person.visit.form.find("done").and_then(notice),
@@ -61,6 +70,10 @@ async fn list(person: &Person, mut before: Option<SessionId>) -> Result<Sessions
         before = listed.next;
         tokio::task::yield_now().await;
     }
+}
+
+fn copied_line(copied: CopiedDevice, now: Timestamp) -> CopiedLine {
+    CopiedLine { device: copied.name, found_on: copied.found_on, at: Moment::new(copied.at, now) }
 }
 
 fn stolen_line(stolen: StolenSession, now: Timestamp) -> StolenLine {
@@ -91,6 +104,7 @@ async fn line(person: &Person, summary: &SessionSummary) -> Result<SessionLine, 
         id: session.id.to_string(),
         client: summary.client_name.clone(),
         device: summary.device.as_ref().map(|device| device.name.clone()),
+        machine: machine(summary),
         purpose: session.grant.purpose.as_ref().map(ToString::to_string),
         local: session.grant.approval == Approval::AdminSocket,
         approval: match session.grant.approval {
@@ -103,6 +117,24 @@ async fn line(person: &Person, summary: &SessionSummary) -> Result<SessionLine, 
         used: Moment::new(summary.used, now),
         ends: Moment::new(session.idle_until.min(session.expires), now),
     })
+}
+
+/// What the holder says of its machine, in words.
+fn machine(summary: &SessionSummary) -> Option<String> {
+    let sort = summary.class.and_then(|class| match class {
+        DeviceClass::Laptop => Some("one person’s"),
+        DeviceClass::Server => Some("a server"),
+        DeviceClass::SharedHost => Some("shared by several people"),
+        DeviceClass::BuildAgent => Some("a build agent"),
+        DeviceClass::Container => Some("a container"),
+        DeviceClass::Unknown => None,
+    });
+    let rests = summary.rung.map(|rung| match rung {
+        Rung::Passphrase => "the key is made from a passphrase".to_owned(),
+        rung => format!("the key rests in the {rung}"),
+    });
+    let said: Vec<String> = sort.map(str::to_owned).into_iter().chain(rests).collect();
+    (!said.is_empty()).then(|| format!("{}, as it says", said.join("; ")))
 }
 
 /// `POST /{org}/sessions`: ends one, or all others.

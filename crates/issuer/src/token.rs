@@ -10,16 +10,17 @@ pub(crate) use device::HeldPolls;
 
 use axum::response::{IntoResponse, Response};
 use hallpass_model::client::Client;
+use hallpass_model::lifetimes::ACCESS_TOKEN_MAX;
 use hallpass_model::session::Binding;
 use hallpass_model::wire::errors::ErrorCode;
 use hallpass_model::wire::oauth::{GrantType, TokenResponse, TokenType};
-use hallpass_store::Opened;
+use hallpass_store::{Opened, RefreshTokens, Wanted};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::caller::ClientCaller;
 use crate::error::{DPOP_NONCE, OAuthError, json};
 use crate::form::Asked;
-use crate::target::audience;
+use crate::target::{audience, wanted};
 use crate::tokens::{NewAccessToken, NewIdToken};
 
 /// What the endpoint answers, and whether the request was held (RFC 7240, section 3).
@@ -75,6 +76,23 @@ async fn answer(asked: &Asked) -> Result<Answer, OAuthError> {
 
 fn unsupported() -> OAuthError {
     OAuthError::new(ErrorCode::UnsupportedGrantType, "the grant type is not one this issuer knows")
+}
+
+/// Whether the session is to be one that nothing renews: the holder asks for that where others are the same user as its
+/// person. Asking for less is anybody's right.
+fn brief(asked: &Asked) -> bool {
+    asked.form.find("session") == Some("brief")
+}
+
+/// The refresh tokens of a session that is opened.
+fn refresh_tokens(asked: &Asked, caller: &ClientCaller) -> RefreshTokens {
+    if brief(asked) { RefreshTokens::Never } else { caller.refresh() }
+}
+
+/// What the first access token of a session is asked for. One that nothing renews lives as long as any may.
+fn wanted_at_opening(asked: &Asked) -> Result<Wanted, OAuthError> {
+    let lifetime = brief(asked).then_some(ACCESS_TOKEN_MAX);
+    Ok(Wanted { lifetime, ..wanted(asked)? })
 }
 
 /// Whether the client is registered for this grant type; if not, says what it should use in its place.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{DeviceId, OrgId, PrincipalId};
+use crate::rung::Rung;
 use crate::time::Timestamp;
 
 /// What sort of machine it is.
@@ -52,7 +53,7 @@ impl std::str::FromStr for DeviceClass {
 }
 
 /// How a holder describes its machine, in the device authorization and authorization requests
-/// (`device_install`, `device_name`, `device_class`). Hostile text until shown escaped, and cut to these bounds.
+/// (`device_install`, `device_name`, `device_class`, `device_rung`). Hostile text until shown escaped, and cut to these bounds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceClaim {
     /// A random id the holder made once on that machine: 8 to 64 of `A-Z a-z 0-9 - _`.
@@ -61,14 +62,22 @@ pub struct DeviceClaim {
     pub name: String,
     /// What sort of machine.
     pub class: DeviceClass,
+    /// Where the key of the sign-in rests there, if it says and we know the word.
+    #[serde(default)]
+    pub rung: Option<Rung>,
 }
 
 /// Longer names do not fit the approval page, and help only an attacker who writes sentences into them.
 pub const DEVICE_NAME_MAX: usize = 64;
 
 impl DeviceClaim {
-    /// Reads the three parameters. `None` where there is no usable install id: a claim is never required.
-    pub fn parse(install: Option<&str>, name: Option<&str>, class: Option<&str>) -> Option<Self> {
+    /// Reads the four parameters. `None` where there is no usable install id: a claim is never required.
+    pub fn parse(
+        install: Option<&str>,
+        name: Option<&str>,
+        class: Option<&str>,
+        rung: Option<&str>,
+    ) -> Option<Self> {
         let install = install.filter(|i| {
             (8..=64).contains(&i.len())
                 && i.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_')
@@ -77,6 +86,7 @@ impl DeviceClaim {
             install: install.to_owned(),
             name: crate::purpose::plain(name.unwrap_or("unnamed"), DEVICE_NAME_MAX),
             class: class.unwrap_or_default().parse().expect("any word is a class"),
+            rung: rung.and_then(Rung::named),
         })
     }
 }

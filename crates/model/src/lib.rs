@@ -14,6 +14,7 @@ pub mod random; // where randomness comes from, as a parameter
 pub mod principal; // orgs, teams, principals, owners
 pub mod client; // software that asks for credentials, and the APIs it asks them for
 pub mod device; // the machine a session lives on
+pub mod rung; // where a sign-in's key rests on it
 pub mod purpose; // why, in a few words
 pub mod grant; // what a person agreed to
 pub mod session; // one login on one device, and the rotation that cannot lose it

@@ -24,6 +24,10 @@ pub const SESSION_ABSOLUTE: Lifetime = Lifetime::days(90);
 pub const BEARER_RETRY: Lifetime = Lifetime::seconds(30);
 /// A session that was cut is remembered so long: its holder is told why it ended, and its person sees a theft.
 pub const CUT_SESSION_KEPT: Lifetime = Lifetime::days(7);
+/// A copy of a machine's sign-ins that was found elsewhere is told to its person so long, as a theft is.
+pub const COPY_TOLD: Lifetime = Lifetime::days(7);
+/// And recorded again only after so long: a copy that is found once is found at every renewal.
+pub const COPY_RECORDED_AGAIN: Lifetime = Lifetime::days(1);
 /// A web login nobody uses: a person's working session at one desk.
 pub const WEB_IDLE: Lifetime = Lifetime::minutes(30);
 /// A web login, however busy: one working day.
@@ -78,6 +82,12 @@ pub const TABLE: &[(&str, Lifetime, &str)] = &[
         "session that was cut, remembered",
         CUT_SESSION_KEPT,
         "its holder and its person are told why, after a holiday",
+    ),
+    ("copy found elsewhere, told", COPY_TOLD, "its person is told, after a holiday"),
+    (
+        "copy found elsewhere, recorded again",
+        COPY_RECORDED_AGAIN,
+        "a copy that is found once is found at every renewal",
     ),
     ("web login, idle", WEB_IDLE, "one sitting"),
     ("web login, absolute", WEB_ABSOLUTE, "one working day"),

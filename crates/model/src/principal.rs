@@ -104,7 +104,7 @@ pub struct Org {
     pub created: Timestamp,
 }
 
-/// What an org has shortened. `None` is the table's own value; a longer one cannot be set.
+/// What an org has narrowed. `None` is what every org has; a longer lifetime cannot be set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OrgLimits {
@@ -114,6 +114,8 @@ pub struct OrgLimits {
     pub session_idle: Option<crate::time::Lifetime>,
     /// Sessions, however busy.
     pub session_absolute: Option<crate::time::Lifetime>,
+    /// Where the keys of people's sign-ins may rest. `None` is anywhere.
+    pub rungs: Option<crate::rung::Rungs>,
 }
 
 impl OrgLimits {
@@ -250,6 +252,7 @@ mod tests {
             access_token: Some(Lifetime::days(1)),
             session_idle: Some(Lifetime::days(400)),
             session_absolute: Some(Lifetime::hours(1)),
+            rungs: None,
         };
         assert_eq!(long.access_token(Some(Lifetime::hours(9))), crate::lifetimes::ACCESS_TOKEN_MAX);
         assert_eq!(long.access_token(None), crate::lifetimes::ACCESS_TOKEN);

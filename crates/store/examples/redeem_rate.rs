@@ -97,6 +97,8 @@ async fn main() {
                             from: Some(1),
                             address: None,
                             wanted: Wanted { reach: Reach::Issuer, ..Wanted::default() },
+                            rung: None,
+                            class: None,
                         };
                         match store.change(Actor::Nobody, now(), redeem).await.unwrap() {
                             Redeemed::Next(opened) => {

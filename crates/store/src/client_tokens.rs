@@ -96,7 +96,7 @@ impl Change for IssueForClient {
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
         let found = tx.db().one(
             "SELECT c.scopes, o.access_token, o.session_idle, o.session_absolute, \
-             o.disabled IS NULL AND c.disabled IS NULL \
+             o.disabled IS NULL AND c.disabled IS NULL, o.rungs \
              FROM clients c JOIN orgs o ON o.id = c.org WHERE c.id = ?1 AND c.org = ?2",
             (self.client.bytes(), self.org.bytes()),
             |row| Ok((row.word::<Scopes>(0)?, read_limits(row, 1)?, row.get::<_, bool>(4)?)),

@@ -48,6 +48,7 @@ mod guess; // guesses at user codes, counted
 mod reach; // what of a grant a token is wanted for
 mod sessions; // logins on devices: how they are opened, and read
 mod session_list; // a person's, listed
+mod copies; // of a machine's sign-ins, found on another
 mod redeem; // refresh: the hot path
 mod revoke; // tokens given back
 mod exchange; // narrower tokens from wider ones
@@ -66,6 +67,7 @@ pub use backup::{BackedUp, BackupError};
 pub use change::{Change, Tx};
 pub use client_tokens::{Assertion, ClientIssued, ClientToken, IssueForClient, SpendAssertion};
 pub use clients::{AddClient, SetClientStanding};
+pub use copies::{CopiedDevice, CopyNoted, NoteCopy};
 pub use copy::{Beside, CopyError, LedgerCopy, Verified};
 pub use cuts::{CutMade, EndSession, MakeCut, SessionEnded};
 pub use device::{

@@ -16,7 +16,7 @@ use crate::error::StoreError;
 use crate::keys::{SigningKeyRow, insert_key};
 use crate::open::Store;
 use crate::page::Page;
-use crate::sql::{Columns, Sql};
+use crate::sql::{Columns, Sql, unreadable};
 
 /// Adds an org, with its first administrator, their team, its signing key and its public client.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ fn insert_hallpass_cli(tx: &mut Tx<'_>, org: OrgId, owner: PrincipalId) -> Resul
 /// Where `hallpass-cli` listens: the loopback literals, on any port (RFC 8252, section 7.3).
 const HALLPASS_CLI_REDIRECTS: [&str; 2] = ["http://127.0.0.1/callback", "http://[::1]/callback"];
 
-/// Shortens lifetimes in an org, or gives them back.
+/// Shortens lifetimes in an org and narrows where keys may rest, or gives both back.
 #[derive(Debug, Clone, Copy)]
 pub struct SetOrgLimits {
     /// The org.
@@ -127,12 +127,13 @@ impl Change for SetOrgLimits {
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
         let seconds = |limit: Option<Lifetime>| limit.map(Lifetime::as_seconds);
         let changed = tx.db().run(
-            "UPDATE orgs SET access_token = ?2, session_idle = ?3, session_absolute = ?4 WHERE id = ?1",
+            "UPDATE orgs SET access_token = ?2, session_idle = ?3, session_absolute = ?4, rungs = ?5 WHERE id = ?1",
             (
                 self.org.bytes(),
                 seconds(self.limits.access_token),
                 seconds(self.limits.session_idle),
                 seconds(self.limits.session_absolute),
+                self.limits.rungs.map(|rungs| rungs.to_string()),
             ),
         )?;
         if changed == 0 {
@@ -231,7 +232,8 @@ impl Store {
     pub async fn find_org_by_name(&self, name: &str) -> Result<Option<Arc<Org>>, StoreError> {
         self.remember(crate::readers::Known::OrgName(name.to_owned()), |db| {
             db.one(
-                "SELECT id, name, title, administrators, access_token, session_idle, session_absolute, disabled, created \
+                "SELECT id, name, title, administrators, access_token, session_idle, session_absolute, disabled, created, \
+                 rungs \
                  FROM orgs WHERE name = ?1",
                 [name],
                 read_org,
@@ -248,7 +250,8 @@ impl Store {
     pub async fn list_orgs(&self, after: Option<&Handle>, limit: u32) -> Result<Page<Org>, StoreError> {
         let rows = self.read(|db| {
             db.all(
-                "SELECT id, name, title, administrators, access_token, session_idle, session_absolute, disabled, created \
+                "SELECT id, name, title, administrators, access_token, session_idle, session_absolute, disabled, created, \
+                 rungs \
                  FROM orgs WHERE name > ?1 ORDER BY name LIMIT ?2",
                 (after.map_or("", Handle::as_str), Page::<Org>::rows(limit)),
                 read_org,
@@ -260,7 +263,8 @@ impl Store {
 
 pub(crate) fn find_org(db: &Connection, org: OrgId) -> Result<Option<Org>, StoreError> {
     db.one(
-        "SELECT id, name, title, administrators, access_token, session_idle, session_absolute, disabled, created \
+        "SELECT id, name, title, administrators, access_token, session_idle, session_absolute, disabled, created, \
+                 rungs \
          FROM orgs WHERE id = ?1",
         [org.bytes()],
         read_org,
@@ -279,11 +283,17 @@ fn read_org(row: &Row<'_>) -> rusqlite::Result<Org> {
     })
 }
 
-/// The three lifetimes that an org may have shortened, from this column on.
+/// The three lifetimes that an org may have shortened, from this column on; and its `rungs`, wherever they stand.
 pub(crate) fn read_limits(row: &Row<'_>, at: usize) -> rusqlite::Result<OrgLimits> {
     Ok(OrgLimits {
         access_token: row.maybe_lifetime(at)?,
         session_idle: row.maybe_lifetime(at + 1)?,
         session_absolute: row.maybe_lifetime(at + 2)?,
+        rungs: match row.get::<_, Option<String>>("rungs")? {
+            // A word that this version does not know allows nothing by itself, and the others stand. With none left,
+            // nothing may be said of where keys may rest.
+            Some(words) => Some(words.parse().map_err(|_| unreadable(at + 3))?),
+            None => None,
+        },
     })
 }

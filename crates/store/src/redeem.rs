@@ -1,8 +1,10 @@
 //! Refresh: the hot path. The rule is the model's ([`Session::redeem`]); here it is asked, and carried out.
 
 use hallpass_model::cut::{Stamp, Target, Why};
+use hallpass_model::device::DeviceClass;
 use hallpass_model::id::{ClientId, CredentialId, OrgId};
 use hallpass_model::ledger::{Detail, Entry, Event, Field, Key};
+use hallpass_model::rung::{Rung, Rungs};
 use hallpass_model::session::{
     ProofOfKey, Redemption, RefreshToken, Refusal, Replay, Rotation, Session, SessionKey, Signal, Verdict,
 };
@@ -33,6 +35,10 @@ pub struct Redeem {
     pub address: Option<String>,
     /// What the access token is for.
     pub wanted: Wanted,
+    /// Where the session's key rests, as its holder says now.
+    pub rung: Option<Rung>,
+    /// What sort of machine it is, likewise.
+    pub class: Option<DeviceClass>,
 }
 
 /// What a refresh came to.
@@ -46,6 +52,8 @@ pub enum Redeemed {
     Refused(Refusal),
     /// Not for that resource or scope; nothing changed.
     OutOfGrant(OutOfGrant),
+    /// Its key rests where its org allows none to; nothing changed. Those it allows.
+    RungNotAllowed(Rungs),
     /// The session is over, because of this very request.
     Ended(Why),
 }
@@ -80,6 +88,12 @@ impl Change for Redeem {
             Verdict::Replay(replay) => return replayed(tx, session, replay, token.generation()),
             Verdict::RetryTooLate => return too_late(tx, session, token.generation()),
             Verdict::Next(_) | Verdict::Again(..) | Verdict::Adopted(_) => {}
+        }
+        if let Some(rungs) = loaded.limits.rungs.filter(|_| loaded.on_a_machine)
+            && !self.rung.is_some_and(|rung| rungs.has(rung))
+        {
+            refuse(tx, &about(tx, Event::Denied, session).into(), "rung")?;
+            return Ok(Redeemed::RungNotAllowed(rungs));
         }
         let (reached, scopes) =
             match reach(tx.db(), session.org, &session.grant.scopes, &session.grant.resources, &self.wanted)?
@@ -144,7 +158,7 @@ fn advance(
     session.idle_until = session.idle_until_after(tx.now, limits.session_idle()).max(session.idle_until);
     tx.db().run(
         "UPDATE sessions SET newest = ?2, since = ?3, retries = ?4, network = ?5, alternations = ?6, idle_until = ?7, \
-         seen = max(seen, ?8) WHERE id = ?1",
+         seen = max(seen, ?8), rung = coalesce(?9, rung), class = coalesce(?10, class) WHERE id = ?1",
         (
             session.id.bytes(),
             rotation.newest as i64,
@@ -154,6 +168,8 @@ fn advance(
             rotation.alternations,
             session.idle_until.millis(),
             tx.now.millis(),
+            redeem.rung.map(Rung::text),
+            redeem.class.map(|class| class.to_string()),
         ),
     )?;
     let stamp: Stamp = tx.issue_stamp();

@@ -1,8 +1,9 @@
 //! Lists of a person's sessions, and of the machines they are on.
 
 use hallpass_model::cut::{Target, Why};
-use hallpass_model::device::Device;
+use hallpass_model::device::{Device, DeviceClass};
 use hallpass_model::id::{PrincipalId, SessionId};
+use hallpass_model::rung::Rung;
 use hallpass_model::session::Session;
 use hallpass_model::time::Timestamp;
 use rusqlite::{Connection, Row};
@@ -28,6 +29,10 @@ pub struct SessionSummary {
     pub device: Option<Device>,
     /// When it was last refreshed, or a token of it exchanged.
     pub used: Timestamp,
+    /// Where its key rests on that machine, as its holder last said.
+    pub rung: Option<Rung>,
+    /// What sort of machine it is, likewise.
+    pub class: Option<DeviceClass>,
 }
 
 /// Some of a person's sessions.
@@ -151,7 +156,8 @@ fn piece(
     db.all(
         "SELECT s.id, s.org, s.principal, s.client, s.device, s.permitted, s.jkt, s.origin, s.stamp, s.created, \
          s.expires, s.idle_until, s.newest, s.since, s.retries, s.network, s.alternations, s.seen, \
-         c.handle, c.name, d.name, d.class, d.created, d.seen, o.access_token, o.session_idle, o.session_absolute \
+         c.handle, c.name, d.name, d.class, d.created, d.seen, o.access_token, o.session_idle, o.session_absolute, o.rungs, \
+         s.rung, s.class \
          FROM sessions s JOIN clients c ON c.id = s.client JOIN orgs o ON o.id = s.org \
          LEFT JOIN devices d ON d.id = s.device \
          WHERE s.principal = ?1 AND s.id < ?2 ORDER BY s.id DESC LIMIT ?3",
@@ -175,5 +181,17 @@ fn read_summary(row: &Row<'_>) -> rusqlite::Result<SessionSummary> {
         }),
         None => None,
     };
-    Ok(SessionSummary { used, client: row.text(18)?, client_name: row.text(19)?, device, session })
+    let word = |at| row.get::<_, Option<String>>(at);
+    let (rung, class) = (word(28)?, word(29)?);
+    let rung = rung.and_then(|rung| Rung::named(&rung));
+    let class = class.map(|class| class.parse().expect("any word is a class"));
+    Ok(SessionSummary {
+        rung,
+        class,
+        used,
+        client: row.text(18)?,
+        client_name: row.text(19)?,
+        device,
+        session,
+    })
 }

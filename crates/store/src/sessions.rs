@@ -1,5 +1,6 @@
 //! Logins on devices: how they are opened, and read.
 
+use hallpass_model::client::ClientKind;
 use hallpass_model::cut::{Place, Stamp, Why};
 use hallpass_model::device::DeviceClaim;
 use hallpass_model::grant::Grant;
@@ -8,6 +9,7 @@ use hallpass_model::jose::Thumbprint;
 use hallpass_model::ledger::{Detail, Entry, Event, Field, Key};
 use hallpass_model::lifetimes::ACCESS_TOKEN_MAX;
 use hallpass_model::principal::OrgLimits;
+use hallpass_model::rung::Rung;
 use hallpass_model::secret::{RefreshToken as RefreshTokenKind, Secret};
 use hallpass_model::session::{Binding, RefreshToken, Refusal, Rotation, Session, SessionKey};
 use hallpass_model::time::Timestamp;
@@ -136,7 +138,7 @@ pub(crate) fn open_session(tx: &mut Tx<'_>, opening: Opening) -> Result<Opened, 
         idle_until: (tx.now + idle).min(expires),
         expires,
     };
-    insert(tx, &session, &key)?;
+    insert(tx, &session, &key, opening.device.as_ref())?;
     let access_expires = (tx.now + opening.limits.access_token(opening.lifetime)).min(expires);
     let credential = CredentialId::new(tx.now, tx.entropy());
 
@@ -176,7 +178,12 @@ pub(crate) fn open_session(tx: &mut Tx<'_>, opening: Opening) -> Result<Opened, 
     })
 }
 
-fn insert(tx: &Tx<'_>, session: &Session, key: &SessionKey) -> Result<(), StoreError> {
+fn insert(
+    tx: &Tx<'_>,
+    session: &Session,
+    key: &SessionKey,
+    device: Option<&DeviceClaim>,
+) -> Result<(), StoreError> {
     let sealed = tx.keys().seal(&[b"session", session.id.bytes()], key.expose(), tx.entropy());
     let jkt = match &session.binding {
         Binding::Key(key) => Some(key.bytes()),
@@ -184,8 +191,8 @@ fn insert(tx: &Tx<'_>, session: &Session, key: &SessionKey) -> Result<(), StoreE
     };
     tx.db().run(
         "INSERT INTO sessions (id, org, principal, client, device, permitted, jkt, origin, sealed, stamp, created, \
-         expires, idle_until, seen, newest, since, retries, network, alternations) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?11, 0, ?11, 0, NULL, 0)",
+         expires, idle_until, seen, newest, since, retries, network, alternations, rung, class) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?11, 0, ?11, 0, NULL, 0, ?14, ?15)",
         rusqlite::params![
             session.id.bytes(),
             session.org.bytes(),
@@ -200,6 +207,8 @@ fn insert(tx: &Tx<'_>, session: &Session, key: &SessionKey) -> Result<(), StoreE
             session.created.millis(),
             session.expires.millis(),
             session.idle_until.millis(),
+            device.and_then(|claim| claim.rung).map(Rung::text),
+            device.map(|claim| claim.class.to_string()),
         ],
     )?;
     Ok(())
@@ -262,6 +271,8 @@ pub(crate) struct Loaded {
     pub(crate) limits: OrgLimits,
     /// Whether its org, person and client are all in use.
     pub(crate) in_use: bool,
+    /// Whether its client runs on a person's machine, so that its org may say where the key rests there.
+    pub(crate) on_a_machine: bool,
 }
 
 impl Loaded {
@@ -284,7 +295,7 @@ pub(crate) fn load(db: &Connection, session: SessionId) -> Result<Option<Loaded>
         "SELECT s.id, s.org, s.principal, s.client, s.device, s.permitted, s.jkt, s.origin, s.stamp, s.created, \
          s.expires, s.idle_until, s.newest, s.since, s.retries, s.network, s.alternations, s.sealed, \
          o.access_token, o.session_idle, o.session_absolute, \
-         o.disabled IS NULL AND p.disabled IS NULL AND c.disabled IS NULL, s.seen \
+         o.disabled IS NULL AND p.disabled IS NULL AND c.disabled IS NULL, s.seen, o.rungs, c.kind \
          FROM sessions s JOIN orgs o ON o.id = s.org JOIN principals p ON p.id = s.principal \
          JOIN clients c ON c.id = s.client WHERE s.id = ?1",
         [session.bytes()],
@@ -295,6 +306,7 @@ pub(crate) fn load(db: &Connection, session: SessionId) -> Result<Option<Loaded>
                 sealed: row.get(17)?,
                 limits,
                 in_use: row.get(21)?,
+                on_a_machine: row.json::<ClientKind>(24)? == ClientKind::Cli,
             })
         },
     )
@@ -347,7 +359,7 @@ pub(crate) fn may_issue(
 ) -> Result<Result<OrgLimits, Refusal>, StoreError> {
     let found = db.one(
         "SELECT o.access_token, o.session_idle, o.session_absolute, \
-         o.disabled IS NULL AND p.disabled IS NULL AND c.disabled IS NULL \
+         o.disabled IS NULL AND p.disabled IS NULL AND c.disabled IS NULL, o.rungs \
          FROM orgs o JOIN principals p ON p.org = o.id JOIN clients c ON c.org = o.id \
          WHERE o.id = ?1 AND p.id = ?2 AND c.id = ?3",
         (org.bytes(), principal.bytes(), client.bytes()),

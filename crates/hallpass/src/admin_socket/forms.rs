@@ -6,6 +6,7 @@
 use std::fmt;
 
 use hallpass_model::principal::OrgLimits;
+use hallpass_model::rung::Rung;
 use hallpass_model::time::Lifetime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
@@ -46,6 +47,8 @@ questions! {
         session_absolute: Option<Lifetime>,
         reset: bool,
     }
+    /// Where keys of an org's sign-ins may rest; anywhere where none is named.
+    OrgRungsSet { name: String, rungs: Vec<Rung>, }
     /// A new administrator for an org that has none.
     Recover { org: String, handle: String, name: Option<String>, }
     /// A new person.
@@ -179,7 +182,10 @@ answers! {
     DeviceShown { id: String, name: String, class: String, created: String, seen: String, }
     /// A session.
     SessionShown {
-        id: String, client: String, device: Option<String>, purpose: Option<String>, scopes: Vec<String>,
+        id: String, client: String, device: Option<String>,
+        /// The sort of machine, and where the key rests there, as its holder says.
+        class: Option<String>, rung: Option<String>,
+        purpose: Option<String>, scopes: Vec<String>,
         resources: Vec<String>, approval: String, created: String, used: String, expires: String,
     }
     /// A cut.

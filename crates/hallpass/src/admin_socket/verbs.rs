@@ -54,6 +54,7 @@ verbs! {
     "org.disable" RunOrgs orgs::disable;
     "org.enable" RunOrgs orgs::enable;
     "org.limits" RunOrgs orgs::limits;
+    "org.rungs" RunOrgs orgs::rungs;
     "org.recover" RecoverAdministrator links::recover;
     "setup.link" RunOrgs links::setup_link;
     "person.add" RunDirectory people::add;

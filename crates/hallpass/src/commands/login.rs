@@ -8,6 +8,7 @@ use hallpass_holder::exec::look_up;
 use hallpass_holder::{
     Flow, Holder, HolderError, Identity, LoginRequest, PassRequest, ProfileName, Rung, SignedIn, Surroundings,
 };
+use hallpass_model::device::DeviceClass;
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{KeyMaterial, Secret};
 use serde::Serialize;
@@ -18,6 +19,7 @@ use super::status::key_lives;
 use crate::failure::{Exit, Failure};
 use crate::holding::{HolderArgs, parse_purpose, parse_resource, parse_scope, scopes};
 use crate::output::{Form, Output};
+use crate::surroundings::host::Shared;
 use crate::{env, passphrase, surroundings};
 
 mod screen;
@@ -114,11 +116,12 @@ pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Fai
     }
     let holder = if args.one_run { args.holder.open_for_one_run() } else { args.holder.open()? };
     let request = request(&args, &holder, out)?;
+    let strict = request.brief;
     let mut screen = screen::Screen::new(out, &request.issuer);
     let mut stopped = std::pin::pin!(stopped());
     let outcome = holder.login(request, &mut |event| screen.show(&event), stopped.as_mut()).await;
     screen.clear();
-    let signed_in = outcome.map_err(not_kept)?;
+    let signed_in = outcome.map_err(|error| not_kept(error, strict))?;
     if !args.one_run {
         answer(&signed_in, out)?;
         return Ok(Exit::DONE);
@@ -142,6 +145,7 @@ fn request(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Result<LoginR
     let target = target::target(args, holder, out)?;
     let at = surroundings::surroundings();
     let at = Surroundings { terminal: at.terminal && args.holder.may_ask(), ..at };
+    let shared = surroundings::host::shared(&at)?;
     let rung = match (args.one_run, args.store, env::HALLPASS_STORE.text()) {
         (true, _, _) => Some(Rung::Memory),
         (false, Some(rung), _) => Some(rung),
@@ -152,6 +156,12 @@ fn request(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Result<LoginR
         ),
         (false, None, None) => target.store,
     };
+    // Whoever names a place has decided. Nobody else leaves anything on a machine that others use as the same user.
+    let strict = shared.is_some() && rung.is_none();
+    let rung = if strict { Some(Rung::Daemon) } else { rung };
+    if let Some(shared) = &shared {
+        say_shared(shared, strict, args.one_run, out);
+    }
     Ok(LoginRequest {
         issuer: target.issuer,
         client_id: target.client_id,
@@ -165,10 +175,11 @@ fn request(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Result<LoginR
         flow: args.flow,
         opener: surroundings::opener(),
         device_name: surroundings::machine_name(),
-        device_class: surroundings::device_class(&at),
+        device_class: surroundings::device_class(&at, shared.as_ref()),
         surroundings: at,
         rung,
         for_one_command: args.one_run,
+        brief: strict,
     })
 }
 
@@ -176,8 +187,35 @@ fn client_secret(path: &std::path::Path) -> Result<Secret<KeyMaterial>, Failure>
     passphrase::secret_file(path).map_err(Failure::usage)
 }
 
+/// Says that others are here too, and what that means.
+fn say_shared(shared: &Shared, strict: bool, one_run: bool, out: &mut Output) {
+    let (sort, why) = (sort_of(shared.class), &shared.why);
+    out.warn(format_args!("this {sort}: {why}"));
+    match (one_run, strict) {
+        (true, _) => {}
+        (false, true) => {
+            out.say("so the sign-in is kept in memory alone, and cannot be renewed (HALLPASS_HOST=own, if that is wrong)")
+        }
+        (false, false) => out.say("so whatever is kept here is theirs as well; you named the place"),
+    }
+}
+
+/// What a machine is that is not one person's alone.
+pub(super) fn sort_of(class: DeviceClass) -> &'static str {
+    match class {
+        DeviceClass::BuildAgent => "is a build agent",
+        _ => "machine is shared with others",
+    }
+}
+
 /// A sign-in that could not be had. Where it is the disk that is wanting, memory may do.
-fn not_kept(error: HolderError) -> Failure {
+fn not_kept(error: HolderError, strict: bool) -> Failure {
+    if strict && matches!(error, HolderError::NoRung { .. } | HolderError::NoDaemon { .. }) {
+        return Failure::from(error).hint(
+            "run one command with it: `hallpass login ISSUER --resource URL --one-run -- COMMAND`; or say where it is to \
+             rest all the same: `--store keyring`",
+        );
+    }
     let disk = matches!(error, HolderError::Disk { .. } | HolderError::Unsafe { .. });
     let failure = Failure::from(error);
     match disk {

@@ -2,11 +2,14 @@
 
 use clap::Args;
 use hallpass_holder::{HolderError, Opened, Owed, Rung, Status, Unreadable, keyring_idle_life};
+use hallpass_model::device::DeviceClass;
 use serde::Serialize;
 
+use super::login::sort_of;
 use crate::failure::{Exit, Failure};
 use crate::holding::WhichArgs;
 use crate::output::{self, Form, Output};
+use crate::surroundings;
 
 /// Show who is signed in where, how far, and where the key rests
 ///
@@ -25,6 +28,8 @@ pub(crate) struct StatusArgs {
 #[derive(Serialize)]
 struct Answer {
     sign_ins: Vec<SignIn>,
+    shared: Option<Shared>,
+    foreign: Vec<Foreign>,
     unreadable: Vec<NotRead>,
     owed: Vec<StillOwed>,
 }
@@ -43,6 +48,21 @@ pub(super) struct StillOwed {
     given_up: bool,
 }
 
+/// A record that was made on another machine.
+#[derive(Serialize)]
+struct Foreign {
+    issuer: String,
+    client_id: String,
+    file: String,
+}
+
+/// That others use this machine, or this user on it, too.
+#[derive(Serialize)]
+struct Shared {
+    class: String,
+    why: String,
+}
+
 /// A file that should be a record and does not even say whose it is.
 #[derive(Serialize)]
 struct NotRead {
@@ -59,6 +79,7 @@ struct SignIn {
     key: &'static str,
     key_lives: String,
     file: Option<String>,
+    moved: bool,
     problem: Option<String>,
     /// An answer was for somebody else; only another login takes its place.
     quarantined: bool,
@@ -74,6 +95,7 @@ struct Details {
     scope: String,
     resources: Vec<String>,
     purpose: Option<String>,
+    device_class: String,
     flow: String,
     signed_in: String,
     renewed: String,
@@ -93,9 +115,12 @@ pub(crate) fn status(args: &StatusArgs, out: &mut Output) -> Result<Exit, Failur
     // Any of them may be the one that is meant.
     let not_read =
         |one: Unreadable| NotRead { file: one.file.display().to_string(), problem: one.why.to_string() };
+    let shared = surroundings::host::shared(&surroundings::surroundings())?;
     let owed = holder.owed()?;
     let answer = Answer {
         sign_ins,
+        shared: shared.map(|found| Shared { class: found.class.to_string(), why: found.why }),
+        foreign: holder.foreign().into_iter().map(foreign).collect(),
         unreadable: holder.unreadable()?.into_iter().map(not_read).collect(),
         owed: owed.iter().map(still_owed).collect(),
     };
@@ -119,6 +144,16 @@ pub(crate) fn status(args: &StatusArgs, out: &mut Output) -> Result<Exit, Failur
 
 fn say(answer: &Answer, out: &mut Output) -> Result<(), Failure> {
     answer.sign_ins.iter().flat_map(lines).try_for_each(|line| out.answer(line))?;
+    for copy in &answer.foreign {
+        out.say(format_args!("made on another machine, and opens there alone: {}", copy.file));
+    }
+    if let Some(shared) = &answer.shared {
+        let why = &shared.why;
+        out.warn(format_args!(
+            "this {}: {why}",
+            sort_of(shared.class.parse().unwrap_or(DeviceClass::SharedHost))
+        ));
+    }
     for one in &answer.unreadable {
         out.answer(format_args!("{}\n  {:<10} {}", one.file, "unreadable", one.problem))?;
     }
@@ -161,6 +196,10 @@ pub(super) fn still_owed(owed: &Owed) -> StillOwed {
     }
 }
 
+fn foreign(copy: hallpass_holder::Foreign) -> Foreign {
+    Foreign { issuer: copy.issuer, client_id: copy.client_id, file: copy.file.display().to_string() }
+}
+
 fn sign_in(status: Status) -> SignIn {
     let quarantined = matches!(&status.opened, Ok(Opened { quarantined: true, .. }));
     let (problem, opened) = match status.opened {
@@ -175,6 +214,7 @@ fn sign_in(status: Status) -> SignIn {
         key: status.rung.text(),
         key_lives: key_lives(status.rung),
         file: status.file.map(|file| file.display().to_string()),
+        moved: status.moved,
         problem,
         quarantined,
         opened,
@@ -189,6 +229,7 @@ fn details(opened: Opened) -> Details {
         scope: opened.scope.to_string(),
         resources: opened.resources,
         purpose: opened.purpose,
+        device_class: opened.device_class.to_string(),
         flow: opened.flow.to_string(),
         signed_in: opened.signed_in.to_string(),
         renewed: opened.renewed.to_string(),
@@ -250,5 +291,8 @@ fn lines(sign_in: &SignIn) -> Vec<String> {
     }
     let rung = Rung::ALL.into_iter().find(|rung| rung.text() == sign_in.key).unwrap_or(Rung::Memory);
     row("key", format!("{rung}, {}", sign_in.key_lives));
+    if sign_in.moved {
+        row("note", "this machine has another id than when you signed in; it is used as it is".into());
+    }
     lines
 }

@@ -55,6 +55,23 @@ pub(crate) struct TokenArgs {
     which: WhichArgs,
 }
 
+#[cfg(test)]
+impl TokenArgs {
+    /// As the short way puts it. `None` if it says more than that knows.
+    pub(crate) fn asked(&self) -> Option<hallpass_holder::daemon::TokenAsked> {
+        let more = self.ttl.is_some() || self.fresh || self.dpop.is_some() || self.nonce.is_some();
+        let reach = scopes(&self.scopes);
+        (!more && self.which.profile.is_none()).then(|| hallpass_holder::daemon::TokenAsked {
+            issuer: self.which.issuer.clone(),
+            client_id: self.which.client_id.clone(),
+            resource: self.resource.clone(),
+            scope: (!reach.is_empty()).then(|| reach.to_string()),
+            purpose: self.purpose.as_ref().map(ToString::to_string),
+            ..Default::default()
+        })
+    }
+}
+
 /// `hallpass.token/1`.
 #[derive(Serialize)]
 struct Answer<'a> {

@@ -17,6 +17,10 @@ impl From<HolderError> for Failure {
             | E::SignInEnded { profile: Some(profile), .. }
             | E::KeyGone { profile: Some(profile), .. } => Failure::needs_person(told)
                 .hint(format_args!("run `hallpass login --profile {profile}`, then try again")),
+            E::ForeignCopy { ref issuer, .. } => {
+                let hint = format!("run `hallpass login {issuer}` on this machine, then try again");
+                Failure::needs_person(told).hint(hint)
+            }
             E::NotSignedIn { issuer: None, .. } => {
                 Failure::needs_person(told).hint("run `hallpass login ISSUER`, then try again")
             }
@@ -87,6 +91,9 @@ fn of_refusal(code: &ErrorCode) -> Option<&'static str> {
     match code {
         ErrorCode::InvalidTarget => Some(
             "the API must be known to the issuer and named at sign-in: `hallpass login ISSUER --resource URL`",
+        ),
+        ErrorCode::RungNotAllowed => Some(
+            "sign in again with `--store` and one of those; if this machine has none, ask whoever runs the org",
         ),
         ErrorCode::InvalidScope | ErrorCode::InsufficientScope => {
             Some("ask for scopes that were granted at sign-in: `hallpass status` shows them")

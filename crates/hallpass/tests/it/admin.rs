@@ -184,6 +184,21 @@ fn lifetimes_may_be_shortened_and_never_lengthened() {
 }
 
 #[test]
+fn an_org_says_where_keys_may_rest_and_shortening_a_life_does_not_take_that_back() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    server.admin(&["org", "rungs", "acme", "dotfile"]).failed(2, &["`secret-service`"]);
+    server.admin(&["org", "rungs", "acme"]).failed(2, &["RUNG"]);
+    let org = server.admin(&["org", "rungs", "acme", "tpm", "secret-service"]).json();
+    assert_eq!(org["limits"]["rungs"], serde_json::json!(["secret-service", "tpm"]));
+    server.admin(&["limits", "acme", "--session-idle", "7d"]).json();
+    let org = server.admin(&["limits", "acme", "--reset"]).json();
+    assert_eq!(org["limits"]["rungs"], serde_json::json!(["secret-service", "tpm"]));
+    let org = server.admin(&["org", "rungs", "acme", "--any"]).json();
+    assert_eq!(org["limits"]["rungs"], serde_json::Value::Null);
+}
+
+#[test]
 fn approving_here_takes_a_server_that_was_told_so() {
     let root = tempfile::tempdir().unwrap();
     let server = Server::start(root.path(), &[]).with_org();

@@ -19,10 +19,14 @@ mod directory; // which one a directory asks for, and profiles
 mod network; // which authorities are trusted, and through which proxy it goes
 mod daemon; // one process that holds them for the others
 mod owed; // signing out where the issuer cannot be reached
+mod assess; // what is asked of any login
+mod containers; // builds in and user namespaces of containers
 mod doctor; // what is looked at, what is found, and what is never shown
 mod wrap; // a tool that insists on a file of its own
 mod records; // those that cannot be read, and machines that can keep none
 mod store; // a desktop's keyring, and what is said when it fails
+mod copies; // a home folder on another machine
+mod shared; // others are the same user there
 mod shown; // byte for byte
 mod helpers; // programs that ask for a token: the real ones
 mod terminal; // a person at a terminal: prompts, pictures, Ctrl-C

@@ -16,8 +16,10 @@ fn the_help_of_the_program() {
 
 #[test]
 fn the_help_of_the_holder_s_commands() {
-    let each = ["login", "exec", "token", "curl", "status", "logout", "daemon", "doctor", "wrap", "torture"]
-        .map(|command| shown(&[command, "--help"]));
+    let each = [
+        "login", "exec", "token", "curl", "status", "logout", "daemon", "doctor", "wrap", "assess", "torture",
+    ]
+    .map(|command| shown(&[command, "--help"]));
     assert_data_eq!(each.join("\n"), file!["transcripts/holder-help.txt"].raw());
 }
 

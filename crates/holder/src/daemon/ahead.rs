@@ -28,6 +28,7 @@ impl Office {
     /// Goes on until it is dropped.
     pub(super) async fn tend(&self, look_every: Duration) -> std::convert::Infallible {
         let mut before = self.now();
+        self.listen_to_all();
         loop {
             tokio::time::sleep(look_every).await;
             let now = self.now();

@@ -107,7 +107,7 @@ impl Holder {
             (None, None) => Err(HolderError::DaemonLocked),
             (None, Some(why)) => Err(HolderError::NoDaemon { why }),
         };
-        Some(Status { identity: held.identity, rung: Rung::Daemon, file: None, opened })
+        Some(Status { identity: held.identity, rung: Rung::Daemon, file: None, moved: false, opened })
     }
 
     /// Gives up a sign-in that the daemon alone holds. `None` if it holds none such.

@@ -60,6 +60,7 @@ impl Office {
         if self.state().is_locked() {
             return Err(Problem::new(LOCKED, "it is locked already"));
         }
+        self.mute(None);
         // A renewal that ends later would leave what it brought in memory.
         let _ = tokio::time::timeout(SETTLE_TIME_OUT, self.settled()).await;
         let keys = self.keys()?;
@@ -120,6 +121,7 @@ impl Office {
             self.offer(passphrase);
         }
         self.forget_all();
+        self.listen_to_all();
         Ok(render(&Done {}))
     }
 

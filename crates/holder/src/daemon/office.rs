@@ -12,6 +12,7 @@ use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::oauth::Scopes;
 use serde::Serialize;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use super::Offered;
@@ -56,6 +57,8 @@ struct Inner {
     /// How many wrong passphrases came since the last right one.
     wrong: tokio::sync::Mutex<u32>,
     offered: Offered,
+    /// Who listens for the end of which sign-in.
+    ears: Mutex<HashMap<Identity, JoinHandle<()>>>,
     /// When somebody last asked for a token.
     asked: Mutex<Duration>,
     /// Sign-ins whose tokens may be over though they say otherwise, or the other way round.
@@ -80,6 +83,7 @@ impl Office {
             lock: Mutex::default(),
             wrong: tokio::sync::Mutex::default(),
             offered,
+            ears: Mutex::default(),
             asked: Mutex::new(steady()),
             distrusted: Mutex::default(),
             turns: Mutex::default(),
@@ -183,6 +187,7 @@ impl Office {
             true => holder.leased(&identity, &request, None).await?,
             false => holder.token(&identity, &request).await?,
         };
+        self.listen(&identity);
         Ok((pass, identity))
     }
 
@@ -229,6 +234,10 @@ impl Office {
     pub(super) fn distrust_all(&self) {
         self.0.kept.clear();
         self.distrusted().extend(self.0.holder.list().unwrap_or_default());
+    }
+
+    pub(super) fn ears(&self) -> MutexGuard<'_, HashMap<Identity, JoinHandle<()>>> {
+        self.0.ears.lock().expect("no thread panics holding this")
     }
 
     fn distrusted(&self) -> MutexGuard<'_, HashSet<Identity>> {
@@ -296,6 +305,8 @@ impl Office {
             .replace(&identity, Rung::Memory, record, (holder.clock)())
             .map_err(|(error, _)| Problem::from(error))?;
         self.0.kept.clear();
+        self.mute(Some(&identity));
+        self.listen(&identity);
         if let Some(earlier) = earlier {
             let holder = holder.clone();
             tokio::spawn(async move {
@@ -310,6 +321,7 @@ impl Office {
         if !self.0.holder.shelf.is_in_memory(&identity) {
             return Err(Problem::new("not_held", "that sign-in does not rest here"));
         }
+        self.mute(Some(&identity));
         let receipt = self.0.holder.logout(&identity).await;
         self.0.kept.clear();
         let receipt = receipt?;
@@ -322,8 +334,13 @@ impl Office {
 
     /// Looks at everything anew, from the next question on.
     pub(super) fn forget(&self, body: &[u8]) -> Result<Answer, Problem> {
-        let Which { identity: _ } = read(body)?;
+        let Which { identity } = read(body)?;
+        self.mute(Some(&identity));
         self.0.kept.clear();
+        // It may be a new sign-in in the place of the old.
+        if self.0.holder.shelf.header(&identity).ok().flatten().is_some() {
+            self.listen(&identity);
+        }
         Ok(render(&Done {}))
     }
 
@@ -351,6 +368,7 @@ impl Office {
 
     /// The same, told by a signal.
     pub(super) async fn end_all(&self) -> Vec<Ended> {
+        self.mute(None);
         let mut ended = Vec::new();
         for identity in self.held() {
             let logout = tokio::time::timeout(END_TIME_OUT, self.0.holder.logout(&identity)).await;

@@ -124,7 +124,7 @@ impl Supply {
 
     /// Whom the holder trusts.
     pub(super) fn trust(&self) -> Trust {
-        Trust { ca_file: self.holder.ca_file.clone() }
+        Trust { ca_file: self.holder.ca_file.clone(), no_proxy: false }
     }
 
     /// The pass in use, whatever its state.

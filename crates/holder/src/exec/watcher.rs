@@ -142,7 +142,7 @@ pub async fn watch(clock: Clock) -> std::io::Result<()> {
     let Told::Charge(mut charge) = Told::read(&mut input, CHARGE_LEN_MAX).await else {
         return Ok(()); // we died before there was anything
     };
-    let provider = Provider::new(Trust { ca_file: charge.ca_file.clone() }, clock.clone());
+    let provider = Provider::new(Trust { ca_file: charge.ca_file.clone(), no_proxy: false }, clock.clone());
     let mut connections = Connections::default();
     loop {
         connections.keep(&provider, &charge);

@@ -91,6 +91,7 @@ impl Login<'_> {
             }
         };
         self.only_one(on_event).await;
+        self.holder.report_copies(self.identity, &record).await;
         // The old session would otherwise live on where nobody can see or end it.
         if let Some(earlier) = earlier
             && let Err(why) = self.holder.give_up_replaced(&earlier).await
@@ -234,11 +235,13 @@ impl Login<'_> {
                 expires: tokens.expires_in.map(|lasts| now + lasts),
                 scope: tokens.scope,
             }),
-            refresh: tokens.refresh_token,
+            refresh: tokens.refresh_token.filter(|_| !self.request.brief),
             passes: Vec::new(),
             scope: granted.unwrap_or_else(|| self.scopes.clone()),
             resources: self.request.resources.clone(),
             purpose: self.request.purpose.as_ref().map(ToString::to_string),
+            device_class: self.request.device_class,
+            device_rung: self.rung,
             flow,
             signed_in: now,
             renewed: now,

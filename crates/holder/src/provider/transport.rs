@@ -16,6 +16,8 @@ use super::{CONNECT_TIME_OUT, Fields, NoAnswer};
 /// A body at most, in bytes: metadata, key sets and token answers are far below, and nobody may fill our memory.
 const BODY_LEN_MAX: usize = 512 * 1024;
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+/// Who asks, where that is the holder itself.
+const USER_AGENT: &str = concat!("hallpass/", env!("CARGO_PKG_VERSION"));
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const XML: HeaderValue = HeaderValue::from_static("text/xml");
 
@@ -24,6 +26,8 @@ const XML: HeaderValue = HeaderValue::from_static("text/xml");
 pub(crate) struct Trust {
     /// A file of PEM certificates.
     pub(crate) ca_file: Option<PathBuf>,
+    /// Nothing goes through a proxy, whatever the environment says.
+    pub(crate) no_proxy: bool,
 }
 
 /// The connections to providers.
@@ -60,6 +64,11 @@ pub(crate) struct Answer {
 impl Transport {
     pub(super) fn new(trust: Trust) -> Self {
         Self { trust, far: OnceLock::new(), near: OnceLock::new() }
+    }
+
+    #[cfg(feature = "client")]
+    pub(super) fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// Sends one request and reads its answer whole.
@@ -124,6 +133,30 @@ impl Transport {
         }
     }
 
+    /// The same for a stream that is read: the answer itself, where it is none.
+    pub(super) async fn listen(
+        &self,
+        url: &Url,
+        token: &Secret<AccessToken>,
+        proof: String,
+        quiet_at_most: Duration,
+    ) -> Result<Result<reqwest::Response, Answer>, NoAnswer> {
+        let request = self
+            .client(url)?
+            .get(url.clone())
+            .header(ACCEPT, "text/event-stream")
+            .header(AUTHORIZATION, secret_header(&format!("DPoP {}", token.expose_text()))?)
+            .header("DPoP", secret_header(&proof)?);
+        let silent = || NoAnswer::Unreachable { why: "it did not answer in time".into() };
+        let sent = tokio::time::timeout(quiet_at_most, request.send());
+        let response = sent.await.map_err(|_| silent())?.map_err(unreachable)?;
+        if response.status() == 200 {
+            return Ok(Ok(response));
+        }
+        let answer = tokio::time::timeout(quiet_at_most, read(response)).await.map_err(|_| silent())??;
+        Ok(Err(answer))
+    }
+
     fn client(&self, url: &Url) -> Result<&Client, NoAnswer> {
         let near = is_loopback(url);
         // SECURITY: metadata and flags were judged before; this is the last door, for every request there is.
@@ -139,7 +172,7 @@ impl Transport {
     }
 
     fn build(&self, near: bool) -> Result<Client, String> {
-        let builder = self.trust.client(near)?.user_agent(concat!("hallpass/", env!("CARGO_PKG_VERSION")));
+        let builder = self.trust.client(near)?.user_agent(USER_AGENT);
         builder.build().map_err(|error| words(&error))
     }
 }
@@ -159,6 +192,7 @@ impl Trust {
             // Nothing here is asked to trust anything over plain http, and a machine without any certificates of its own
             // can still speak to itself.
             true => builder.no_proxy().tls_certs_only(named),
+            false if self.no_proxy => builder.no_proxy().tls_certs_merge(named),
             false => builder.tls_certs_merge(named),
         })
     }
@@ -274,8 +308,8 @@ mod tests {
         let empty = folder.path().join("empty.pem");
         std::fs::write(&empty, "").unwrap();
         for path in [folder.path().join("none.pem"), empty] {
-            let transport = Transport::new(Trust { ca_file: Some(path.clone()) });
-            let why = transport.build(false).unwrap_err();
+            let trust = Trust { ca_file: Some(path.clone()), no_proxy: false };
+            let why = trust.client(false).unwrap_err();
             assert!(why.contains(path.to_str().unwrap()), "{why}");
         }
     }

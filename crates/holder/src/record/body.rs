@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use hallpass_model::device::DeviceClass;
 use hallpass_model::jose::base64url;
+use hallpass_model::rung::Rung;
 use hallpass_model::secret::{AccessToken, KeyMaterial, RefreshToken, Secret};
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::metadata::IssuerMetadata;
@@ -44,6 +46,10 @@ pub(crate) struct Record {
     pub(crate) resources: Vec<String>,
     /// Why, as said at login.
     pub(crate) purpose: Option<String>,
+    /// What sort of machine it is, as known at login.
+    pub(crate) device_class: DeviceClass,
+    /// Where its key was to rest, as the issuer was told: the daemon's own record of it is in memory.
+    pub(crate) device_rung: Rung,
     /// How the person was asked.
     pub(crate) flow: Flow,
     /// When.
@@ -103,6 +109,13 @@ impl AccessHeld {
 }
 
 impl Record {
+    /// Gives up every secret, and keeps what happened.
+    pub(crate) fn give_up(&mut self, standing: Standing) {
+        (self.client_secret, self.key, self.access, self.refresh) = (None, None, None, None);
+        (self.passes, self.nonce, self.renewing) = (Vec::new(), None, None);
+        self.standing = standing;
+    }
+
     /// Keeps a pass for reuse, and drops those that are over.
     pub(crate) fn keep_pass(&mut self, pass: PassHeld, now: Timestamp) {
         self.passes.retain(|held| {
@@ -149,6 +162,8 @@ impl Record {
             scope: self.scope.clone(),
             resources: self.resources.clone(),
             purpose: self.purpose.clone(),
+            device_class: self.device_class,
+            device_rung: self.device_rung,
             flow: self.flow,
             signed_in: self.signed_in,
             renewed: self.renewed,
@@ -195,6 +210,8 @@ impl Record {
             scope: shown.scope.clone(),
             resources: std::mem::take(&mut shown.resources),
             purpose: shown.purpose.take(),
+            device_class: shown.device_class,
+            device_rung: shown.device_rung,
             flow: shown.flow,
             signed_in: shown.signed_in,
             renewed: shown.renewed,
@@ -226,6 +243,8 @@ struct Shown {
     scope: Scopes,
     resources: Vec<String>,
     purpose: Option<String>,
+    device_class: DeviceClass,
+    device_rung: Rung,
     flow: Flow,
     signed_in: Timestamp,
     renewed: Timestamp,
@@ -289,6 +308,8 @@ impl Record {
             scope: Scopes::none(),
             resources: Vec::new(),
             purpose: None,
+            device_class: DeviceClass::Unknown,
+            device_rung: Rung::Memory,
             flow: Flow::Device,
             signed_in: start,
             renewed: start,

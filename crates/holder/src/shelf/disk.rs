@@ -14,7 +14,7 @@ use crate::error::HolderError;
 use crate::private;
 use crate::record::{Header, SealedRecord};
 
-const EXTENSION: &str = "record";
+pub(super) const EXTENSION: &str = "record";
 /// Held while a record is compared and written.
 const LOCK: &str = ".writing";
 /// How long it is waited for. It is held for one small file's write and sync; only a process that was stopped in the
@@ -155,7 +155,7 @@ fn pause() {
     std::thread::sleep(Duration::from_millis(2));
 }
 
-fn header(file: &Path) -> Result<Option<Header>, HolderError> {
+pub(super) fn header(file: &Path) -> Result<Option<Header>, HolderError> {
     match private::read(file)? {
         Some(bytes) => SealedRecord::parse(&bytes, file).map(|sealed| Some(sealed.header)),
         None => Ok(None),

@@ -12,6 +12,8 @@ use super::{Fault, Keeper, RecordKey};
 
 /// Where the kernel says how long the keyring lives unused, in seconds.
 const EXPIRY: &str = "/proc/sys/kernel/keys/persistent_keyring_expiry";
+/// Which user ids this user namespace has (user_namespaces(7)): all of them, in the first one.
+const UID_MAP: &str = "/proc/self/uid_map";
 /// Where the kernel lists the keys that this process may see.
 const KEYS: &str = "/proc/keys";
 
@@ -104,6 +106,17 @@ fn words(error: KeyError) -> String {
     }
 }
 
+/// Whether the persistent keyring is the one of a user namespace that is not the first: rootless containers and sandboxes have
+/// one of their own, which goes when they do, with all that is in it.
+pub(super) fn goes_with_its_namespace() -> bool {
+    std::fs::read_to_string(UID_MAP).is_ok_and(|map| !maps_everybody(&map))
+}
+
+/// Whether a map is the first namespace's: every id is itself.
+fn maps_everybody(map: &str) -> bool {
+    map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::random_key;
@@ -148,5 +161,13 @@ mod tests {
         ring().unwrap().add_key(name, &[7u8; 40]).unwrap();
         assert!(find(name).unwrap().is_none());
         wipe(name).unwrap();
+    }
+
+    #[test]
+    fn only_the_first_user_namespace_has_everybody() {
+        assert!(maps_everybody("         0          0 4294967295\n"));
+        for other in ["         0       1000          1\n", "0 0 1\n", "", "0 100000 65536\n1000 1000 1\n"] {
+            assert!(!maps_everybody(other), "{other}");
+        }
     }
 }

@@ -197,6 +197,7 @@ pub(crate) fn base_request(issuer: &str, flow: Flow) -> LoginRequest {
         device_class: DeviceClass::Laptop,
         rung: Some(Rung::Passphrase),
         for_one_command: false,
+        brief: false,
     }
 }
 

@@ -206,3 +206,17 @@ async fn no_secret_stands_in_any_file() {
     }
     assert!(read > 500, "there was something to look through");
 }
+
+#[tokio::test]
+async fn a_brief_sign_in_asks_for_no_refresh_token_and_keeps_none_that_comes_all_the_same() {
+    let provider = SmallProvider::start(Manner::default()).await;
+    let desk = Desk::new();
+    let brief = LoginRequest { brief: true, ..request(&provider) };
+    let signed_in = desk.login(brief).await.unwrap();
+    assert!(!signed_in.renewable);
+    assert!(!provider.last_form("device_authorization")["scope"].contains("offline_access"));
+    assert!(desk.token(&signed_in.identity).await.is_ok());
+    let later = desk.later(10);
+    assert!(matches!(later.token(&signed_in.identity).await, Err(HolderError::SignInEnded { .. })));
+    assert_eq!(provider.asked("refresh_token"), 0);
+}

@@ -13,6 +13,8 @@ pub(crate) struct SessionLine {
     pub(crate) client: String,
     /// The machine's name, as its holder claimed it.
     pub(crate) device: Option<String>,
+    /// What sort of machine it is and where the key rests there, as its holder claimed them.
+    pub(crate) machine: Option<String>,
     pub(crate) purpose: Option<String>,
     /// Whether it was approved through the admin socket, without the person.
     pub(crate) local: bool,
@@ -34,6 +36,16 @@ pub(crate) struct StolenLine {
     pub(crate) ended: Moment,
 }
 
+/// A machine whose sign-ins were found on another, as its person is told.
+#[derive(Debug, Clone)]
+pub(crate) struct CopiedLine {
+    /// The machine's name, as its holder claimed it.
+    pub(crate) device: String,
+    /// The name of the one that found the copy.
+    pub(crate) found_on: Option<String>,
+    pub(crate) at: Moment,
+}
+
 /// `GET /{org}/sessions`.
 #[derive(Template)]
 #[template(path = "sessions.html")]
@@ -48,6 +60,8 @@ pub(crate) struct SessionsPage {
     pub(crate) next: Option<String>,
     /// Those that were stolen of late.
     pub(crate) stolen: Vec<StolenLine>,
+    /// Machines whose sign-ins were found elsewhere of late.
+    pub(crate) copied: Vec<CopiedLine>,
     /// When this browser logged in.
     pub(crate) browser: Moment,
     pub(crate) notice: Option<&'static str>,

@@ -55,6 +55,7 @@ fn session(client: &str, device: &str, purpose: &str, local: bool) -> SessionLin
         id: "ses_01h455vb4pex5vsknk084sn02q".into(),
         client: client.into(),
         device: Some(device.into()),
+        machine: Some("one person’s; the key rests in the Secret Service, as it says".into()),
         purpose: (!purpose.is_empty()).then(|| purpose.into()),
         local,
         approval: if local { "by the server's operator, on the server" } else { "by you, with a code" },
@@ -216,6 +217,7 @@ fn examples() -> Vec<(&'static str, String)> {
                 ],
                 newest: true,
                 next: Some("ses_01h455vb4pex5vsknk084sn02q".into()),
+                copied: Vec::new(),
                 stolen: vec![StolenLine {
                     client: "Hallpass CLI".into(),
                     device: Some("ada-old-laptop".into()),
@@ -235,6 +237,7 @@ fn examples() -> Vec<(&'static str, String)> {
                 sessions: vec![],
                 newest: true,
                 next: None,
+                copied: Vec::new(),
                 stolen: vec![],
                 browser: moment(Lifetime::minutes(12)),
                 notice: None,

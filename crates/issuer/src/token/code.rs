@@ -5,11 +5,11 @@ use hallpass_model::session::ProofOfKey;
 use hallpass_model::wire::oauth::BadForm;
 use hallpass_store::{CodeRedeemed, CodeRefusal, RedeemCode};
 
-use super::{Answer, open};
+use super::{Answer, open, refresh_tokens, wanted_at_opening};
 use crate::caller::ClientCaller;
 use crate::error::OAuthError;
 use crate::form::Asked;
-use crate::target::{out_of_grant, wanted};
+use crate::target::out_of_grant;
 
 /// Redeems an authorization code: once. A second time ends what the first produced.
 pub(super) async fn redeem(
@@ -26,8 +26,8 @@ pub(super) async fn redeem(
         redirect_uri: form.find("redirect_uri").map(str::to_owned),
         code_verifier: form.secret("code_verifier").ok_or(BadForm::Missing("code_verifier"))?,
         proof,
-        refresh: caller.refresh(),
-        wanted: wanted(asked)?,
+        refresh: refresh_tokens(asked, caller),
+        wanted: wanted_at_opening(asked)?,
         address: asked.address_text(),
     };
     caller.use_up(asked).await?;

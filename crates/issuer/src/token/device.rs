@@ -20,11 +20,11 @@ use hallpass_store::{PollDevice, Polled, Wanted};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-use super::{Answer, PREFERENCE_APPLIED, open};
+use super::{Answer, PREFERENCE_APPLIED, open, refresh_tokens, wanted_at_opening};
 use crate::caller::ClientCaller;
 use crate::error::OAuthError;
 use crate::form::Asked;
-use crate::target::{out_of_grant, wanted};
+use crate::target::out_of_grant;
 use crate::{Issuer, limits};
 
 /// Polls once, or until somebody answered.
@@ -34,7 +34,7 @@ pub(super) async fn redeem(
     proof: Option<ProofOfKey>,
 ) -> Result<Answer, OAuthError> {
     let code = asked.form.required("device_code")?;
-    let wanted = wanted(asked)?;
+    let wanted = wanted_at_opening(asked)?;
     caller.use_up(asked).await?;
     let hold = hold(asked, code);
     let applied = hold.as_ref().map(|hold| hold.wait.to_string());
@@ -82,7 +82,7 @@ impl Poll<'_> {
             client: self.caller.client.id,
             proof: self.proof,
             held,
-            refresh: self.caller.refresh(),
+            refresh: refresh_tokens(self.asked, self.caller),
             wanted: self.wanted.clone(),
             address: self.asked.address_text(),
         };

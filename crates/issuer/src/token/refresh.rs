@@ -2,6 +2,7 @@
 
 use hallpass_model::cut::Why;
 use hallpass_model::ledger::Actor;
+use hallpass_model::rung::Rung;
 use hallpass_model::session::{ProofOfKey, RefreshToken, Refusal};
 use hallpass_model::wire::errors::ErrorCode;
 use hallpass_store::{Redeem, Redeemed};
@@ -32,6 +33,8 @@ pub(super) async fn redeem(
         from: asked.network_hash(),
         address: asked.address_text(),
         wanted,
+        rung: asked.form.find("device_rung").and_then(Rung::named),
+        class: asked.form.find("device_class").map(|word| word.parse().expect("any word is a class")),
     };
     match asked.issuer.store.change(Actor::Nobody, asked.now, redeem).await? {
         Redeemed::Next(opened) | Redeemed::Again(opened, _) => Ok(tokens(asked, caller, opened).into()),
@@ -41,6 +44,7 @@ pub(super) async fn redeem(
             }
             Err(refused(refusal))
         }
+        Redeemed::RungNotAllowed(allowed) => Err(OAuthError::rung(allowed)),
         Redeemed::OutOfGrant(why) => Err(out_of_grant(why)),
         Redeemed::Ended(why) => Err(ended(why)),
     }

@@ -20,7 +20,7 @@ struct Held {
 async fn hold(world: &World) -> Held {
     let claim =
         [("device_install", "install-0001"), ("device_name", "adas-laptop"), ("device_class", "laptop")];
-    assert!(DeviceClaim::parse(Some(claim[0].1), None, None).is_some());
+    assert!(DeviceClaim::parse(Some(claim[0].1), None, None, None).is_some());
     let extra = [&claim[..], &[("scope", ALL_SCOPES), ("resource", NOTES)]].concat();
     let started = world.start_device("hallpass-cli", &extra).await.json();
     let text = |name: &str| started[name].as_str().unwrap().to_owned();

@@ -252,3 +252,21 @@ async fn strangers_cannot_fill_the_disk_with_logins_begun() {
     let told: Refused = refused.refused();
     assert_eq!(told.code, ErrorCode::TemporarilyUnavailable);
 }
+
+#[tokio::test]
+async fn a_holder_may_ask_for_a_session_that_nothing_renews() {
+    let world = World::new().await;
+    let started = start(&world, &[("resource", NOTES)]).await;
+    world.answer_device(&started.user_code, world.ada, Answer::Yes).await;
+    let brief = [&form(&started.device_code)[..], &[("session", "brief"), ("resource", NOTES)]].concat();
+    let json = world.post("token", &brief).await.json();
+    assert!(json["refresh_token"].is_null(), "{json}");
+    assert_eq!(json["expires_in"], 900, "as long as any access token may");
+    let sessions = async || {
+        let now = hallpass_model::time::Clock::now(&*world.clock);
+        world.store.list_sessions_of(world.ada, None, 10, now).await.unwrap().items.len()
+    };
+    assert_eq!(sessions().await, 1);
+    world.clock.advance(Lifetime::minutes(15));
+    assert_eq!(sessions().await, 0, "the session is no longer than that either");
+}

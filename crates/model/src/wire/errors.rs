@@ -64,6 +64,8 @@ codes! {
     InvalidScope = "invalid_scope", 400;
     /// The person, or the server, said no (section 4.1.2.1; RFC 8628, section 3.5).
     AccessDenied = "access_denied", 400;
+    /// The org does not let a sign-in's key rest where this one's does. Ours.
+    RungNotAllowed = "rung_not_allowed", 400;
     /// The response type is not known here.
     UnsupportedResponseType = "unsupported_response_type", 400;
     /// Something broke.

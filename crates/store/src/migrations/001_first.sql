@@ -20,6 +20,7 @@ CREATE TABLE orgs (
   access_token INTEGER,                -- the three lifetimes it may have shortened, in seconds
   session_idle INTEGER,
   session_absolute INTEGER,
+  rungs TEXT,                          -- where keys of sign-ins may rest, separated by spaces; empty for anywhere
   disabled INTEGER,
   created INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -106,6 +107,8 @@ CREATE TABLE devices (
   class TEXT NOT NULL,
   created INTEGER NOT NULL,
   seen INTEGER NOT NULL,
+  copied INTEGER,                      -- when a copy of its sign-ins was last found elsewhere
+  copied_to BLOB,                      -- the device that found it
   UNIQUE (principal, install)
 ) STRICT, WITHOUT ROWID;
 
@@ -237,7 +240,9 @@ CREATE TABLE sessions (
   since INTEGER NOT NULL,
   retries INTEGER NOT NULL,
   network INTEGER,
-  alternations INTEGER NOT NULL
+  alternations INTEGER NOT NULL,
+  rung TEXT,                           -- where its key rests, as its holder last said
+  class TEXT                           -- the sort of machine, likewise
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX sessions_by_principal ON sessions (principal);
 CREATE UNIQUE INDEX sessions_by_origin ON sessions (origin);

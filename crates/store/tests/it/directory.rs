@@ -231,6 +231,7 @@ async fn limits_are_kept_to_the_second() {
         access_token: Some(Lifetime::minutes(1)),
         session_idle: None,
         session_absolute: Some(Lifetime::days(60)),
+        rungs: None,
     };
     world.change(SetOrgLimits { org: world.org, limits }).await.unwrap();
     assert_eq!(world.store.find_org_by_name("acme").await.unwrap().unwrap().limits, limits);

@@ -142,6 +142,8 @@ impl World {
             from: Some(1),
             address: Some("203.0.113.7".into()),
             wanted: for_issuer(),
+            rung: None,
+            class: None,
         }
     }
 
@@ -216,7 +218,12 @@ pub(crate) fn key(byte: u8) -> Thumbprint {
 }
 
 pub(crate) fn laptop() -> DeviceClaim {
-    DeviceClaim { install: "install-0001".into(), name: "ada-laptop".into(), class: DeviceClass::Laptop }
+    DeviceClaim {
+        install: "install-0001".into(),
+        name: "ada-laptop".into(),
+        class: DeviceClass::Laptop,
+        rung: None,
+    }
 }
 
 pub(crate) fn by_passkey(at: Timestamp) -> Authentication {

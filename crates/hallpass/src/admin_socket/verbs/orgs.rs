@@ -9,7 +9,7 @@ use hallpass_store::{AddOrg, SetOrgLimits, SetOrgStanding, SigningKeyRow, Taken}
 
 use super::links::enrol;
 use super::people::shown as shown_person;
-use crate::admin_socket::forms::{Named, Nothing, OrgAdd, OrgAdded, OrgLimitsSet, OrgShown};
+use crate::admin_socket::forms::{Named, Nothing, OrgAdd, OrgAdded, OrgLimitsSet, OrgRungsSet, OrgShown};
 use crate::admin_socket::office::{Office, PAGE, render_standing};
 use crate::admin_socket::refused::Refused;
 
@@ -89,14 +89,24 @@ pub(super) async fn limits(office: &Office, form: OrgLimitsSet) -> Result<OrgSho
         }
     }
     let limits = match form.reset {
-        true => OrgLimits::default(),
+        true => OrgLimits { rungs: org.limits.rungs, ..OrgLimits::default() },
         false => OrgLimits {
             access_token: form.access_token.or(org.limits.access_token),
             session_idle: form.session_idle.or(org.limits.session_idle),
             session_absolute: form.session_absolute.or(org.limits.session_absolute),
+            rungs: org.limits.rungs,
         },
     };
     // Asking only to see is no change, and leaves no entry.
+    if limits != org.limits {
+        office.change(SetOrgLimits { org: org.id, limits }).await?;
+    }
+    shown(office, office.org(Some(&form.name)).await?).await
+}
+
+pub(super) async fn rungs(office: &Office, form: OrgRungsSet) -> Result<OrgShown, Refused> {
+    let org = office.org(Some(&form.name)).await?;
+    let limits = OrgLimits { rungs: form.rungs.try_into().ok(), ..org.limits };
     if limits != org.limits {
         office.change(SetOrgLimits { org: org.id, limits }).await?;
     }

@@ -73,6 +73,8 @@ fn shown(summary: SessionSummary) -> SessionShown {
         id: session.id.to_string(),
         client: summary.client,
         device: summary.device.map(|device| device.name),
+        class: summary.class.map(|class| class.to_string()),
+        rung: summary.rung.map(|rung| rung.text().to_owned()),
         purpose: session.grant.purpose.map(|purpose| purpose.to_string()),
         scopes: super::clients::list_scopes(&session.grant.scopes),
         resources: session.grant.resources,

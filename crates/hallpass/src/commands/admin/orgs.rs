@@ -2,12 +2,13 @@
 
 use clap::{Args, Subcommand};
 use hallpass_model::lifetimes;
+use hallpass_model::rung::Rung;
 use hallpass_model::time::Lifetime;
 
 use super::table::{Table, facts};
 use super::{give, give_list};
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{Named, Nothing, OrgAdd, OrgAdded, OrgLimitsSet, OrgShown};
+use crate::admin_socket::forms::{Named, Nothing, OrgAdd, OrgAdded, OrgLimitsSet, OrgRungsSet, OrgShown};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
@@ -25,6 +26,15 @@ Example:
     List,
     /// Show an org
     Show(OrgNameArgs),
+    /// Say where the keys of an org's sign-ins may rest
+    ///
+    /// A sign-in whose key rests elsewhere is not begun, and not renewed. It is what the holder says of itself: it keeps
+    /// people from doing worse than they mean to, and proves nothing.
+    #[command(after_help = "\
+Examples:
+  hallpass admin org rungs acme secret-service keychain credential-manager tpm
+  hallpass admin org rungs acme --any")]
+    Rungs(OrgRungsArgs),
     /// Take an org out of use, and cut everything issued in it
     Disable(OrgNameArgs),
     /// Put an org back to use; what was cut stays cut
@@ -55,6 +65,27 @@ pub(super) struct OrgNameArgs {
     /// Its short name
     #[arg(value_name = "NAME")]
     name: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OrgRungsArgs {
+    /// Its short name
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// Where keys may rest from now on
+    #[arg(value_name = "RUNG", required_unless_present = "any", value_parser = parse_rung)]
+    rungs: Vec<Rung>,
+
+    /// Anywhere
+    #[arg(long, conflicts_with = "rungs")]
+    any: bool,
+}
+
+/// Also those that a person cannot ask for by name.
+fn parse_rung(text: &str) -> Result<Rung, String> {
+    let names = || Rung::ALL.map(|rung| format!("`{}`", rung.text())).join(", ");
+    Rung::named(text).ok_or_else(|| format!("it is one of {}", names()))
 }
 
 /// Show or shorten how long anything lives in an org
@@ -119,6 +150,10 @@ pub(super) async fn run(
             })
         }
         OrgCommand::Show(args) => show(server.ask("org.show", &Named { name: args.name }).await?, out),
+        OrgCommand::Rungs(args) => {
+            let form = OrgRungsSet { name: args.name, rungs: args.rungs };
+            show(server.ask("org.rungs", &form).await?, out)
+        }
         OrgCommand::Disable(args) => {
             let org: OrgShown = server.ask("org.disable", &Named { name: args.name }).await?;
             out.say(format_args!("disabled `{}` and cut everything issued in it", org.name));
@@ -163,6 +198,7 @@ fn show(org: OrgShown, out: &mut Output) -> Result<Exit, Failure> {
             ("access token, at most", limit(org.limits.access_token, lifetimes::ACCESS_TOKEN_MAX)),
             ("session, idle", limit(org.limits.session_idle, lifetimes::SESSION_IDLE)),
             ("session, absolute", limit(org.limits.session_absolute, lifetimes::SESSION_ABSOLUTE)),
+            ("keys may rest in", org.limits.rungs.map_or("any place".into(), |rungs| rungs.to_string())),
             ("added", org.created.clone()),
         ])
     })

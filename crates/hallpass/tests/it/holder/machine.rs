@@ -137,6 +137,7 @@ impl Home {
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", self.0.path())
             .env("HALLPASS_STORE", "passphrase")
+            .env("HALLPASS_HOST", "own")
             .env("HALLPASS_PASSPHRASE_FILE", self.path("passphrase"))
             // Whoever runs the tests may have a daemon of their own.
             .env("HALLPASS_SOCKET", self.socket())

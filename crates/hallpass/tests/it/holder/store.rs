@@ -1,6 +1,8 @@
 //! Where the key of a sign-in rests: a desktop's keyring, and what is said when that fails.
 
-use hallpass_store::Answer;
+use hallpass_model::principal::OrgLimits;
+use hallpass_model::rung::Rung;
+use hallpass_store::{Answer, SetOrgLimits};
 use hallpass_testkit::desktop::Desktop;
 use tokio::process::Command;
 
@@ -82,6 +84,22 @@ async fn a_logout_while_the_keyring_is_locked_wipes_the_record_and_says_what_is_
     assert!(sign_in["wiped_file"].is_string() && sign_in["wiped_key"].is_null(), "{sign_in}");
     assert!(sign_in["not_wiped"].as_str().unwrap().contains("is locked"), "{sign_in}");
     assert_eq!(run(&machine, &desktop, &["status"]).await.code(), 4);
+}
+
+#[tokio::test]
+async fn a_rung_that_the_org_does_not_allow_is_refused_by_its_name_and_nothing_is_lost() {
+    let (machine, desktop) = (Machine::new().await, Desktop::start());
+    let demand = async |rungs: &[Rung]| {
+        let limits = OrgLimits { rungs: rungs.to_vec().try_into().ok(), ..OrgLimits::default() };
+        machine.world.change(SetOrgLimits { org: machine.world.org, limits }).await.unwrap();
+    };
+    demand(&[Rung::SecretService]).await;
+    let issuer = machine.world.issuer_url.as_str();
+    let refused = machine.run(&["login", issuer, "--flow", "device"]).await; // by passphrase
+    assert_eq!(refused.code(), 5, "{}", refused.err());
+    assert!(refused.err().contains("rule `rung`") && refused.err().contains("secret-service"));
+    assert!(refused.err().contains("--store"), "{}", refused.err());
+    assert_eq!(sign_in(&machine, &desktop, &[]).await.code(), 0);
 }
 
 #[tokio::test]

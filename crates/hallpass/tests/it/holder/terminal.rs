@@ -207,3 +207,18 @@ async fn a_restore_that_may_ask_nobody_does_not_even_at_a_terminal() {
     assert!(screen.contains("needs a yes") && screen.contains("left with 2"), "{screen}");
     assert!(!screen.contains("[y/N]"), "{screen}");
 }
+
+/// Nothing stands between: no pipe that would take its colours, no other process group that would take its keys.
+#[tokio::test]
+async fn a_command_has_the_terminal_itself() {
+    let machine = Machine::signed_in().await;
+    let script =
+        "test -t 0 && test -t 1 && test -t 2 && stty size && read -r typed && echo \\\"heard $typed\\\"";
+    let line = format!("stty rows 33 cols 99; \"$HALLPASS\" exec --quiet --purpose x -- sh -c \"{script}\"");
+    let line = line.replace("$typed", "\\$typed");
+    let mut terminal = Terminal::run(&machine, &line, &[]);
+    terminal.shows("33 99").await;
+    terminal.press("hello\n").await;
+    terminal.shows("heard hello").await;
+    terminal.end().await;
+}

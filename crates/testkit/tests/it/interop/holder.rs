@@ -62,6 +62,7 @@ impl Desk {
             device_class: DeviceClass::Laptop,
             rung: Some(Rung::Memory),
             for_one_command: false,
+            brief: false,
         };
         let issuer = self.issuer.clone();
         let mut on_event = move |event: LoginEvent<'_>| match event {

@@ -1,10 +1,13 @@
-//! The rungs by name, and which is above which.
+//! Where the key of a sign-in rests on its machine: the rungs by name, and which is above which.
 
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// Where the key of a record rests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Rung {
     /// The Secret Service of a desktop session.
     SecretService,
@@ -49,6 +52,11 @@ impl Rung {
             Rung::Daemon => "daemon",
             Rung::Memory => "memory",
         }
+    }
+
+    /// The rung of this name.
+    pub fn named(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rung| rung.text() == text)
     }
 
     /// Whether a sign-in that rests on `self` would be lowered by moving to `other`. Rungs on one step are as good as
@@ -100,6 +108,61 @@ impl FromStr for Rung {
     }
 }
 
+/// Several rungs: those that an org allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Rung>", into = "Vec<Rung>")]
+pub struct Rungs(u8);
+
+/// A set of none allows nothing, which is said in another way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it names no rung")]
+pub struct NoRungs;
+
+impl Rungs {
+    /// Whether this is one of them.
+    pub fn has(self, rung: Rung) -> bool {
+        self.0 & Self::bit(rung) != 0
+    }
+
+    /// Each of them, the best first.
+    pub fn iter(self) -> impl Iterator<Item = Rung> {
+        Rung::ALL.into_iter().filter(move |rung| self.has(*rung))
+    }
+
+    const fn bit(rung: Rung) -> u8 {
+        1 << rung as u8
+    }
+}
+
+impl TryFrom<Vec<Rung>> for Rungs {
+    type Error = NoRungs;
+    fn try_from(rungs: Vec<Rung>) -> Result<Self, NoRungs> {
+        let all = rungs.into_iter().fold(0, |all, rung| all | Self::bit(rung));
+        if all == 0 { Err(NoRungs) } else { Ok(Self(all)) }
+    }
+}
+
+impl From<Rungs> for Vec<Rung> {
+    fn from(rungs: Rungs) -> Self {
+        rungs.iter().collect()
+    }
+}
+
+impl fmt::Display for Rungs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.iter().map(Rung::text).collect();
+        f.write_str(&names.join(" "))
+    }
+}
+
+impl FromStr for Rungs {
+    type Err = NoRungs;
+    /// Names with spaces between them. A name that is not known is not one of them.
+    fn from_str(text: &str) -> Result<Self, NoRungs> {
+        text.split(' ').filter_map(Rung::named).collect::<Vec<_>>().try_into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +173,18 @@ mod tests {
             assert_eq!(rung.text().parse::<Rung>().ok(), (rung != Rung::Memory).then_some(rung));
         }
         assert!("Keyring".parse::<Rung>().unwrap_err().contains("`secret-service`"));
+    }
+
+    #[test]
+    fn a_set_reads_back_and_is_never_empty() {
+        let rungs: Rungs = "tpm secret-service elsewhere".parse().unwrap();
+        assert_eq!(rungs.to_string(), "secret-service tpm");
+        assert!(rungs.has(Rung::Tpm) && !rungs.has(Rung::Memory));
+        let json = serde_json::to_string(&rungs).unwrap();
+        assert_eq!(json, r#"["secret-service","tpm"]"#);
+        assert_eq!(serde_json::from_str::<Rungs>(&json).unwrap(), rungs);
+        assert_eq!("elsewhere".parse::<Rungs>(), Err(NoRungs));
+        assert!(serde_json::from_str::<Rungs>("[]").is_err());
     }
 
     #[test]

@@ -1,0 +1,175 @@
+//! The short way of `hallpass token`: where a daemon runs and nothing else has a say in which sign-in is meant, the question
+//! is put to it before anything else of this program is woken.
+//!
+//! Only the plain forms of the command go this way, and only an answer that is whole comes of it. Everything else is left to
+//! the long way, which says the same: a test compares them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use hallpass_holder::daemon::{Daemon, Fast, TokenAsked, Use};
+
+use crate::failure::{Exit, Failure};
+use crate::holding::{parse_purpose, parse_resource, parse_scope, scopes, socket, state_folder};
+use crate::output::{Form, Output};
+use crate::{config, env};
+
+/// Where a project says which sign-in is meant.
+const OF_PROJECT: &str = ".hallpass.toml";
+
+/// The answer, where the short way has one.
+pub(crate) fn token(arguments: impl Iterator<Item = OsString>) -> Option<Exit> {
+    let asked = read(arguments)?;
+    if others_have_a_say() {
+        return None;
+    }
+    let state = state_folder().ok()?;
+    let daemon = Daemon::new(socket(), Use::Auto, Some(state.clone()), None);
+    let mut out = Output::standard(Form::Text, false);
+    match daemon.token(&TokenAsked { state: Some(state), ..asked }) {
+        Fast::Given(given) => Some(match out.answer(&given.access_token) {
+            Ok(()) => Exit::DONE,
+            Err(failure) => failed(&failure, &mut out),
+        }),
+        // The long way may ask a person which of several is meant.
+        Fast::Failed(hallpass_holder::HolderError::Ambiguous { .. }) | Fast::NotHere => None,
+        Fast::Failed(error) => Some(failed(&error.into(), &mut out)),
+    }
+}
+
+fn failed(failure: &Failure, out: &mut Output) -> Exit {
+    out.failure(failure);
+    failure.exit()
+}
+
+/// `token`, and none but these flags, each once and with its value beside it. `None` for anything else.
+fn read(mut arguments: impl Iterator<Item = OsString>) -> Option<TokenAsked> {
+    if arguments.next()?.to_str()? != "token" {
+        return None;
+    }
+    let mut asked = TokenAsked::default();
+    let mut reach: Vec<String> = Vec::new();
+    while let Some(flag) = arguments.next() {
+        let flag = flag.into_string().ok()?;
+        let (flag, value) = match flag.split_once('=') {
+            Some((flag, value)) => (flag.to_owned(), value.to_owned()),
+            None => (flag, arguments.next()?.into_string().ok()?),
+        };
+        if value.is_empty() || value.starts_with('-') {
+            return None;
+        }
+        let place = match flag.as_str() {
+            "--issuer" => &mut asked.issuer,
+            "--client-id" => &mut asked.client_id,
+            "--resource" => {
+                parse_resource(&value).ok()?;
+                &mut asked.resource
+            }
+            "--purpose" => {
+                parse_purpose(&value).ok()?;
+                &mut asked.purpose
+            }
+            "--scope" => {
+                reach.push(parse_scope(&value).ok()?);
+                continue;
+            }
+            _ => return None,
+        };
+        if place.replace(value).is_some() {
+            return None;
+        }
+    }
+    let reach = scopes(&reach);
+    asked.scope = (!reach.is_empty()).then(|| reach.to_string());
+    Some(asked)
+}
+
+/// Whether anything but flags says which sign-in is meant, or that the daemon is not to be asked, or asked otherwise.
+fn others_have_a_say() -> bool {
+    let variables = [
+        env::HALLPASS_PROFILE,
+        env::HALLPASS_ISSUER,
+        env::HALLPASS_CLIENT_ID,
+        env::HALLPASS_DAEMON,
+        env::HALLPASS_CA_FILE,
+    ];
+    variables.into_iter().any(|variable| variable.is_set())
+        || config::file().is_some_and(|file| file.exists())
+        || of_project()
+}
+
+/// Whether this folder, or one above it, says something.
+fn of_project() -> bool {
+    let Ok(here) = std::env::current_dir() else { return true };
+    here.ancestors().map(|folder| -> PathBuf { folder.join(OF_PROJECT) }).any(|file| file.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Arguments;
+
+    fn read_line(line: &str) -> Option<TokenAsked> {
+        read(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn the_plain_forms_are_read() {
+        assert_eq!(read_line("token"), Some(TokenAsked::default()));
+        let asked =
+            read_line("token --resource https://api.example --scope a --scope=b --purpose x").unwrap();
+        assert_eq!(asked.resource.as_deref(), Some("https://api.example"));
+        assert_eq!((asked.scope.as_deref(), asked.purpose.as_deref()), (Some("a b"), Some("x")));
+        assert_eq!(
+            read_line("token --issuer=https://id.example").unwrap().issuer.unwrap(),
+            "https://id.example"
+        );
+    }
+
+    /// Whatever goes the short way, clap takes for the same command; and what clap refuses goes the long way, to be told.
+    #[test]
+    fn nothing_goes_the_short_way_that_clap_reads_otherwise() {
+        for line in [
+            "token",
+            "token --json",
+            "token -q",
+            "--json token",
+            "token --ttl 5m",
+            "token --fresh",
+            "token --profile work",
+            "token --resource https://api.example",
+            "token --resource=https://api.example --scope a",
+            "token --resource nowhere",
+            "token --resource https://a.example --resource https://b.example",
+            "token --scope a --scope b",
+            "token --scope",
+            "token --scope=",
+            "token --issuer",
+            "token --issuer -x",
+            "token --issuer https://id.example --client-id c",
+            "token --issuer=a=b",
+            "token --purpose deploy",
+            "token --dpop GET https://api.example/",
+            "token extra",
+            "token --",
+            "token --help",
+            "token --no-input",
+            "token --resour https://api.example",
+            "status",
+            "",
+        ] {
+            let words = line.split(' ').filter(|word| !word.is_empty());
+            let by_clap = Arguments::try_parse_from(std::iter::once("hallpass").chain(words.clone()));
+            if let Some(asked) = read(words.map(OsString::from)) {
+                let by_clap = by_clap.unwrap_or_else(|told| panic!("{line}: {told}"));
+                let commands::Command::Token(args) = by_clap.command else { panic!("{line}") };
+                assert!(!by_clap.json && !by_clap.quiet, "{line}");
+                assert_eq!(args.asked(), Some(asked), "{line}");
+            }
+        }
+    }
+
+    use crate::commands;
+}

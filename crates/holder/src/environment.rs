@@ -1,0 +1,238 @@
+//! What the environment says about where a person sits, and where a program's state belongs.
+//!
+//! Nothing in this crate reads an environment variable by itself: whoever wants it to be read hands in how.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use hallpass_model::device::DeviceClass;
+
+use crate::login::{Opener, Surroundings};
+use crate::vault::Places;
+
+/// The word that stands for no browser at all.
+const NO_BROWSER: &str = "none";
+/// What container engines leave in a container's root.
+const CONTAINER_MARKS: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
+/// Where WSL's Windows programs are registered with the kernel.
+const WSL_MARK: &str = "/proc/sys/fs/binfmt_misc/WSLInterop";
+/// Browsers that show pages in a terminal. The program's is in use, and without one they show nothing.
+const TEXT_BROWSERS: [&str; 8] =
+    ["browsh", "carbonyl", "elinks", "links", "links2", "lynx", "w3m", "www-browser"];
+
+/// An environment, read through whatever the program hands in: `std::env::var_os`, or a table in a test.
+///
+/// An empty variable counts as one that is not set.
+#[derive(Clone, Copy)]
+pub struct Environment<'a> {
+    find: &'a dyn Fn(&str) -> Option<OsString>,
+    browser: Option<&'a str>,
+}
+
+impl<'a> Environment<'a> {
+    /// Read by `find`, a variable at a time.
+    pub fn new(find: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
+        Self { find, browser: None }
+    }
+
+    /// With a variable of the program's own that names the browser, before `BROWSER`; `none` in it forbids any.
+    #[must_use]
+    pub fn with_browser_variable(self, name: &'a str) -> Self {
+        Self { browser: Some(name), ..self }
+    }
+
+    /// Where the state of the program `name` belongs (XDG Base Directory): in `XDG_STATE_HOME`, or below `HOME`. `None`
+    /// where there is no home.
+    pub fn state_folder(&self, name: &str) -> Option<PathBuf> {
+        let folder = |variable: &str| {
+            self.value(variable).map(PathBuf::from).filter(|folder: &PathBuf| folder.is_absolute())
+        };
+        let state = folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state")));
+        state.map(|state| state.join(name))
+    }
+
+    /// What is known about where the person sits. Also looks at whether standard input and error are terminals.
+    pub fn surroundings(&self) -> Surroundings {
+        let browser = self.browser();
+        let ci = self.is_ci();
+        let any = |names: &[&str]| names.iter().any(|name| self.is_set(name));
+        Surroundings {
+            ssh: any(&["SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY"]),
+            ssh_terminal: self.is_set("SSH_TTY"),
+            container: any(&["container", "KUBERNETES_SERVICE_HOST"])
+                || CONTAINER_MARKS.iter().any(|mark| Path::new(mark).exists()),
+            ci,
+            web_shell: any(&["CODESPACES", "CLOUD_SHELL"]),
+            desktop: self.desktop(),
+            wsl: any(&["WSL_DISTRO_NAME", "WSL_INTEROP"]),
+            wsl_interop: self.wsl_interop(),
+            vscode: self.is_set("VSCODE_IPC_HOOK_CLI"),
+            dev_container: self.is_set("REMOTE_CONTAINERS"),
+            browser_named: matches!(browser, Browser::Program(_) | Browser::OneOf),
+            browser_forbidden: browser == Browser::Forbidden,
+            terminal: somebody_is_there(ci),
+        }
+    }
+
+    /// What opens addresses here.
+    pub fn opener(&self) -> Opener {
+        match self.browser() {
+            Browser::Program(program) => Opener::Program(program),
+            Browser::OneOf => Opener::Desktop,
+            // Where there is no desktop its opener finds a text browser at best.
+            Browser::Unnamed if self.desktop() || self.wsl_interop() => Opener::Desktop,
+            Browser::Unnamed | Browser::Forbidden | Browser::Text => Opener::Nobody,
+        }
+    }
+
+    /// Where this machine keeps keys, besides the kernel: the person's session bus, if there is one.
+    pub fn places(&self) -> Places {
+        let usual = || {
+            let bus = PathBuf::from(self.value("XDG_RUNTIME_DIR")?).join("bus");
+            bus.exists().then(|| format!("unix:path={}", bus.display()))
+        };
+        Places { session_bus: self.text("DBUS_SESSION_BUS_ADDRESS").or_else(usual) }
+    }
+
+    /// Whether this is a job of continuous integration.
+    pub fn is_ci(&self) -> bool {
+        self.text("CI").is_some_and(|ci| ci != "false")
+    }
+
+    fn desktop(&self) -> bool {
+        self.is_set("DISPLAY") || self.is_set("WAYLAND_DISPLAY")
+    }
+
+    fn wsl_interop(&self) -> bool {
+        self.is_set("WSL_INTEROP") && Path::new(WSL_MARK).exists()
+    }
+
+    fn browser(&self) -> Browser {
+        match self.browser.and_then(|name| self.text(name)) {
+            Some(named) => judge_browsers(vec![named]),
+            None => {
+                let named = self.text("BROWSER").unwrap_or_default();
+                judge_browsers(named.split(':').filter(|one| !one.is_empty()).map(str::to_owned).collect())
+            }
+        }
+    }
+
+    fn value(&self, name: &str) -> Option<OsString> {
+        (self.find)(name).filter(|value| !value.is_empty())
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.value(name)?.into_string().ok()
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+}
+
+impl std::fmt::Debug for Environment<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("<environment>") // it has secrets in it, as often as not
+    }
+}
+
+/// Whether somebody sits at a terminal: one that they see, or, where what is said goes through a pipe to them, one that they
+/// type at. A CI job is often given one of the two, to have colours in its log.
+fn somebody_is_there(ci: bool) -> bool {
+    let (types, sees) = (std::io::stdin().is_terminal(), std::io::stderr().is_terminal());
+    if ci { types && sees } else { types || sees }
+}
+
+/// What sort of machine this is, for the approval page.
+pub fn device_class(at: &Surroundings) -> DeviceClass {
+    if at.ci {
+        DeviceClass::BuildAgent
+    } else if at.container || at.web_shell {
+        DeviceClass::Container
+    } else if at.desktop || at.wsl {
+        DeviceClass::Laptop
+    } else {
+        DeviceClass::Server
+    }
+}
+
+/// What this machine is called: its node name.
+pub fn machine_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// What the environment says about browsers.
+#[derive(Debug, PartialEq, Eq)]
+enum Browser {
+    /// Nothing.
+    Unnamed,
+    /// That none is to be started.
+    Forbidden,
+    /// This one.
+    Program(String),
+    /// One of several: the desktop's opener takes the first that is there.
+    OneOf,
+    /// Only such as need a terminal.
+    Text,
+}
+
+fn judge_browsers(mut named: Vec<String>) -> Browser {
+    if named.iter().any(|one| one == NO_BROWSER) {
+        return Browser::Forbidden;
+    }
+    let all = named.len();
+    named.retain(|one| {
+        let program = one.split_ascii_whitespace().next().map(Path::new).and_then(Path::file_name);
+        !program.is_some_and(|program| TEXT_BROWSERS.iter().any(|text| program == *text))
+    });
+    match (all, named.len()) {
+        (0, _) => Browser::Unnamed,
+        (_, 0) => Browser::Text,
+        (2.., left) if left == all => Browser::OneOf,
+        // The desktop's opener would try the text browsers too.
+        _ => Browser::Program(named.remove(0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_that_needs_a_terminal_is_never_started() {
+        let program = |program: &str| Browser::Program(program.into());
+        for (named, judged) in [
+            ("", Browser::Unnamed),
+            ("none", Browser::Forbidden),
+            ("firefox", program("firefox")),
+            ("firefox --new-window %s", program("firefox --new-window %s")),
+            ("w3m", Browser::Text),
+            ("/usr/bin/lynx -accept_all_cookies", Browser::Text),
+            ("links2:elinks", Browser::Text),
+            ("firefox:chromium", Browser::OneOf),
+            ("w3m:firefox", program("firefox")),
+            ("firefox:chromium:w3m", program("firefox")),
+        ] {
+            let each = named.split(':').filter(|one| !one.is_empty()).map(str::to_owned).collect();
+            assert_eq!(judge_browsers(each), judged, "{named}");
+        }
+    }
+
+    #[test]
+    fn what_is_handed_in_is_all_that_is_read() {
+        let table =
+            [("HOME", "/home/ada"), ("ACME_BROWSER", "none"), ("BROWSER", "firefox"), ("DISPLAY", ":0")];
+        let find = |name: &str| table.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
+        let environment = Environment::new(&find);
+        assert_eq!(environment.state_folder("acme"), Some("/home/ada/.local/state/acme".into()));
+        assert_eq!(environment.opener(), Opener::Program("firefox".into()));
+        assert!(environment.surroundings().desktop && !environment.surroundings().ssh);
+        let own = environment.with_browser_variable("ACME_BROWSER");
+        assert_eq!((own.opener(), own.surroundings().browser_forbidden), (Opener::Nobody, true));
+        let nothing = Environment::new(&|_| None);
+        assert_eq!((nothing.state_folder("acme"), nothing.opener()), (None, Opener::Nobody));
+        let relative = Environment::new(&|name| (name == "XDG_STATE_HOME").then(|| "state".into()));
+        assert_eq!(relative.state_folder("acme"), None, "a relative one is to be ignored");
+    }
+}

@@ -1,0 +1,195 @@
+//! A person with the program, an issuer whose time is the real one, and an API.
+
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::any;
+use axum::{Extension, Router};
+use hallpass_model::client::ClientKind;
+use hallpass_model::time::Timestamp;
+use hallpass_store::AddClient;
+use hallpass_testkit::World;
+use hallpass_verifier::layer::RequireToken;
+use hallpass_verifier::{Dpop, ProvenKey, Verifier};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+
+/// Nothing here takes longer; a machine that is busy with a build is slow.
+const AT_MOST: Duration = Duration::from_secs(60);
+
+#[expect(clippy::disallowed_methods, reason = "programs run in real time")]
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Timestamp::from_millis(since.as_millis() as i64)
+}
+
+/// An issuer that knows the program and the API.
+pub(crate) struct Office {
+    pub(crate) world: World,
+    pub(crate) api: Api,
+    time: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Office {
+    fn drop(&mut self) {
+        self.time.abort();
+    }
+}
+
+impl Office {
+    pub(crate) async fn open() -> Self {
+        let world = World::new().await;
+        let clock = world.clock.clone();
+        clock.set(now());
+        let time = tokio::spawn(async move {
+            loop {
+                clock.set(now());
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let scopes = "openid profile offline_access notes:read notes:write".parse().unwrap();
+        world.add_client(AddClient { scopes, ..world.new_client("acme-cli", ClientKind::Cli) }).await;
+        let api = Api::start(Some(&world.issuer_url)).await;
+        world.add_resource(&api.url, "notes:read notes:write", Some(world.notes_api)).await;
+        Self { world, api, time }
+    }
+}
+
+/// An API that says how it was asked.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) url: String,
+    seen: Arc<Mutex<Vec<String>>>,
+    refuses: Arc<Mutex<usize>>,
+}
+
+impl Api {
+    /// One that judges tokens of `issuer`, with nonces; or that takes whatever comes.
+    pub(crate) async fn start(issuer: Option<&str>) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let api = Self { url, seen: Arc::default(), refuses: Arc::default() };
+        let mut router =
+            Router::new().route("/away", any(|| async { Redirect::to("/notes") })).fallback(any(answer));
+        if let Some(issuer) = issuer {
+            let dpop = Dpop::at(&api.url).unwrap().with_nonces(&[7; 32]);
+            let verifier = Verifier::discover(issuer, &api.url).unwrap().with_dpop(dpop);
+            router = router.layer(RequireToken::new(verifier, "notes:read".parse().unwrap(), Arc::new(now)));
+        }
+        let watched = api.clone();
+        let router = router.layer(middleware::from_fn(move |request: Request, next: Next| {
+            let api = watched.clone();
+            let header = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+            api.seen.lock().unwrap().push(header.unwrap_or_default().to_owned());
+            async move {
+                let refuse = {
+                    let mut left = api.refuses.lock().unwrap();
+                    let refuse = *left > 0;
+                    *left = left.saturating_sub(1);
+                    refuse
+                };
+                if refuse {
+                    let challenge = [("www-authenticate", r#"Bearer error="invalid_token""#)];
+                    return (StatusCode::UNAUTHORIZED, challenge).into_response();
+                }
+                next.run(request).await
+            }
+        }));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        api
+    }
+
+    /// The `Authorization` headers that came since this was last asked.
+    pub(crate) fn seen(&self) -> Vec<String> {
+        std::mem::take(&mut self.seen.lock().unwrap())
+    }
+
+    /// Refuses the tokens of so many requests from here on.
+    pub(crate) fn refuse(&self, requests: usize) {
+        *self.refuses.lock().unwrap() = requests;
+    }
+}
+
+async fn answer(key: Option<Extension<ProvenKey>>, request: Request) -> Response {
+    let how = if key.is_some() { "proven" } else { "bearer" };
+    format!("{} {} {how}\n", request.method(), request.uri()).into_response()
+}
+
+/// A person's home, and the program as they run it there.
+pub(crate) struct Desk {
+    pub(crate) home: tempfile::TempDir,
+    pub(crate) issuer: String,
+    pub(crate) client_id: String,
+    pub(crate) api: String,
+}
+
+/// What the program said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) good: bool,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Desk {
+    pub(crate) fn new(issuer: &str, client_id: &str, api: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("passphrase"), "correct horse\n").unwrap();
+        let [issuer, client_id, api] = [issuer, client_id, api].map(str::to_owned);
+        Self { home, issuer, client_id, api }
+    }
+
+    fn acme(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_acme"));
+        command.args(arguments).env_clear().env("HOME", self.home.path());
+        command.env("ACME_ISSUER", &self.issuer).env("ACME_CLIENT_ID", &self.client_id);
+        command.env("ACME_API", &self.api).env("ACME_PASSPHRASE_FILE", self.home.path().join("passphrase"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Said {
+        let ended = tokio::time::timeout(AT_MOST, self.acme(arguments).output()).await.unwrap().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Said { good: ended.status.success(), out: text(ended.stdout), err: text(ended.stderr) }
+    }
+
+    /// Signs in with a code, which `approve` is told. What was said.
+    pub(crate) async fn login(&self, approve: impl AsyncFnOnce(String)) -> Said {
+        let mut child = self.acme(&["login", "--device"]).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut err = String::new();
+        let mut approve = Some(approve);
+        while let Some(line) = tokio::time::timeout(AT_MOST, lines.next_line()).await.unwrap().unwrap() {
+            if let Some((_, code)) = line.split_once(" in any browser and type ")
+                && let Some(approve) = approve.take()
+            {
+                approve(code.to_owned()).await;
+            }
+            err += &line;
+            err += "\n";
+        }
+        let ended = tokio::time::timeout(AT_MOST, child.wait_with_output()).await.unwrap().unwrap();
+        Said { good: ended.status.success(), out: String::from_utf8(ended.stdout).unwrap(), err }
+    }
+
+    /// Whether any file of the home holds this text.
+    pub(crate) fn holds(&self, text: &str) -> bool {
+        let mut folders = vec![self.home.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().flatten() {
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(entry.path());
+                } else if String::from_utf8_lossy(&std::fs::read(entry.path()).unwrap()).contains(text) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+}
