@@ -24,6 +24,8 @@ fn request(provider: &SmallProvider, api: &Api) -> LoginRequest {
         client_id: Some("some-cli".to_owned()),
         client_secret: None,
         profile: None,
+        org: None,
+        as_new: false,
         scopes: Scopes::none(),
         resources: vec![api.origin.clone()],
         purpose: None,
