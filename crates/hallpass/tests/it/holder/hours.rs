@@ -24,6 +24,8 @@ fn request(provider: &SmallProvider, api: &Api) -> LoginRequest {
         client_id: Some("some-cli".to_owned()),
         client_secret: None,
         profile: None,
+        org: None,
+        as_new: false,
         scopes: Scopes::none(),
         resources: vec![api.origin.clone()],
         purpose: None,
@@ -34,9 +36,9 @@ fn request(provider: &SmallProvider, api: &Api) -> LoginRequest {
         device_class: DeviceClass::Unknown,
         rung: Some(Rung::Memory),
         for_one_command: false,
-        brief: false,
         as_new: false,
         org: None,
+        brief: false,
     }
 }
 
