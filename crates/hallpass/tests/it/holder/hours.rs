@@ -36,8 +36,6 @@ fn request(provider: &SmallProvider, api: &Api) -> LoginRequest {
         device_class: DeviceClass::Unknown,
         rung: Some(Rung::Memory),
         for_one_command: false,
-        as_new: false,
-        org: None,
         brief: false,
     }
 }
