@@ -37,7 +37,6 @@ fn request(provider: &SmallProvider, api: &Api) -> LoginRequest {
         device_class: DeviceClass::Unknown,
         rung: Some(Rung::Memory),
         for_one_command: false,
-        brief: false,
     }
 }
 
