@@ -26,6 +26,7 @@ fn request(provider: &SmallProvider, api: &Api) -> LoginRequest {
         profile: None,
         org: None,
         as_new: false,
+        brief: false,
         scopes: Scopes::none(),
         resources: vec![api.origin.clone()],
         purpose: None,
