@@ -26,6 +26,7 @@ fn request(provider: &SmallProvider, api: &Api) -> LoginRequest {
         profile: None,
         org: None,
         as_new: false,
+        brief: false,
         scopes: Scopes::none(),
         resources: vec![api.origin.clone()],
         purpose: None,
@@ -36,7 +37,6 @@ fn request(provider: &SmallProvider, api: &Api) -> LoginRequest {
         device_class: DeviceClass::Unknown,
         rung: Some(Rung::Memory),
         for_one_command: false,
-        brief: false,
     }
 }
 
