@@ -188,7 +188,8 @@ impl Holder {
             }
         };
         let (supply, pipes) = Supply::new(self.clone(), identity.clone(), request.pass.clone(), pass);
-        let ended = async {
+        // On the heap: a command's whole run is too much for the stack of a caller's thread.
+        let ended = Box::pin(async {
             if let Some(charge) = self.charge(identity, &supply.held())? {
                 watcher.entrust(charge).await?;
             }
@@ -199,7 +200,7 @@ impl Holder {
             let masked = request.mask.then(|| Masked::prepare(&words)).transpose()?;
             let meanwhile = meanwhile(&request.way, &supply, pipes, &mut watcher, &provides, on_event);
             child::run(request, given, masked, &mut signals, &mut witness, meanwhile).await
-        };
+        });
         let ended = ended.await;
         // A renewal that is on its way goes on.
         tokio::select! {

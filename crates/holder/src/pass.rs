@@ -118,7 +118,8 @@ impl Holder {
             return Ok((pass(&kept.access, Some(resource), true, None), kept.nonce.clone()));
         }
         let wish = Wish { request, wanted, lease: false };
-        let (mut loaded, tokens) = self.beside_owed(self.exchange(identity, &resource, &wish)).await?;
+        let (mut loaded, tokens) =
+            self.beside_owed(Box::pin(self.exchange(identity, &resource, &wish))).await?;
         let access = held(tokens, now);
         let fresh = pass(&access, Some(resource.clone()), true, None);
         if request.lifetime.is_none() {
@@ -149,7 +150,7 @@ impl Holder {
         }
         let resource = self.target(&loaded, request)?;
         let wish = Wish { request, wanted: &TokenType::Bearer, lease: true };
-        let (_, tokens) = self.beside_owed(self.exchange(identity, &resource, &wish)).await?;
+        let (_, tokens) = self.beside_owed(Box::pin(self.exchange(identity, &resource, &wish))).await?;
         let lease = tokens.lease;
         Ok(pass(&held(tokens, (self.clock)()), Some(resource), true, lease))
     }
@@ -244,7 +245,7 @@ impl Holder {
         request: &PassRequest,
         refused: Option<&Secret<AccessToken>>,
     ) -> Result<Pass, HolderError> {
-        let loaded = self.fresh(identity, refused).await?;
+        let loaded = Box::pin(self.fresh(identity, refused)).await?;
         let record = &loaded.record;
         let cannot = |what: String| Err(HolderError::Unsupported { what });
         if let Some(resource) =

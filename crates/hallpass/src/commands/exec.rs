@@ -342,7 +342,9 @@ fn roots() -> Vec<PathBuf> {
 fn parse_origin(text: &str) -> Result<Url, String> {
     let text = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
     let url: Url = text.parse().map_err(|error| format!("it is not an address: {error}"))?;
-    match url.has_host() && url.path() == "/" && url.query().is_none() && url.fragment().is_none() {
+    let nobody = url.username().is_empty() && url.password().is_none();
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    match url.has_host() && nobody && bare {
         true => Ok(url),
         false => Err("it is a host, or a scheme, a host and a port, and nothing more".into()),
     }

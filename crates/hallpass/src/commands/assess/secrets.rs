@@ -102,7 +102,7 @@ pub(super) fn find(text: &str) -> BTreeSet<Token> {
     for (word, ends_line) in words(text) {
         let named = NAMES.iter().find(|(name, _)| word.eq_ignore_ascii_case(name) || is_flag(word, name));
         if let Some((_, kind)) = named {
-            under = Some(*kind);
+            under = (!ends_line).then_some(*kind);
             continue;
         }
         let kind = kind_of(word).or(under.filter(|_| word.len() >= LEN_MIN));

@@ -88,7 +88,7 @@ async fn logout_everywhere_gives_up_all_of_it_whoever_reads_the_receipts() {
     assert_eq!(left.code(), 0);
     assert_eq!(
         left.out(),
-        "{\"schema\":\"hallpass.logout/1\",\"sign_ins\":[],\"may_be_alive\":false}\n",
+        "{\"schema\":\"hallpass.logout/1\",\"sign_ins\":[],\"copies\":[],\"may_be_alive\":false}\n",
         "an answer also where there was nothing to do"
     );
 }
