@@ -164,7 +164,7 @@ async fn programs_that_draw_work() {
 #[tokio::test]
 async fn when_hallpass_is_killed_a_masked_command_hangs_up_and_its_token_dies() {
     let machine = Machine::signed_in().await;
-    let line = masked(&format!("trap \"touch heard; exit\" HUP; {}", machine.script().replace('\'', "\"")));
+    let line = masked(&format!("trap \": > heard; exit\" HUP; {}", machine.script().replace('\'', "\"")));
     let terminal = Terminal::run(&machine, &format!("{line} & wait"), &[]);
     let token = machine.token_of_run().await;
     assert!(machine.world.accepts(&token).await);
