@@ -141,38 +141,43 @@ mod tests {
 
     const BOTH: Offers = Offers { browser: true, device: true };
 
+    /// What a row's facts say, at a terminal.
+    fn surroundings(facts: &str) -> Surroundings {
+        let mut at = Surroundings { terminal: true, ..Surroundings::default() };
+        for fact in facts.split(',').map(str::trim).filter(|fact| !fact.is_empty()) {
+            let place = match fact {
+                "ssh" => &mut at.ssh,
+                "ssh_terminal" => &mut at.ssh_terminal,
+                "container" => &mut at.container,
+                "ci" => &mut at.ci,
+                "web_shell" => &mut at.web_shell,
+                "desktop" => &mut at.desktop,
+                "wsl" => &mut at.wsl,
+                "wsl_interop" => &mut at.wsl_interop,
+                "vscode" => &mut at.vscode,
+                "dev_container" => &mut at.dev_container,
+                "browser_named" => &mut at.browser_named,
+                "browser_forbidden" => &mut at.browser_forbidden,
+                other => panic!("`{other}` is no fact"),
+            };
+            *place = true;
+        }
+        at
+    }
+
     #[test]
     fn where_the_person_sits_decides() {
-        use Flow::{Browser, Device};
-        let nothing = Surroundings { terminal: true, ..Surroundings::default() };
-        let desktop = Surroundings { desktop: true, ..nothing.clone() };
-        let ssh = Surroundings { ssh: true, ssh_terminal: true, ..nothing.clone() };
-        let vscode = Surroundings { vscode: true, browser_named: true, ..nothing.clone() };
-        let wsl = Surroundings { wsl: true, ..nothing.clone() };
-        let table = [
-            (nothing.clone(), Device, "no desktop"),
-            (desktop.clone(), Browser, "desktop"),
-            (Surroundings { browser_named: true, ..nothing.clone() }, Browser, "named"),
-            (Surroundings { browser_forbidden: true, ..desktop.clone() }, Device, "no browser"),
-            (ssh.clone(), Device, "SSH"),
-            // A forwarded X11 display is not a browser the person sees.
-            (Surroundings { desktop: true, ..ssh.clone() }, Device, "SSH"),
-            (Surroundings { browser_named: true, ..ssh.clone() }, Device, "SSH"),
-            (Surroundings { container: true, ..desktop.clone() }, Device, "container"),
-            (Surroundings { web_shell: true, ..desktop.clone() }, Device, "web page"),
-            (Surroundings { web_shell: true, container: true, ..vscode.clone() }, Device, "web page"),
-            (wsl.clone(), Device, "WSL"),
-            (Surroundings { wsl_interop: true, ..wsl }, Browser, "Windows"),
-            (Surroundings { ssh: true, ..vscode.clone() }, Browser, "VS Code"),
-            (Surroundings { ssh: true, ssh_terminal: true, ..vscode.clone() }, Device, "SSH"),
-            (Surroundings { container: true, dev_container: true, ..vscode.clone() }, Browser, "VS Code"),
-            (Surroundings { container: true, ..vscode.clone() }, Device, "container"),
-            (Surroundings { ci: true, ..desktop }, Browser, "desktop"),
-        ];
-        for (at, flow, word) in table {
-            let choice = choose(None, BOTH, &at).unwrap();
-            assert_eq!(choice.flow, flow, "{at:?}");
-            assert!(choice.why.contains(word), "{at:?}: {}", choice.why);
+        let table = include_str!("../../../../docs/reference/flows.md");
+        let rows: Vec<Vec<&str>> = table
+            .lines()
+            .filter(|line| line.starts_with("| ") && !line.starts_with("| where"))
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect();
+        assert_eq!(rows.len(), 19, "every row is read");
+        for row in rows {
+            let [place, facts, flow, said] = row[..] else { panic!("a row of another form: {row:?}") };
+            let choice = choose(None, BOTH, &surroundings(facts)).unwrap();
+            assert_eq!((choice.flow.to_string().as_str(), choice.why), (flow, said), "{place}");
         }
     }
 
