@@ -11,9 +11,12 @@ const CTRL_Z: &str = "\x1a";
 /// What begins every token of these tests.
 const TOKEN: &str = "eyJ";
 
-/// A shell's line that runs another one under `exec`, masked, and says how it ended.
+/// A shell's line that runs another one under `exec`, masked, and says how it ended. Whoever runs the tests may not hear
+/// hang-ups; this one does.
 fn masked(line: &str) -> String {
-    format!("\"$HALLPASS\" exec --mask --quiet --purpose x -- bash -c '{line}'; echo left with $?")
+    format!(
+        "env --default-signal=HUP \"$HALLPASS\" exec --mask --quiet --purpose x -- bash -c '{line}'; echo left with $?"
+    )
 }
 
 #[tokio::test]
@@ -135,6 +138,10 @@ async fn ctrl_z_stops_the_job_and_fg_goes_on_with_it() {
     terminal.press("echo at the $((1+1))nd shell; stty -a | grep -o ' icanon'; jobs\r").await;
     terminal.shows("at the 2nd shell\r\n icanon").await;
     terminal.press("fg\r").await;
+    // What is typed before the shell has let go of the keys is the shell's.
+    let in_front =
+        |screen: String| screen.rsplit_once("fg\r\n").is_some_and(|(_, after)| after.contains("exec --mask"));
+    until("the job is in front", async || in_front(terminal.screen())).await;
     terminal.press("two\r").await;
     terminal.shows("[two]").await;
     terminal.press("exit\r").await;
