@@ -123,6 +123,11 @@ async fn the_size_of_the_window_is_followed() {
     assert!(terminal.end().await.contains("left with 0"));
 }
 
+/// Whether the terminal shows these words after the last of those.
+fn shows_after(terminal: &Terminal, last: &str, words: &str) -> bool {
+    terminal.screen().rsplit_once(last).is_some_and(|(_, after)| after.contains(words))
+}
+
 #[tokio::test]
 async fn ctrl_z_stops_the_job_and_fg_goes_on_with_it() {
     let machine = Machine::signed_in().await;
@@ -138,12 +143,11 @@ async fn ctrl_z_stops_the_job_and_fg_goes_on_with_it() {
     terminal.press("echo at the $((1+1))nd shell; stty -a | grep -o ' icanon'; jobs\r").await;
     terminal.shows("at the 2nd shell\r\n icanon").await;
     terminal.press("fg\r").await;
-    // What is typed before the shell has let go of the keys is the shell's.
-    let in_front =
-        |screen: String| screen.rsplit_once("fg\r\n").is_some_and(|(_, after)| after.contains("exec --mask"));
-    until("the job is in front", async || in_front(terminal.screen())).await;
+    // What is typed before the keys have changed hands is for whoever had them.
+    until("the job is in front", async || shows_after(&terminal, "fg\r\n", "exec --mask")).await;
     terminal.press("two\r").await;
     terminal.shows("[two]").await;
+    until("the shell is in front", async || shows_after(&terminal, "[two]", "prompt> ")).await;
     terminal.press("exit\r").await;
     let screen = terminal.end().await;
     assert!(!screen.contains(TOKEN), "{screen}");
