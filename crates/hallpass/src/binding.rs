@@ -141,13 +141,7 @@ mod tests {
 
     #[test]
     fn what_the_documentation_shows_is_read_whole() {
-        let shown: String = include_str!("binding.rs")
-            .lines()
-            .skip_while(|line| *line != "//! ```toml")
-            .skip(1)
-            .take_while(|line| *line != "//! ```")
-            .map(|line| line.trim_start_matches("//!").to_owned() + "\n")
-            .collect();
+        let shown = crate::written::shown_in(include_str!("binding.rs"));
         let binding = Binding::parse(Path::new(FILE), shown).unwrap();
         assert_eq!(binding.profile, "work".parse().ok());
         assert_eq!(binding.issuer.as_deref(), Some("https://id.example/acme"));

@@ -9,22 +9,22 @@ mod admin;
 mod assess;
 mod completions;
 mod curl;
-mod doctor;
 mod daemon;
+mod doctor;
 mod exec;
 mod helper;
 mod ledger;
 mod login;
 mod logout;
 mod man;
+mod profile;
 mod serve;
 mod setup;
 mod status;
 mod token;
-mod trust;
-mod profile;
-mod wrap;
 mod torture;
+mod trust;
+mod wrap;
 
 /// What can be asked of `hallpass`.
 #[derive(Debug, Subcommand)]

@@ -177,13 +177,7 @@ mod tests {
 
     #[test]
     fn what_the_documentation_shows_is_read_whole() {
-        let shown: String = include_str!("config.rs")
-            .lines()
-            .skip_while(|line| *line != "//! ```toml")
-            .skip(1)
-            .take_while(|line| *line != "//! ```")
-            .map(|line| line.trim_start_matches("//!").to_owned() + "\n")
-            .collect();
+        let shown = crate::written::shown_in(include_str!("config.rs"));
         let config = read(&shown).unwrap();
         assert_eq!(config.store, Some(Rung::Keyring));
         let work: ProfileName = "work".parse().unwrap();

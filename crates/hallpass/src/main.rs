@@ -66,7 +66,8 @@ fn usage(told: &clap::Error) -> Exit {
     }
 }
 
-/// Whether the command is `exec`, or `wrap`, which leaves like it. No flag before a command takes a value, so it is the first that is none.
+/// Whether the command is `exec`, or `wrap`, which leaves like it. No flag before a command takes a value, so it is the
+/// first that is none.
 fn names_exec(arguments: impl Iterator<Item = OsString>) -> bool {
     let mut words = arguments.filter(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
     words.next().is_some_and(|command| command == "exec" || command == "wrap")

@@ -303,13 +303,7 @@ mod tests {
 
     #[test]
     fn what_the_documentation_shows_is_read_whole() {
-        let shown: String = include_str!("targets.rs")
-            .lines()
-            .skip_while(|line| *line != "//! ```toml")
-            .skip(1)
-            .take_while(|line| *line != "//! ```")
-            .map(|line| line.trim_start_matches("//!").to_owned() + "\n")
-            .collect();
+        let shown = crate::written::shown_in(include_str!("targets.rs"));
         let targets = read(&shown).unwrap();
         let kinds: Vec<_> = targets.iter().map(Target::kind).collect();
         assert_eq!(kinds, [Kind::Git, Kind::Cargo, Kind::Aws, Kind::Gcp, Kind::Kubectl]);

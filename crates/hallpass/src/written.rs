@@ -77,6 +77,14 @@ impl Written {
     }
 }
 
+/// The TOML that a module's own documentation shows: `shown_in(include_str!("config.rs"))`.
+#[cfg(test)]
+pub(crate) fn shown_in(module: &str) -> String {
+    let lines = module.lines().skip_while(|line| *line != "//! ```toml").skip(1);
+    let lines = lines.take_while(|line| *line != "//! ```");
+    lines.map(|line| line.trim_start_matches("//!").to_owned() + "\n").collect()
+}
+
 impl<'a> Table<'a> {
     /// Refuses every key but these.
     pub(crate) fn only(&self, known: &[&str]) -> Result<(), Failure> {

@@ -65,6 +65,7 @@ mod not_taken; // a token that a server did not take
 mod role; // a pass traded for a session of a cloud's role
 mod present; // and how the API is shown it
 mod logout; // revoked there, wiped here
+mod revoke; // one token, where it was issued
 mod owed; // what is wiped here and may be alive there
 mod prints; // what copies of a token are recognised by
 mod status; // what is known here

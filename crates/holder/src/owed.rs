@@ -28,7 +28,7 @@ use crate::error::HolderError;
 use crate::identity::Identity;
 use crate::logout::words;
 use crate::private;
-use crate::provider::{Fields, NoAnswer};
+use crate::provider::NoAnswer;
 use crate::record::Record;
 use crate::shelf::Loaded;
 use crate::vault::Rung;
@@ -436,22 +436,4 @@ const OVER: &str = "its time was up before the issuer could be told";
 /// Any token, as what a revocation endpoint is given.
 fn as_access<K: Kind>(token: &Secret<K>) -> Secret<AccessToken> {
     Secret::new(token.expose().to_vec())
-}
-
-impl Holder {
-    /// Revokes one token (RFC 7009).
-    pub(crate) async fn revoke<K: Kind>(
-        &self,
-        metadata: &IssuerMetadata,
-        client: &OurClient,
-        token: &Secret<K>,
-        hint: &str,
-    ) -> Result<(), NoAnswer> {
-        let Some(url) = &metadata.revocation_endpoint else {
-            return Err(NoAnswer::Unexpected { what: "no revocation endpoint".into() });
-        };
-        let form = Fields::new().with_secret("token", token).with("token_type_hint", hint);
-        let form = client.proven_in(form, metadata);
-        self.provider.post(url, &form, client.with(metadata)).await.map(|_| ())
-    }
 }

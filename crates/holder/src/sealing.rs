@@ -9,14 +9,15 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use hallpass_model::random::{Entropy, SystemEntropy};
+use hallpass_model::secret::{Kind, Secret};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::vault::RecordKey;
 
-/// A header at most, in bytes: some names, and a line for each thing in the body.
-const HEADER_LEN_MAX: usize = 64 * 1024;
+/// A header at most, in bytes, where it has a line for each thing in the body.
+pub(crate) const HEADER_LEN_MAX: usize = 64 * 1024;
 const NONCE_LEN: usize = 12;
 
 /// A file taken apart, not yet opened.
@@ -24,6 +25,17 @@ pub(crate) struct Parts<'a, H> {
     pub(crate) header: H,
     clear: &'a [u8],
     sealed: &'a [u8],
+}
+
+/// Why a file cannot be taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// It begins otherwise.
+    Another,
+    /// It ends too soon, or its header is longer than any.
+    Short,
+    /// Its header says something else.
+    Header,
 }
 
 /// Writes a header and a body down. Without a key and a body, the header alone.
@@ -38,6 +50,7 @@ pub(crate) fn seal(
     bytes.extend(&text);
     if let Some((key, body)) = body {
         let mut nonce = [0u8; NONCE_LEN];
+        // Random nonces are safe for 2^32 writes under one key (NIST SP 800-38D, section 8.3); a key is one file's.
         SystemEntropy.fill(&mut nonce);
         let tag = cipher(key)
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(&bytes), body)
@@ -49,19 +62,28 @@ pub(crate) fn seal(
     bytes
 }
 
-/// Takes a file apart. Proves nothing yet: `open` does. `None` if it is no such file, or was cut short.
-pub(crate) fn parts<'a, H: DeserializeOwned>(magic: &[u8], bytes: &'a [u8]) -> Option<Parts<'a, H>> {
-    let rest = bytes.strip_prefix(magic)?;
-    let (len, rest) = rest.split_first_chunk::<4>()?;
+/// Takes a file apart, with a header of so many bytes at most. Proves nothing yet: `open` does.
+pub(crate) fn parts<'a, H: DeserializeOwned>(
+    magic: &[u8],
+    header_len_max: usize,
+    bytes: &'a [u8],
+) -> Result<Parts<'a, H>, Broken> {
+    let rest = bytes.strip_prefix(magic).ok_or(Broken::Another)?;
+    let (len, rest) = rest.split_first_chunk::<4>().ok_or(Broken::Short)?;
     let len = u32::from_be_bytes(*len) as usize;
-    if len > HEADER_LEN_MAX || rest.len() < len {
-        return None;
+    if len > header_len_max || rest.len() < len {
+        return Err(Broken::Short);
     }
-    let header = serde_json::from_slice(&rest[..len]).ok()?;
-    Some(Parts { header, clear: &bytes[..magic.len() + 4 + len], sealed: &rest[len..] })
+    let header = serde_json::from_slice(&rest[..len]).map_err(|_| Broken::Header)?;
+    Ok(Parts { header, clear: &bytes[..magic.len() + 4 + len], sealed: &rest[len..] })
 }
 
 impl<H> Parts<'_, H> {
+    /// Whether there is a body, or the beginning of one.
+    pub(crate) fn has_body(&self) -> bool {
+        self.sealed.len() >= NONCE_LEN
+    }
+
     /// The body. `None` if any byte of it, header included, is not as it was written with this key.
     pub(crate) fn open(&self, key: &RecordKey) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, ciphertext) = self.sealed.split_first_chunk::<NONCE_LEN>()?;
@@ -73,6 +95,11 @@ impl<H> Parts<'_, H> {
         body.truncate(len);
         Some(body)
     }
+}
+
+/// A secret, as a body shows it.
+pub(crate) fn secret<K: Kind>(mut shown: Zeroizing<String>) -> Secret<K> {
+    Secret::from_text(std::mem::take(&mut *shown))
 }
 
 fn cipher(key: &RecordKey) -> LessSafeKey {

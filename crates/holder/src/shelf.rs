@@ -208,7 +208,7 @@ impl Shelf {
         let mut key = self.vault.find_key(place)?.ok_or_else(gone)?;
         let mut tried = 1;
         let record = loop {
-            match sealed.open(&key, path) {
+            match sealed.record(&key, path) {
                 Err(HolderError::WrongPassphrase) => {
                     self.vault.wipe_key(place)?; // so that whoever tries next is asked
                     if tried == PASSPHRASES_TRIED {

@@ -14,7 +14,7 @@ use hallpass_model::time::Timestamp;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::Holder;
 use crate::error::HolderError;
@@ -66,13 +66,7 @@ struct Shown {
 struct ShownFile {
     path: PathBuf,
     mode: u32,
-    contents: String,
-}
-
-impl Drop for ShownFile {
-    fn drop(&mut self) {
-        self.contents.zeroize();
-    }
+    contents: Zeroizing<String>,
 }
 
 impl Holder {
@@ -99,8 +93,8 @@ impl Holder {
             return Ok(Wrapped { file, header, key, kept: Vec::new(), lock });
         };
         let damaged = |why| HolderError::Damaged { path: file.clone(), why };
-        let parts =
-            sealing::parts::<Header>(MAGIC, &bytes).ok_or_else(|| damaged("its header cannot be read"))?;
+        let parts = sealing::parts::<Header>(MAGIC, sealing::HEADER_LEN_MAX, &bytes)
+            .map_err(|_| damaged("its header cannot be read"))?;
         let rung = parts.header.key.rung();
         let gone = || HolderError::NoRung {
             why: format!("the key of what is kept in `{}` is no longer in the {rung}", file.display()),
@@ -195,7 +189,7 @@ fn render(kept: &[KeptFile]) -> Zeroizing<Vec<u8>> {
     let file = |file: &KeptFile| ShownFile {
         path: file.path.clone(),
         mode: file.mode,
-        contents: base64url::render(file.contents.expose()),
+        contents: base64url::render(file.contents.expose()).into(),
     };
     let shown = Shown { files: kept.iter().map(file).collect() };
     let len = BODY_LEN_USUAL + shown.files.iter().map(|file| file.contents.len() + 1024).sum::<usize>();

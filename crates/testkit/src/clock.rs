@@ -1,7 +1,8 @@
-//! Time that moves only when a test moves it.
+//! Time that moves only when a test moves it, or with the machine's where processes run.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hallpass_model::time::{Clock, Lifetime, Timestamp};
 
@@ -34,6 +35,40 @@ impl TestClock {
         self.now.store(to.millis(), Ordering::SeqCst);
     }
 }
+
+/// The time of the machine, for tests with processes that no test moves the time of.
+#[expect(clippy::disallowed_methods, reason = "processes run in real time")]
+pub fn real_now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
+    Timestamp::from_millis(since.as_millis() as i64)
+}
+
+/// Keeps a clock at the time of the machine until it is dropped.
+#[derive(Debug)]
+pub struct Following(tokio::task::JoinHandle<()>);
+
+impl TestClock {
+    /// Goes with the time of the machine from now on.
+    pub fn follow_real(self: &Arc<Self>) -> Following {
+        self.set(real_now());
+        let clock = self.clone();
+        Following(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(FOLLOWED_EVERY).await;
+                clock.set(real_now());
+            }
+        }))
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// How far a followed clock may be behind: less than anything that is waited for.
+const FOLLOWED_EVERY: Duration = Duration::from_millis(20);
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {

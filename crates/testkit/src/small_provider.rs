@@ -12,11 +12,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hallpass_model::jose::{JwkSet, SigningKey, Thumbprint, Typ};
-use hallpass_model::time::Timestamp;
 use hallpass_model::wire::dpop::{Freshness, Nonces, Proof, Request};
 use hallpass_model::wire::oauth::Form;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
+
+use crate::clock::real_now; // holders run on the machine's time too
 
 /// What a provider is like. Tests change it while it runs.
 #[derive(Debug, Clone)]
@@ -190,13 +191,6 @@ impl SmallProvider {
         }
     }
 
-    /// The system's time: holders run on it too.
-    #[expect(clippy::disallowed_methods, reason = "a provider has a clock")]
-    fn now(&self) -> Timestamp {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        Timestamp::from_millis(since.as_millis() as i64)
-    }
-
     fn manner(&self) -> Manner {
         self.manner.lock().unwrap().clone()
     }
@@ -256,13 +250,13 @@ impl SmallProvider {
         let n = self.minted.fetch_add(1, Ordering::Relaxed);
         let claims = json!({
             "iss": self.issuer, "sub": manner.subject, "aud": audience, "client_id": client, "org": manner.org,
-            "jti": format!("crd_{n}"), "sid": session, "exp": self.now().seconds() + 300,
+            "jti": format!("crd_{n}"), "sid": session, "exp": real_now().seconds() + 300,
         });
         self.key.sign(Typ::AccessToken, &claims)
     }
 
     fn id_token(&self, client: &str, nonce: Option<&str>) -> String {
-        let now = self.now().seconds();
+        let now = real_now().seconds();
         let subject = self.manner().subject;
         let claims = json!({
             "iss": self.issuer, "sub": subject, "aud": client, "exp": now + 300, "iat": now, "nonce": nonce,
@@ -305,11 +299,11 @@ impl SmallProvider {
         let uri = format!("{}/token", self.issuer);
         let request = Request { method: "POST", uri: &uri, access_token: None };
         let proof = headers.get("dpop").and_then(|proof| proof.to_str().ok()).unwrap_or_default();
-        match Proof::verify(proof, &request, Freshness::Nonce(&self.nonces), self.now()) {
+        match Proof::verify(proof, &request, Freshness::Nonce(&self.nonces), real_now()) {
             Ok(proof) => Ok(Some(proof.key)),
             Err(bad) => {
                 let body = json!({ "error": bad.code().text() }).to_string();
-                let nonce = [("dpop-nonce", self.nonces.issue(self.now()))];
+                let nonce = [("dpop-nonce", self.nonces.issue(real_now()))];
                 Err(Box::new((StatusCode::BAD_REQUEST, nonce, body).into_response()))
             }
         }

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use hallpass_model::jose::base64url;
 use hallpass_model::random::{Entropy, SystemEntropy};
-use hallpass_model::secret::Secret;
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::metadata::IssuerMetadata;
 use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::{Debt, Owed, OwedToken};
 use crate::error::HolderError;
@@ -126,7 +125,7 @@ impl OwedFile {
 }
 
 fn parts(bytes: &[u8]) -> Option<Parts<'_, Header>> {
-    sealing::parts(MAGIC, bytes)
+    sealing::parts(MAGIC, sealing::HEADER_LEN_MAX, bytes).ok()
 }
 
 /// The body with its secrets shown. SECURITY: to be encrypted in place.
@@ -134,7 +133,7 @@ fn parts(bytes: &[u8]) -> Option<Parts<'_, Header>> {
 struct Shown {
     metadata: IssuerMetadata,
     client_id: String,
-    client_secret: Option<String>,
+    client_secret: Option<Zeroizing<String>>,
     tokens: Vec<ShownToken>,
 }
 
@@ -142,33 +141,21 @@ struct Shown {
 struct ShownToken {
     what: String,
     hint: String,
-    token: String,
+    token: Zeroizing<String>,
     until: Option<Timestamp>,
-}
-
-impl Drop for Shown {
-    fn drop(&mut self) {
-        self.client_secret.zeroize();
-    }
-}
-
-impl Drop for ShownToken {
-    fn drop(&mut self) {
-        self.token.zeroize();
-    }
 }
 
 fn render(debt: &Debt) -> Zeroizing<Vec<u8>> {
     let token = |token: &OwedToken| ShownToken {
         what: token.what.clone(),
         hint: token.hint.clone(),
-        token: token.token.expose_text().to_owned(),
+        token: token.token.expose_text().to_owned().into(),
         until: token.until,
     };
     let shown = Shown {
         metadata: debt.metadata.clone(),
         client_id: debt.client_id.clone(),
-        client_secret: debt.client_secret.as_ref().map(|secret| secret.expose_text().to_owned()),
+        client_secret: debt.client_secret.as_ref().map(|secret| secret.expose_text().to_owned().into()),
         tokens: debt.tokens.iter().map(token).collect(),
     };
     let mut bytes = Zeroizing::new(Vec::with_capacity(BODY_LEN_USUAL));
@@ -177,17 +164,17 @@ fn render(debt: &Debt) -> Zeroizing<Vec<u8>> {
 }
 
 fn parse(bytes: &[u8]) -> Option<Debt> {
-    let mut shown: Shown = serde_json::from_slice(bytes).ok()?;
-    let tokens = std::mem::take(&mut shown.tokens).into_iter().map(|mut token| OwedToken {
-        what: std::mem::take(&mut token.what),
-        hint: std::mem::take(&mut token.hint),
-        token: Secret::from_text(std::mem::take(&mut token.token)),
+    let shown: Shown = serde_json::from_slice(bytes).ok()?;
+    let tokens = shown.tokens.into_iter().map(|token| OwedToken {
+        what: token.what,
+        hint: token.hint,
+        token: sealing::secret(token.token),
         until: token.until,
     });
     Some(Debt {
-        metadata: shown.metadata.clone(),
-        client_id: std::mem::take(&mut shown.client_id),
-        client_secret: shown.client_secret.take().map(Secret::from_text),
+        metadata: shown.metadata,
+        client_id: shown.client_id,
+        client_secret: shown.client_secret.map(sealing::secret),
         tokens: tokens.collect(),
     })
 }

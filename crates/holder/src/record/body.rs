@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::login::Flow;
 use crate::pins::Pins;
+use crate::sealing;
 
 /// Room for a record with a few large tokens, taken at once: growing would leave copies behind.
 const BODY_LEN_USUAL: usize = 64 * 1024;
@@ -134,7 +135,7 @@ impl Record {
     /// The record as JSON, secrets shown. SECURITY: to be encrypted in place, or to be given to the daemon.
     pub(crate) fn render(&self) -> Zeroizing<Vec<u8>> {
         let access = |held: &AccessHeld| ShownAccess {
-            token: held.token.expose_text().to_owned(),
+            token: held.token.expose_text().to_owned().into(),
             token_type: held.token_type.clone(),
             expires: held.expires,
             scope: held.scope.clone(),
@@ -142,12 +143,12 @@ impl Record {
         let shown = Shown {
             metadata: self.metadata.clone(),
             ours: self.ours,
-            client_secret: self.client_secret.as_ref().map(|s| s.expose_text().to_owned()),
+            client_secret: self.client_secret.as_ref().map(|s| s.expose_text().to_owned().into()),
             pins: self.pins.clone(),
             person: self.person.clone(),
-            key: self.key.as_ref().map(|key| base64url::render(key.expose())),
+            key: self.key.as_ref().map(|key| base64url::render(key.expose()).into()),
             access: self.access.as_ref().map(access),
-            refresh: self.refresh.as_ref().map(|token| token.expose_text().to_owned()),
+            refresh: self.refresh.as_ref().map(|token| token.expose_text().to_owned().into()),
             passes: self
                 .passes
                 .iter()
@@ -177,27 +178,28 @@ impl Record {
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        let mut shown: Shown = serde_json::from_slice(bytes).ok()?;
-        let access = |mut held: ShownAccess| AccessHeld {
-            token: Secret::from_text(std::mem::take(&mut held.token)),
-            token_type: held.token_type.clone(),
+        let shown: Shown = serde_json::from_slice(bytes).ok()?;
+        let access = |held: ShownAccess| AccessHeld {
+            token: sealing::secret(held.token),
+            token_type: held.token_type,
             expires: held.expires,
-            scope: held.scope.take(),
+            scope: held.scope,
         };
-        let key = match shown.key.take().map(Zeroizing::new) {
+        let key = match shown.key {
             Some(text) => Some(Secret::new(base64url::parse(&text)?)),
             None => None,
         };
         Some(Self {
-            metadata: shown.metadata.clone(),
+            metadata: shown.metadata,
             ours: shown.ours,
-            client_secret: shown.client_secret.take().map(Secret::from_text),
-            pins: shown.pins.clone(),
-            person: shown.person.take(),
+            client_secret: shown.client_secret.map(sealing::secret),
+            pins: shown.pins,
+            person: shown.person,
             key,
-            access: shown.access.take().map(access),
-            refresh: shown.refresh.take().map(Secret::from_text),
-            passes: std::mem::take(&mut shown.passes)
+            access: shown.access.map(access),
+            refresh: shown.refresh.map(sealing::secret),
+            passes: shown
+                .passes
                 .into_iter()
                 .map(|held| PassHeld {
                     resource: held.resource,
@@ -207,17 +209,17 @@ impl Record {
                     nonce: held.nonce,
                 })
                 .collect(),
-            scope: shown.scope.clone(),
-            resources: std::mem::take(&mut shown.resources),
-            purpose: shown.purpose.take(),
+            scope: shown.scope,
+            resources: shown.resources,
+            purpose: shown.purpose,
             device_class: shown.device_class,
             device_rung: shown.device_rung,
             flow: shown.flow,
             signed_in: shown.signed_in,
             renewed: shown.renewed,
             renewing: shown.renewing,
-            standing: shown.standing.clone(),
-            nonce: shown.nonce.take(),
+            standing: shown.standing,
+            nonce: shown.nonce,
         })
     }
 }
@@ -233,12 +235,12 @@ impl fmt::Debug for Record {
 struct Shown {
     metadata: IssuerMetadata,
     ours: bool,
-    client_secret: Option<String>,
+    client_secret: Option<Zeroizing<String>>,
     pins: Pins,
     person: Option<String>,
-    key: Option<String>,
+    key: Option<Zeroizing<String>>,
     access: Option<ShownAccess>,
-    refresh: Option<String>,
+    refresh: Option<Zeroizing<String>>,
     passes: Vec<ShownPass>,
     scope: Scopes,
     resources: Vec<String>,
@@ -255,7 +257,7 @@ struct Shown {
 
 #[derive(Serialize, Deserialize)]
 struct ShownAccess {
-    token: String,
+    token: Zeroizing<String>,
     token_type: TokenType,
     expires: Option<Timestamp>,
     scope: Option<Scopes>,
@@ -269,21 +271,6 @@ struct ShownPass {
     access: ShownAccess,
     #[serde(default)]
     nonce: Option<String>,
-}
-
-impl Drop for Shown {
-    fn drop(&mut self) {
-        use zeroize::Zeroize;
-        self.client_secret.zeroize();
-        self.key.zeroize();
-        self.refresh.zeroize();
-    }
-}
-
-impl Drop for ShownAccess {
-    fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.token);
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use hallpass_holder::{
     AskPassphrase, Asking, Flow, Holder, HolderError, Identity, LoginEvent, LoginRequest, Opener,
@@ -11,17 +10,13 @@ use hallpass_holder::{
 };
 use hallpass_model::device::DeviceClass;
 use hallpass_model::secret::Secret;
-use hallpass_model::time::{Lifetime, Timestamp};
+use hallpass_model::time::Lifetime;
 use hallpass_model::wire::oauth::Scopes;
 
 use hallpass_testkit::small_provider::SmallProvider;
 
 /// The system's time: the provider runs on it too.
-#[expect(clippy::disallowed_methods, reason = "the clock of these tests")]
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    Timestamp::from_millis(since.as_millis() as i64)
-}
+pub(crate) use hallpass_testkit::clock::real_now as now;
 
 /// The one API.
 pub(crate) const NOTES: &str = "https://notes.example/";

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -11,9 +11,10 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::any;
 use axum::{Extension, Router};
 use hallpass_model::client::ClientKind;
-use hallpass_model::time::Timestamp;
 use hallpass_store::AddClient;
 use hallpass_testkit::World;
+use hallpass_testkit::clock::Following;
+pub(crate) use hallpass_testkit::clock::real_now as now;
 use hallpass_verifier::layer::RequireToken;
 use hallpass_verifier::{Dpop, ProvenKey, Verifier};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -22,41 +23,22 @@ use tokio::process::Command;
 /// Nothing here takes longer; a machine that is busy with a build is slow.
 const AT_MOST: Duration = Duration::from_secs(60);
 
-#[expect(clippy::disallowed_methods, reason = "programs run in real time")]
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    Timestamp::from_millis(since.as_millis() as i64)
-}
-
 /// An issuer that knows the program and the API.
 pub(crate) struct Office {
     pub(crate) world: World,
     pub(crate) api: Api,
-    time: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Office {
-    fn drop(&mut self) {
-        self.time.abort();
-    }
+    _time: Following,
 }
 
 impl Office {
     pub(crate) async fn open() -> Self {
         let world = World::new().await;
-        let clock = world.clock.clone();
-        clock.set(now());
-        let time = tokio::spawn(async move {
-            loop {
-                clock.set(now());
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        });
+        let time = world.clock.follow_real();
         let scopes = "openid profile offline_access notes:read notes:write".parse().unwrap();
         world.add_client(AddClient { scopes, ..world.new_client("acme-cli", ClientKind::Cli) }).await;
         let api = Api::start(Some(&world.issuer_url)).await;
         world.add_resource(&api.url, "notes:read notes:write", Some(world.notes_api)).await;
-        Self { world, api, time }
+        Self { world, api, _time: time }
     }
 }
 

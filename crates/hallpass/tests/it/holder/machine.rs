@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use hallpass_model::time::Timestamp;
 use hallpass_store::Answer;
 use hallpass_testkit::World;
+use hallpass_testkit::clock::Following;
+pub(super) use hallpass_testkit::clock::real_now as now;
 use hallpass_testkit::world::NOTES;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -24,13 +25,7 @@ pub(super) struct Home(TempDir);
 pub(super) struct Machine {
     pub(super) world: World,
     home: Home,
-    time: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        self.time.abort();
-    }
+    _time: Following,
 }
 
 impl std::ops::Deref for Machine {
@@ -60,16 +55,9 @@ impl Drop for Home {
 impl Machine {
     pub(super) async fn new() -> Self {
         let world = World::new().await;
-        let clock = world.clock.clone();
-        clock.set(now());
         // Runs are cut by the issuer's clock, while processes run in real time.
-        let time = tokio::spawn(async move {
-            loop {
-                clock.set(now());
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        });
-        Self { world, home: Home::new(), time }
+        let time = world.clock.follow_real();
+        Self { world, home: Home::new(), _time: time }
     }
 
     /// The same with somebody signed in.
@@ -265,9 +253,4 @@ pub(super) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
 /// Not for ever.
 pub(super) async fn in_time<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(AT_MOST, work).await.expect("it ends in time")
-}
-
-#[expect(clippy::disallowed_methods, reason = "processes run in real time")]
-pub(super) fn now() -> Timestamp {
-    Timestamp::from_millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64)
 }

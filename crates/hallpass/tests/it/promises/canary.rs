@@ -11,7 +11,6 @@ use base64::engine::general_purpose::STANDARD;
 use hallpass_model::jose::{SigningKey, base64url, pkcs8_from_pem};
 use hallpass_model::lifetimes::CLIENT_ASSERTION_MAX;
 use hallpass_model::random::{Entropy, SystemEntropy};
-use hallpass_model::time::Timestamp;
 use hallpass_model::wire::assertion::{ASSERTION_TYPE, assertion};
 use hallpass_model::wire::oauth::{DeviceAuthorization, TokenResponse};
 use hallpass_testkit::client::{encode, send};
@@ -291,7 +290,7 @@ impl Story {
         let pem = std::fs::read(self.folder.join("notes-api.pem")).expect("it was made at the set-up");
         let key = pkcs8_from_pem(&pem).expect("it is PEM");
         let key = SigningKey::from_pkcs8(&key).expect("it is a key");
-        let now = Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());
+        let now = hallpass_testkit::clock::real_now();
         let issuer = self.server.issuer();
         let assertion = assertion(&key, "notes-api", &issuer, "the-only-one", now, CLIENT_ASSERTION_MAX);
         let token = self.tap.members("access_token").pop().expect("one was heard");

@@ -2,7 +2,6 @@
 
 use hallpass_model::jose::SigningKey;
 use hallpass_model::random::SystemEntropy;
-use hallpass_model::time::Timestamp;
 use hallpass_model::wire::dpop;
 use hallpass_testkit::client::encode;
 use reqwest::StatusCode;
@@ -120,7 +119,7 @@ impl Client {
 
     fn proof(&self, method: &str, uri: &str, access_token: Option<&str>) -> String {
         let request = dpop::Request { method, uri, access_token };
-        let now = Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());
+        let now = hallpass_testkit::clock::real_now();
         dpop::proof(&self.key, &request, self.nonce.as_deref(), now, &SystemEntropy)
     }
 }

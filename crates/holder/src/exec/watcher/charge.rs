@@ -10,9 +10,10 @@ use hallpass_model::wire::metadata::IssuerMetadata;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 use url::Url;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::client::OurClient;
+use crate::sealing;
 
 /// Room for a charge, taken at once: growing would leave copies behind.
 const CHARGE_LEN_USUAL: usize = 32 * 1024;
@@ -78,12 +79,12 @@ impl Charge {
         let shown = Shown {
             metadata: self.metadata.clone(),
             client_id: self.client.id().to_owned(),
-            client_secret: self.client.secret().map(|secret| secret.expose_text().to_owned()),
+            client_secret: self.client.secret().map(|secret| secret.expose_text().to_owned().into()),
             entrusted: self
                 .entrusted
                 .iter()
                 .map(|one| ShownToken {
-                    token: one.token.expose_text().to_owned(),
+                    token: one.token.expose_text().to_owned().into(),
                     hint: one.hint,
                     lease: one.lease,
                     until: one.until,
@@ -98,21 +99,22 @@ impl Charge {
     }
 
     fn parse(line: &[u8]) -> Option<Self> {
-        let mut shown: Shown = serde_json::from_slice(line).ok()?;
-        let client_secret = shown.client_secret.take().map(Secret::from_text);
+        let shown: Shown = serde_json::from_slice(line).ok()?;
+        let client_secret = shown.client_secret.map(sealing::secret);
         Some(Self {
-            metadata: shown.metadata.clone(),
-            client: OurClient::new(std::mem::take(&mut shown.client_id), client_secret),
-            entrusted: std::mem::take(&mut shown.entrusted)
+            metadata: shown.metadata,
+            client: OurClient::new(shown.client_id, client_secret),
+            entrusted: shown
+                .entrusted
                 .into_iter()
-                .map(|mut one| Entrusted {
-                    token: Secret::from_text(std::mem::take(&mut one.token)),
+                .map(|one| Entrusted {
+                    token: sealing::secret(one.token),
                     hint: one.hint,
                     lease: one.lease,
                     until: one.until,
                 })
                 .collect(),
-            ca_file: shown.ca_file.take(),
+            ca_file: shown.ca_file,
         })
     }
 }
@@ -146,29 +148,17 @@ impl Told {
 struct Shown {
     metadata: IssuerMetadata,
     client_id: String,
-    client_secret: Option<String>,
+    client_secret: Option<Zeroizing<String>>,
     entrusted: Vec<ShownToken>,
     ca_file: Option<PathBuf>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct ShownToken {
-    token: String,
+    token: Zeroizing<String>,
     hint: Hint,
     lease: Option<LeaseId>,
     until: Timestamp,
-}
-
-impl Drop for Shown {
-    fn drop(&mut self) {
-        self.client_secret.zeroize();
-    }
-}
-
-impl Drop for ShownToken {
-    fn drop(&mut self) {
-        self.token.zeroize();
-    }
 }
 
 #[cfg(test)]

@@ -7,126 +7,12 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::ledger::{Actor, BadEntry, Detail, Event, Field, Key, LedgerKey};
+use crate::ledger::{BadEntry, Field, LedgerKey};
 use crate::random::Seeded;
-use crate::time::Timestamp;
 
-/// A copy: rows, the hashes kept of them, and checkpoints; all of it open to be spoilt.
-#[derive(Clone)]
-struct Copy {
-    rows: Vec<(u64, Vec<u8>, Option<Vec<u8>>)>,
-    hashes: BTreeMap<u64, Hash>,
-    /// Nodes above the leaves.
-    nodes: BTreeMap<(u8, u64), Hash>,
-    edge: Frontier,
-    checkpoints: Vec<String>,
-}
+mod copy; // what is spoilt
 
-/// What else the check is given.
-#[derive(Default)]
-struct Given<'a> {
-    since: Option<&'a str>,
-    without_key: bool,
-    /// Neither hashes nor nodes nor edge.
-    entries_alone: bool,
-}
-
-const EVERY: u64 = 5;
-
-fn key() -> LedgerKey {
-    LedgerKey::generate("example.com/ledger", &Seeded::new(1)).unwrap()
-}
-
-fn entry(seq: u64, word: &'static str) -> (Entry, Option<Personal>) {
-    let at = Timestamp::from_millis(1_790_000_000_000 + seq as i64);
-    let detail = Detail::new().with(Key::REASON, word);
-    let personal = (seq % 3 == 1).then(|| Personal::new(&Seeded::new(seq)).with(Field::Purpose, "to see"));
-    let commitment = personal.as_ref().map(Personal::commitment);
-    (Entry { seq, detail, personal: commitment, ..Entry::new(Event::Issued, at, Actor::System) }, personal)
-}
-
-fn signed(frontier: &Frontier) -> String {
-    Checkpoint::of(&key(), frontier).sign(&key())
-}
-
-/// A sound ledger of `n` entries with a checkpoint at every fifth.
-fn ledger(n: u64) -> Copy {
-    written((0..n).map(|seq| entry(seq, "as it was")))
-}
-
-fn written(entries: impl Iterator<Item = (Entry, Option<Personal>)>) -> Copy {
-    let mut copy = Copy {
-        rows: Vec::new(),
-        hashes: BTreeMap::new(),
-        nodes: BTreeMap::new(),
-        edge: Frontier::new(),
-        checkpoints: Vec::new(),
-    };
-    for (entry, personal) in entries {
-        let hash = entry.leaf_hash();
-        copy.hashes.insert(entry.seq, hash);
-        copy.edge.append(hash, |node| copy.nodes.extend([((node.level, node.index), node.hash)]));
-        copy.rows.push((
-            entry.seq,
-            entry.to_text().into_bytes(),
-            personal.map(|personal| personal.to_bytes()),
-        ));
-        if copy.edge.size().is_multiple_of(EVERY) {
-            copy.checkpoints.push(signed(&copy.edge));
-        }
-    }
-    copy
-}
-
-impl Copy {
-    fn check(&self, given: Given<'_>) -> Report {
-        let mut check = Check::new((!given.without_key).then(|| key().verifier()));
-        if let Some(since) = given.since {
-            check = check.since(since).unwrap();
-        }
-        check = check.stored(self.checkpoints.iter().cloned());
-        if !given.entries_alone {
-            check = check.edge(self.edge.clone()).nodes(|level, index| match level {
-                0 => self.hashes.get(&index).copied(),
-                _ => self.nodes.get(&(level, index)).copied(),
-            });
-        }
-        for (seq, leaf, personal) in &self.rows {
-            check.row(Row { seq: *seq, leaf, personal: personal.as_deref() });
-        }
-        check.finish()
-    }
-
-    /// What is found with the kept hashes, and without.
-    fn findings(&self) -> (Vec<Finding>, Vec<Finding>) {
-        let without = Given { entries_alone: true, ..Given::default() };
-        (self.check(Given::default()).findings, self.check(without).findings)
-    }
-
-    /// The rows are numbered anew, as one would who removed or added some.
-    fn renumber(&mut self) {
-        (0..).zip(&mut self.rows).for_each(|(seq, row)| row.0 = seq);
-    }
-
-    /// The checkpoint of this size, to be kept elsewhere.
-    fn checkpoint(&self, size: u64) -> String {
-        self.checkpoints[(size / EVERY) as usize - 1].clone()
-    }
-
-    /// Whoever can write the copy can make its hashes fit; only signatures are out of reach.
-    fn rehash(&mut self) {
-        (self.edge, self.hashes, self.nodes) = Default::default();
-        for (seq, row) in (0..).zip(&self.rows) {
-            let hash = Hash::of_leaf(&row.1);
-            self.hashes.insert(seq, hash);
-            self.edge.append(hash, |node| self.nodes.extend([((node.level, node.index), node.hash)]));
-        }
-    }
-}
-
-fn changed_leaf(seq: u64) -> Vec<u8> {
-    entry(seq, "as it never was").0.to_text().into_bytes()
-}
+use copy::*;
 
 #[test]
 fn a_sound_copy_is_sound_and_the_report_says_how_far_that_goes() {

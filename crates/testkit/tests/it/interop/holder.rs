@@ -11,6 +11,7 @@ use hallpass_model::device::DeviceClass;
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::oauth::Scopes;
 use hallpass_testkit::client::claims;
+use hallpass_testkit::clock::real_now;
 use serde_json::{Value, json};
 
 use super::Npm;
@@ -37,7 +38,9 @@ impl Desk {
         let holder = Holder::new(Settings {
             state: Some(state.path().join("state")),
             ca_file: None,
-            clock: Arc::new(move || Timestamp::from_millis(real_millis() + shift.load(Ordering::SeqCst))),
+            clock: Arc::new(move || {
+                Timestamp::from_millis(real_now().millis() + shift.load(Ordering::SeqCst))
+            }),
             ask_passphrase: Arc::new(|_| Ok(None)),
             places: Places::default(),
         });
@@ -162,11 +165,4 @@ async fn ask(address: &str, body: Option<Value>) -> Value {
         None => http.get(address),
     };
     request.send().await.expect("it answers").json().await.expect("JSON")
-}
-
-/// The provider's clock is this machine's, so the holder's begins there too.
-#[expect(clippy::disallowed_methods, reason = "the other side has no clock but the machine's")]
-fn real_millis() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    i64::try_from(since.expect("it is after 1970").as_millis()).expect("and before the year 292 million")
 }
