@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use hallpass_holder::daemon::{self, Daemon, Offered, Start, Use};
+use hallpass_holder::daemon::{self, Daemon, Offered, Program, Start, Use};
 use hallpass_holder::{Asking, Holder, HolderError, Identity, ProfileName, Settings};
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{Passphrase, Secret};
@@ -109,6 +109,7 @@ impl HolderArgs {
             paths.into_iter().filter_map(|(variable, path)| Some((variable.name.into(), path?.into())));
         let start = Start {
             program: OURSELVES.into(),
+            called: place().map_or_else(|| OURSELVES.into(), |place| place.into()),
             arguments: DETACHED.iter().map(Into::into).collect(),
             environment: paths.chain(certificates()).collect(),
         };
@@ -271,6 +272,17 @@ pub(crate) fn scopes(given: &[String]) -> hallpass_model::wire::oauth::Scopes {
 /// Reads `--purpose`.
 pub(crate) fn parse_purpose(text: &str) -> Result<Purpose, &'static str> {
     text.parse()
+}
+
+/// This program and its place, if the system tells; with these arguments it takes over from a daemon.
+pub(crate) fn ourselves(arguments: Vec<OsString>) -> Option<Program> {
+    let called = std::env::args_os().next().unwrap_or_default();
+    Program::running(&called, env::PATH.value().as_deref(), arguments).ok()
+}
+
+/// Where this program is: another may be put there while a daemon runs.
+fn place() -> Option<PathBuf> {
+    Some(ourselves(Vec::new())?.place().to_owned())
 }
 
 /// Where the daemon's socket is.

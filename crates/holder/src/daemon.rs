@@ -6,6 +6,7 @@
 //! - Everybody who would renew asks it instead, so there is one renewal at a time without a lock being waited for.
 //! - What rests on disk rests there as without it: it reads the same records under the same locks, and notices when
 //!   another process writes one. What was signed in with `--store daemon` is in its memory alone, and ends with it.
+//! - Where an upgrade puts another program at its place, that takes over from it, and nothing is lost.
 //! - Everything works without it, but for what it alone holds.
 
 mod wire; // what is asked and answered
@@ -21,6 +22,9 @@ mod ears; // hearing that a session was cut
 mod lock; // nothing is given out in between
 mod sealing; // under a passphrase
 mod memory; // kept off the disk
+mod program; // which one is started where another takes over
+mod channel; // what the two say to one another
+mod hand_over; // an upgrade takes over from us
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -34,8 +38,9 @@ use crate::private::own_uid;
 pub use ahead::LOOK_EVERY;
 pub use asking::Fast;
 pub use client::Daemon;
-pub use server::{Bound, Serve, bind};
-pub use wire::{DaemonStatus, Ended, TokenAsked, TokenGiven};
+pub use program::Program;
+pub use server::{Bound, End, Serve, bind};
+pub use wire::{DaemonStatus, Ended, HandedOver, TokenAsked, TokenGiven};
 
 /// The socket's own name.
 const SOCKET: &str = "daemon.sock";
@@ -72,6 +77,8 @@ pub type Offered = Arc<Mutex<Option<Secret<Passphrase>>>>;
 pub struct Start {
     /// The program.
     pub program: PathBuf,
+    /// What it is called: by that it finds its place again, when another program is put there.
+    pub called: OsString,
     /// Its arguments.
     pub arguments: Vec<OsString>,
     /// What replaces variables of ours: paths that are relative to our folder, which the daemon leaves.

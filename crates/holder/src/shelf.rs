@@ -397,6 +397,29 @@ impl Shelf {
         self.memory().contains_key(&identity.name())
     }
 
+    /// The records that are in the memory of this process, as they are sealed.
+    pub(crate) fn sealed_in_memory(&self) -> Vec<Vec<u8>> {
+        self.memory().values().cloned().collect()
+    }
+
+    /// Takes over what was in the memory of another process. Its keys are the vault's.
+    pub(crate) fn put_in_memory(&self, sealed: Vec<Vec<u8>>) -> Result<(), HolderError> {
+        for bytes in sealed {
+            let name = SealedRecord::parse(&bytes, Path::new("memory"))?.header.identity().name();
+            self.memory().insert(name, bytes);
+        }
+        Ok(())
+    }
+
+    /// Forgets what is in the memory of this process.
+    pub(crate) fn clear_memory(&self) {
+        for bytes in std::mem::take(&mut *self.memory()).into_values() {
+            if let Ok(sealed) = SealedRecord::parse(&bytes, Path::new("memory")) {
+                let _ = self.vault.wipe_key(&sealed.header.key); // memory does not fail
+            }
+        }
+    }
+
     /// The sign-ins that are in the memory of this process, in the order of their names.
     pub(crate) fn list_memory(&self) -> Vec<Identity> {
         let memory = self.memory();

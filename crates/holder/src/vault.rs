@@ -322,8 +322,17 @@ impl Vault {
 
     /// Puts a key back where it was.
     pub(crate) fn put_back(&self, place: &KeyPlace, key: &RecordKey) -> Result<(), HolderError> {
+        if let KeyPlace::Passphrase(cost) = place {
+            self.passphrases.put_back(cost, key);
+            return Ok(());
+        }
         let (rung, name) = (place.rung(), place.name().unwrap_or_default());
         self.keeper(rung).and_then(|keeper| keeper.save(name, key)).map_err(|fault| no_rung(rung, &fault))
+    }
+
+    /// What was worked out from passphrases, and for which records.
+    pub(crate) fn worked_out(&self) -> Vec<(KeyPlace, RecordKey)> {
+        self.passphrases.all().into_iter().map(|(cost, key)| (KeyPlace::Passphrase(cost), key)).collect()
     }
 
     /// Forgets what was worked out from passphrases: they are asked for again.

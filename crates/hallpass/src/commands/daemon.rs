@@ -1,16 +1,23 @@
 //! `hallpass daemon`: the process that holds sign-ins for the others.
 
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+
 use clap::{Args, Subcommand};
-use hallpass_holder::daemon::{DaemonStatus, Ended, LOOK_EVERY, Serve, bind};
+use hallpass_holder::daemon::{Bound, DaemonStatus, End, Ended, HandedOver, LOOK_EVERY, Serve, bind};
 use hallpass_holder::{Asking, HolderError};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::on_this_thread;
 use crate::failure::{Exit, Failure};
-use crate::holding::{HolderArgs, socket};
+use crate::holding::{HolderArgs, ourselves, socket};
 use crate::output::{self, Form, Output};
 use crate::wiping;
+
+/// What makes a daemon take over from the one that started it.
+const TAKE_OVER: &str = "--take-over";
 
 /// Keep sign-ins warm in one process that hands out access tokens
 ///
@@ -38,6 +45,9 @@ enum Action {
 }
 
 /// Start it, unless it runs
+///
+/// Where one runs and another version was put at its program's place since, it hands itself over to that at once: the sign-ins
+/// that it alone holds go on, and nobody who asks meanwhile is refused. It does so by itself, too, within seconds.
 #[derive(Debug, Args)]
 struct StartArgs {
     #[command(flatten)]
@@ -88,6 +98,10 @@ struct RunArgs {
     #[arg(long, hide = true)]
     detached: bool,
 
+    /// Take over from the daemon that started this, by the channel on standard input
+    #[arg(long, hide = true)]
+    take_over: bool,
+
     #[command(flatten)]
     holder: HolderArgs,
 }
@@ -98,6 +112,10 @@ struct Started {
     started: bool,
     socket: String,
     pid: Option<u32>,
+    /// Whether one that ran handed itself over to the program that is there now.
+    handed_over: bool,
+    /// Why it did not, where there is another program.
+    not_handed_over: Option<String>,
 }
 
 /// `hallpass.daemon.status/1`.
@@ -119,6 +137,8 @@ struct Known {
     memory: String,
     held: usize,
     ready: usize,
+    program: Option<String>,
+    not_handed_over: Option<String>,
 }
 
 /// `hallpass.daemon.lock/1` and `hallpass.daemon.unlock/1`.
@@ -151,15 +171,44 @@ fn start(args: &StartArgs, out: &mut Output) -> Result<Exit, Failure> {
     let daemon = args.holder.daemon()?;
     let started = daemon.start()?;
     let socket = daemon.socket().display().to_string();
+    let outcome = if started { None } else { daemon.hand_over()? };
+    let handed_over = outcome.as_ref().is_some_and(|outcome| outcome.handed_over);
+    if let Some(warning) = outcome.as_ref().and_then(not_handed) {
+        out.warn(warning);
+    }
     match out.form() {
         Form::Text if started => out.say(format_args!("the daemon runs, and listens at {socket}")),
+        Form::Text if handed_over => {
+            out.say(format_args!("the daemon handed itself over to this version, and listens at {socket}"))
+        }
         Form::Text => out.say(format_args!("the daemon runs already, and listens at {socket}")),
         Form::Json => {
             let pid = daemon.status()?.map(|status| status.pid);
-            out.json("hallpass.daemon.start/1", &Started { started, socket, pid })?;
+            let not_handed_over = outcome.and_then(|outcome| outcome.why);
+            let started = Started { started, socket, pid, handed_over, not_handed_over };
+            out.json("hallpass.daemon.start/1", &started)?;
         }
     }
     Ok(Exit::DONE)
+}
+
+/// What a person should know of a daemon that goes on as it was.
+fn not_handed(outcome: &HandedOver) -> Option<String> {
+    let theirs = outcome.program.as_ref()?;
+    if let Some(why) = &outcome.why {
+        return Some(format!(
+            "it did not hand itself over to `{}`, and goes on as it was: {why}",
+            theirs.display()
+        ));
+    }
+    let own = ourselves(Vec::new())?.place().to_owned();
+    (!outcome.handed_over && own != *theirs).then(|| {
+        format!(
+            "its program is `{}`, and not this one; to have this one, run `hallpass daemon stop` first: that signs out of what \
+             it alone holds",
+            theirs.display()
+        )
+    })
 }
 
 fn status(args: &StatusArgs, out: &mut Output) -> Result<Exit, Failure> {
@@ -189,6 +238,8 @@ fn known(status: DaemonStatus) -> Known {
         memory: status.memory,
         held: status.held,
         ready: status.ready,
+        program: status.program.map(|program| program.display().to_string()),
+        not_handed_over: status.not_handed_over,
     }
 }
 
@@ -201,6 +252,13 @@ fn lines(known: &Known, socket: &str) -> Vec<String> {
         row("ready", format!("{} tokens", known.ready)),
         row("memory", in_memory(&known.memory).to_owned()),
     ];
+    if let Some(program) = &known.program {
+        lines.insert(1, row("program", program.clone()));
+    }
+    if let Some(why) = &known.not_handed_over {
+        lines
+            .push(row("old", format!("it did not hand itself over to the program that is there now: {why}")));
+    }
     if known.held > 0 {
         lines.push(row("held", format!("{} sign-ins, here alone: they end with the daemon", known.held)));
     }
@@ -289,12 +347,25 @@ fn run(args: &RunArgs, out: &mut Output) -> Result<Exit, Failure> {
         // Whoever started us is a leader at most of a group that we are not in.
         let _ = rustix::process::setsid();
     }
-    let bound = bind(&place)?;
-    out.say(format_args!("the daemon listens at {}", place.display()));
-    if args.detached {
-        leave_the_terminal().map_err(|error| {
-            Failure::could_not_run(format_args!("the daemon cannot leave the terminal: {error}"))
-        })?;
+    let cannot_leave =
+        |error| Failure::could_not_run(format_args!("the daemon cannot leave the terminal: {error}"));
+    let bound = match args.take_over {
+        true => {
+            let channel = std::io::stdin().as_fd().try_clone_to_owned().map_err(cannot_leave)?;
+            Bound::taken_over(channel)?
+        }
+        false => bind(&place)?,
+    };
+    match (args.take_over, args.detached) {
+        // Whoever started us hears on standard error why it is not to be, and nothing else.
+        (true, _) => rustix::stdio::dup2_stdin(nowhere().map_err(cannot_leave)?)
+            .map_err(|error| cannot_leave(error.into()))?,
+        (false, detached) => {
+            out.say(format_args!("the daemon listens at {}", place.display()));
+            if detached {
+                leave_the_terminal().map_err(cannot_leave)?;
+            }
+        }
     }
     let serve = Serve {
         holder,
@@ -302,23 +373,53 @@ fn run(args: &RunArgs, out: &mut Output) -> Result<Exit, Failure> {
         version: env!("CARGO_PKG_VERSION").into(),
         offered,
         look_every: LOOK_EVERY,
+        program: ourselves(taking_over()),
     };
     on_this_thread(async {
-        bound
-            .serve(serve, told_to_stop())
-            .await
-            .map_err(|error| Failure::could_not_run(format_args!("the daemon cannot listen: {error}")))?;
-        Ok(Exit::DONE)
+        match bound.serve(serve, told_to_stop()).await? {
+            // A supervisor watches the process that it started.
+            End::HandedOver(successor) if !args.detached => stand_for(successor).await,
+            End::HandedOver(_) | End::Stopped => Ok(Exit::DONE),
+        }
     })
+}
+
+/// Our own arguments, with which a successor takes over from us.
+fn taking_over() -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if !arguments.iter().any(|argument| argument == TAKE_OVER) {
+        arguments.push(TAKE_OVER.into());
+    }
+    arguments
+}
+
+/// Stays until the successor ends, and ends it when told to: nothing secret is left in this process.
+async fn stand_for(mut successor: tokio::process::Child) -> Result<Exit, Failure> {
+    let pid = successor.id().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+    let ended = tokio::select! {
+        ended = successor.wait() => ended,
+        () = told_to_stop() => {
+            if let Some(pid) = pid {
+                let _ = kill_process(pid, Signal::TERM); // it may be gone already
+            }
+            successor.wait().await
+        }
+    };
+    let ended = ended.map_err(|error| Failure::could_not_run(format_args!("the daemon is lost: {error}")))?;
+    Ok(if ended.success() { Exit::DONE } else { Exit::NO })
 }
 
 /// Whoever waited for us to listen goes, and what we would say to them has no reader.
 fn leave_the_terminal() -> std::io::Result<()> {
-    let nowhere = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let nowhere = nowhere()?;
     rustix::stdio::dup2_stdin(&nowhere)?;
     rustix::stdio::dup2_stdout(&nowhere)?;
     rustix::stdio::dup2_stderr(&nowhere)?;
     Ok(())
+}
+
+fn nowhere() -> std::io::Result<std::fs::File> {
+    std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")
 }
 
 async fn told_to_stop() {

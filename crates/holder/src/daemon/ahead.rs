@@ -1,5 +1,5 @@
 //! What the daemon does when nobody asks: it renews what is in use before it is over, forgets what nobody uses, and notices
-//! when the clock was set.
+//! when the clock was set, and when an upgrade put another program at its place.
 //!
 //! Nothing here sleeps for long: the clock on the wall is looked at again and again, as machines sleep and clocks are set.
 //! A token that nobody asked for since it came is let go; the sign-in itself is renewed when the next one is wanted.
@@ -29,8 +29,11 @@ impl Office {
     pub(super) async fn tend(&self, look_every: Duration) -> std::convert::Infallible {
         let mut before = self.now();
         self.listen_to_all();
+        let mut seen = None;
         loop {
             tokio::time::sleep(look_every).await;
+            self.look_for_successor(&mut seen).await;
+            let _busy = self.keep_still().await;
             let now = self.now();
             if was_set(before, now) {
                 self.distrust_all();

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -14,8 +15,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::http;
-use super::problem::Problem;
-use super::wire::{self, DaemonStatus, Done, Ended, Locking, Stopped};
+use super::problem::{BAD_REQUEST, NOT_FOUND, Problem};
+use super::wire::{self, DaemonStatus, Done, Ended, HandedOver, Locking, Stopped};
 use super::{Start, Use};
 use crate::error::HolderError;
 use crate::private::own_uid;
@@ -124,6 +125,7 @@ impl Daemon {
         let failed = |why: String| HolderError::NoDaemon { why };
         let start = self.start.as_ref().ok_or_else(|| failed("none runs, and none can be started".into()))?;
         let mut process = Command::new(&start.program)
+            .arg0(&start.called)
             .args(&start.arguments)
             .envs(start.environment.iter().map(|(name, value)| (name, value)))
             // Nothing of the person's is kept busy: not their folder, not the pipe their output goes to.
@@ -153,6 +155,26 @@ impl Daemon {
             }
             pause();
         }
+    }
+
+    /// Has it hand itself over, where another program was put at its place since it started. `None` if none runs.
+    ///
+    /// # Errors
+    /// If it does not answer. That it was not handed over is an answer: then it goes on as it was.
+    pub fn hand_over(&self) -> Result<Option<HandedOver>, HolderError> {
+        match self.ask_once("POST", wire::HAND_OVER, &wire::Done {}, WHILE_RENEWING) {
+            Ok(outcome) => Ok(Some(outcome)),
+            Err(NoAnswer::Nobody) => Ok(None),
+            Err(none) => Err(none.into_error()),
+        }
+    }
+
+    /// Whether a question is worth being asked again: one that the daemon does not know is of a newer version, whose program
+    /// may be at its place.
+    fn knows_better(&self, none: &NoAnswer) -> bool {
+        let NoAnswer::Problem(problem) = none else { return false };
+        let not_known = [NOT_FOUND, BAD_REQUEST].contains(&problem.error.as_str());
+        not_known && self.hand_over().is_ok_and(|outcome| outcome.is_some_and(|outcome| outcome.handed_over))
     }
 
     /// Stops it, and says which sign-ins ended with it. `None` if none runs.
@@ -224,6 +246,19 @@ impl Daemon {
         question: &impl Serialize,
         time_out: Duration,
     ) -> Result<A, NoAnswer> {
+        match self.ask_once(method, path, question, time_out) {
+            Err(none) if self.knows_better(&none) => self.ask_once(method, path, question, time_out),
+            answered => answered,
+        }
+    }
+
+    fn ask_once<A: DeserializeOwned>(
+        &self,
+        method: &str,
+        path: &str,
+        question: &impl Serialize,
+        time_out: Duration,
+    ) -> Result<A, NoAnswer> {
         let mut stream = connect(&self.socket)?;
         stream.set_read_timeout(Some(time_out))?;
         stream.set_write_timeout(Some(AT_ONCE))?;
@@ -235,6 +270,18 @@ impl Daemon {
 
     /// The same for what may take as long as an issuer takes.
     pub(super) async fn ask<A: DeserializeOwned>(
+        &self,
+        method: &str,
+        path: &str,
+        question: &impl Serialize,
+    ) -> Result<A, NoAnswer> {
+        match self.ask_waiting(method, path, question).await {
+            Err(none) if self.knows_better(&none) => self.ask_waiting(method, path, question).await,
+            answered => answered,
+        }
+    }
+
+    async fn ask_waiting<A: DeserializeOwned>(
         &self,
         method: &str,
         path: &str,

@@ -1,7 +1,8 @@
 //! What the daemon holds, and its answers.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -11,26 +12,31 @@ use hallpass_model::secret::Secret;
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::oauth::Scopes;
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use super::Offered;
+use super::channel::Handed;
+use super::hand_over::{Coming, NotHanded};
 use super::kept::{Kept, Moment, Stamp, Until, steady};
-use super::lock::State;
+use super::lock::{HeldKey, State};
 use super::memory::{self, Locked};
 use super::problem::{ANOTHER_STATE, BAD_REQUEST, LOCKED, Problem};
+use super::program::Program;
+use super::server::Serve;
 use super::wire::{
     DaemonStatus, Deposit, Done, Ended, Held, NotTakenAsked, Records, Run, SignedOut, Stopped, TokenAsked,
     TokenGiven, Which,
 };
 use crate::Holder;
 use crate::client::OurClient;
+use crate::error::HolderError;
 use crate::identity::{Identity, ProfileName};
 use crate::not_taken::NotTaken;
 use crate::pass::{Pass, PassRequest};
 use crate::record::Record;
-use crate::vault::Rung;
+use crate::vault::{RecordKey, Rung};
 use crate::which::Wanted;
 
 /// How long the end of one sign-in may take when the daemon stops.
@@ -66,11 +72,36 @@ struct Inner {
     /// One at a time asks an issuer the same question.
     turns: Mutex<HashMap<TokenAsked, Arc<tokio::sync::Mutex<()>>>>,
     stop: watch::Sender<bool>,
+    /// What is started where another takes over.
+    program: Option<Program>,
+    /// Who takes over, once somebody has.
+    handing: tokio::sync::Mutex<Option<u32>>,
+    /// To the loop that lets people in.
+    successors: mpsc::Sender<Coming>,
+    /// How many questions wait for that to come to its end.
+    waiting: AtomicUsize,
+    not_handed: Mutex<Option<NotHanded>>,
+    /// Held by whoever does something that nobody asked for, one at a time.
+    still: tokio::sync::Mutex<()>,
+}
+
+/// A question that waits for the daemon to be handed over, for as long as it does.
+pub(super) struct Waits(Office);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Office {
-    /// `holder` asks no daemon itself.
-    pub(super) fn new(holder: Holder, version: String, state: Option<PathBuf>, offered: Offered) -> Self {
+    /// Whose holder asks no daemon itself. With what another had in mind, if this one takes over from it.
+    pub(super) fn new(
+        serve: Serve,
+        successors: mpsc::Sender<Coming>,
+        handed: Option<Handed>,
+    ) -> Result<Self, HolderError> {
+        let Serve { holder, state, version, offered, program, .. } = serve;
         let started = (holder.clock)();
         let kept = Kept::new();
         let inner = Inner {
@@ -88,8 +119,100 @@ impl Office {
             distrusted: Mutex::default(),
             turns: Mutex::default(),
             stop: watch::Sender::new(false),
+            program,
+            handing: tokio::sync::Mutex::default(),
+            successors,
+            waiting: AtomicUsize::new(0),
+            not_handed: Mutex::default(),
+            still: tokio::sync::Mutex::default(),
         };
-        Self(Arc::new(inner))
+        let office = Self(Arc::new(inner));
+        if let Some(handed) = handed {
+            office.take_over(handed)?;
+        }
+        Ok(office)
+    }
+
+    /// What exists in this memory alone.
+    pub(super) fn handed(&self, place: &Path) -> Result<Handed, Problem> {
+        let (shelf, lock) = (&self.0.holder.shelf, self.state());
+        let (locked, sealing) = match &*lock {
+            State::Open => (false, None),
+            State::Locked(sealing) => (true, sealing.clone()),
+        };
+        let mut keys = if locked { Vec::new() } else { self.keys()? };
+        let worked_out = shelf.vault().worked_out().into_iter();
+        keys.extend(worked_out.map(|(place, key)| HeldKey { place, key: *key }));
+        Ok(Handed {
+            place: place.to_owned(),
+            state: self.0.state.clone(),
+            records: shelf.sealed_in_memory().iter().map(|record| Handed::shown(record)).collect(),
+            keys,
+            locked,
+            sealing,
+            wrong: self.0.wrong.try_lock().map_or(0, |wrong| *wrong),
+            distrusted: self.distrusted().iter().cloned().collect(),
+        })
+    }
+
+    /// Takes over what another had in mind.
+    fn take_over(&self, mut handed: Handed) -> Result<(), HolderError> {
+        let not_known = || HolderError::NoDaemon { why: "what it had in mind cannot be read".into() };
+        if handed.state != self.0.state {
+            return Err(HolderError::NoDaemon { why: "it is of another state folder".into() });
+        }
+        let shelf = &self.0.holder.shelf;
+        shelf.put_in_memory(handed.records().ok_or_else(not_known)?)?;
+        for held in &handed.keys {
+            shelf.vault().put_back(&held.place, &RecordKey::new(held.key))?;
+        }
+        if handed.locked {
+            *self.state() = State::Locked(handed.sealing.take());
+        }
+        *self.0.wrong.try_lock().map_err(|_| not_known())? = handed.wrong;
+        self.distrusted().extend(handed.distrusted.drain(..));
+        Ok(())
+    }
+
+    /// Another has taken over: nothing is left here of what it has.
+    pub(super) fn wipe(&self) {
+        self.forget_idle();
+        self.0.holder.shelf.clear_memory();
+    }
+
+    pub(super) fn program(&self) -> Option<&Program> {
+        self.0.program.as_ref()
+    }
+
+    pub(super) fn handing(&self) -> &tokio::sync::Mutex<Option<u32>> {
+        &self.0.handing
+    }
+
+    pub(super) fn successors(&self) -> &mpsc::Sender<Coming> {
+        &self.0.successors
+    }
+
+    pub(super) fn waits_for_hand_over(&self) -> Waits {
+        self.0.waiting.fetch_add(1, Ordering::Relaxed);
+        Waits(self.clone())
+    }
+
+    /// How many questions wait for the daemon to be handed over.
+    pub(super) fn waiting(&self) -> usize {
+        self.0.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn not_handed(&self) -> Option<NotHanded> {
+        self.0.not_handed.lock().expect("no thread panics holding this").clone()
+    }
+
+    pub(super) fn set_not_handed(&self, not: Option<NotHanded>) {
+        *self.0.not_handed.lock().expect("no thread panics holding this") = not;
+    }
+
+    /// Nothing is done that nobody asked for, until this is dropped.
+    pub(super) async fn keep_still(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.still.lock().await
     }
 
     /// Resolves once the daemon is to stop.
@@ -119,6 +242,8 @@ impl Office {
             memory: inner.memory.text().into(),
             held: self.held().len(),
             ready: inner.kept.len(),
+            program: inner.program.as_ref().map(|program| program.place().to_owned()),
+            not_handed_over: self.not_handed().map(|not| not.why),
         }))
     }
 
@@ -308,8 +433,10 @@ impl Office {
         self.mute(Some(&identity));
         self.listen(&identity);
         if let Some(earlier) = earlier {
-            let holder = holder.clone();
+            // The daemon does not end, or hand over, before that is done.
+            let (holder, under_way) = (holder.clone(), holder.renewals.clone().read_owned().await);
             tokio::spawn(async move {
+                let _under_way = under_way;
                 let _ = holder.give_back_record(&earlier.record, &OurClient::of(&earlier)).await;
             });
         }

@@ -3,6 +3,7 @@
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use hallpass_model::random::{Entropy, SystemEntropy};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// RFC 9106, section 4, second recommendation: 64 MiB and three passes.
@@ -13,6 +14,7 @@ const LANES: u32 = 1;
 const NONCE: [u8; 12] = [0; 12];
 
 /// Sealed bytes.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Sealing {
     salt: [u8; 16],
     bytes: Vec<u8>,

@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 use std::fs::{DirBuilder, File};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -18,12 +19,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::fs::FlockOperation;
-use tokio::sync::Semaphore;
+use tokio::process::Child;
+use tokio::sync::{Semaphore, mpsc};
 use zeroize::Zeroizing;
 
 use super::Offered;
+use super::channel::{Handed, Predecessor};
+use super::hand_over::{Coming, hand_over};
 use super::office::{Answer, Office};
 use super::problem::{BAD_REQUEST, NOT_FOUND, Problem};
+use super::program::Program;
 use super::wire;
 use crate::Holder;
 use crate::error::HolderError;
@@ -39,15 +44,27 @@ const HEAD_MAX: usize = 16 * 1024;
 const CONNECTIONS_MAX: usize = 128;
 /// How long the accept loop rests when the system has no more sockets to give.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
+/// How often to look whether questions under way are answered, while others wait to be let in.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// How long questions under way may take to be answered when the daemon stops.
 const DRAIN_TIME_OUT: Duration = Duration::from_secs(10);
 
 /// A socket that is listened on, and the lock that makes us the only ones.
-#[derive(Debug)]
 pub struct Bound {
     listener: UnixListener,
     place: PathBuf,
-    _lock: File,
+    lock: File,
+    /// Whom we take over from, and what it had in mind.
+    before: Option<(Predecessor, Handed)>,
+}
+
+/// How a daemon ended.
+#[derive(Debug)]
+pub enum End {
+    /// It was told to stop.
+    Stopped,
+    /// Another program has taken over, and answers in its place: this process of it.
+    HandedOver(Child),
 }
 
 /// What a daemon is made of.
@@ -62,6 +79,8 @@ pub struct Serve {
     pub offered: Offered,
     /// How often it looks at the clock: [`LOOK_EVERY`](super::LOOK_EVERY).
     pub look_every: Duration,
+    /// What is started where another program was put at its place. Without one it never hands itself over.
+    pub program: Option<Program>,
 }
 
 /// Listens at this place, alone.
@@ -84,7 +103,7 @@ pub fn bind(place: &Path) -> Result<Bound, HolderError> {
     // SECURITY: until here the folder's 0700 kept everybody else out; the kernel is asked who connects all the same.
     std::fs::set_permissions(place, PermissionsExt::from_mode(0o600)).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
-    Ok(Bound { listener, place: place.to_owned(), _lock: lock })
+    Ok(Bound { listener, place: place.to_owned(), lock, before: None })
 }
 
 /// A folder of our own: made, or as it must be. One that is there is not changed: it may be anybody's.
@@ -109,15 +128,36 @@ fn make(folder: &Path) -> Result<(), HolderError> {
 }
 
 impl Bound {
-    /// Answers until it is told to stop, by a question or by `stop`.
+    /// Takes over from the daemon that started us, whose end of this channel is the other one. It goes on until
+    /// [`serve`](Self::serve) has taken everything over, and for good if that fails.
     ///
     /// # Errors
-    /// If the runtime cannot have the socket.
-    pub async fn serve(self, serve: Serve, stop: impl Future<Output = ()>) -> io::Result<()> {
-        let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
-        let office = Office::new(serve.holder, serve.version, serve.state, serve.offered);
+    /// If there is none, or it is of a version that is not known here.
+    pub fn taken_over(channel: OwnedFd) -> Result<Self, HolderError> {
+        let mut predecessor = Predecessor::at(channel)?;
+        let asked = predecessor.ask();
+        let (handed, listener, lock) =
+            asked.map_err(|why| HolderError::NoDaemon { why: format!("nothing was handed over: {why}") })?;
+        Ok(Self { listener, place: handed.place.clone(), lock, before: Some((predecessor, handed)) })
+    }
+
+    /// Answers until it is told to stop, by a question or by `stop`, or until another program has taken over.
+    ///
+    /// # Errors
+    /// If the runtime cannot have the socket, or what was handed over cannot be used.
+    pub async fn serve(self, serve: Serve, stop: impl Future<Output = ()>) -> Result<End, HolderError> {
+        let cannot = |source| HolderError::disk("cannot listen at", &self.place)(source);
+        let listener = self.listener.try_clone().and_then(tokio::net::UnixListener::from_std);
+        let listener = listener.map_err(cannot)?;
+        let (look_every, (successors, mut coming)) = (serve.look_every, mpsc::channel(1));
+        let (before, handed) = self.before.unzip();
+        let office = Office::new(serve, successors, handed)?;
+        if let Some(before) = before {
+            before.dismiss().map_err(cannot)?;
+        }
         let tended = office.clone();
-        let tending = tokio::spawn(async move { tended.tend(serve.look_every).await });
+        let tending = tokio::spawn(async move { tended.tend(look_every).await });
+        let mut successor = None;
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -127,6 +167,20 @@ impl Bound {
                 () = stop.as_mut() => {
                     office.end_all().await;
                     break;
+                }
+                Some(Coming { successor: new, came_of_it }) = coming.recv() => {
+                    drop(place);
+                    let files = [self.listener.as_fd(), self.lock.as_fd()];
+                    let outcome = hand_over(&office, &files, quiet(&places, &office), &self.place, new).await;
+                    let pid = outcome.as_ref().map(|new| new.pid()).map_err(Clone::clone);
+                    let _ = came_of_it.send(pid); // whoever asked may be gone
+                    match outcome {
+                        Ok(new) => {
+                            successor = Some(new);
+                            break;
+                        }
+                        Err(_) => continue,
+                    }
                 }
                 accepted = listener.accept() => accepted,
             };
@@ -144,13 +198,22 @@ impl Bound {
             }
         }
         tending.abort();
-        // Nobody connects any more; what is under way is answered.
-        let _ = std::fs::remove_file(&self.place);
+        // Nobody connects to us any more; what is under way is answered.
+        if successor.is_none() {
+            let _ = std::fs::remove_file(&self.place);
+        }
         drop(listener);
         let drained = places.acquire_many(CONNECTIONS_MAX as u32);
         let _ = tokio::time::timeout(DRAIN_TIME_OUT, drained).await;
         office.settled().await;
-        Ok(())
+        Ok(successor.map_or(End::Stopped, |successor| End::HandedOver(successor.into_child())))
+    }
+}
+
+/// Waits until nobody is being answered but those who wait for the daemon to be handed over.
+async fn quiet(places: &Semaphore, office: &Office) {
+    while places.available_permits() + office.waiting() < CONNECTIONS_MAX {
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 
@@ -213,6 +276,7 @@ async fn ask(request: Request<Incoming>, office: &Office) -> Result<Answer, Prob
         (&Method::POST, wire::UNLOCK) => office.unlock(&body).await,
         (&Method::POST, wire::NOT_TAKEN) => office.not_taken(&body),
         (&Method::POST, wire::STOP) => office.stop().await,
+        (&Method::POST, wire::HAND_OVER) => office.asked_to_hand_over().await,
         (_, path) if wire::ALL.iter().any(|(_, known)| *known == path) => {
             Err(Problem::new(BAD_REQUEST, "that is asked by another method"))
         }

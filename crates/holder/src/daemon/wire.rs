@@ -21,9 +21,10 @@ pub(super) const NOT_TAKEN: &str = "/v1/not-taken";
 pub(super) const LOCK: &str = "/v1/lock";
 pub(super) const UNLOCK: &str = "/v1/unlock";
 pub(super) const STOP: &str = "/v1/stop";
+pub(super) const HAND_OVER: &str = "/v1/hand-over";
 
 /// Every path there is, for tests that walk them.
-pub(super) const ALL: [(&str, &str); 10] = [
+pub(super) const ALL: [(&str, &str); 11] = [
     ("GET", STATUS),
     ("POST", TOKEN),
     ("GET", RECORDS),
@@ -34,6 +35,7 @@ pub(super) const ALL: [(&str, &str); 10] = [
     ("POST", UNLOCK),
     ("POST", NOT_TAKEN),
     ("POST", STOP),
+    ("POST", HAND_OVER),
 ];
 
 /// `POST /v1/token`: an access token for an API. Every member may be left out.
@@ -128,6 +130,12 @@ pub struct DaemonStatus {
     pub held: usize,
     /// How many tokens it keeps ready.
     pub ready: usize,
+    /// The file of its program: where another is put there, that takes over.
+    #[serde(default)]
+    pub program: Option<PathBuf>,
+    /// Why the program that is there now has not taken over, if it was tried.
+    #[serde(default)]
+    pub not_handed_over: Option<String>,
 }
 
 /// `POST /v1/lock` and `POST /v1/unlock`.
@@ -213,6 +221,19 @@ pub struct Ended {
     pub issuer: String,
     /// Whether it was revoked there.
     pub revoked: bool,
+}
+
+/// `POST /v1/hand-over`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HandedOver {
+    /// Whether another program answers from now on.
+    pub handed_over: bool,
+    /// The process that does.
+    pub pid: u32,
+    /// Where its program is, if it knows.
+    pub program: Option<PathBuf>,
+    /// Why not, where there is another program.
+    pub why: Option<String>,
 }
 
 /// Nothing more to say.

@@ -110,6 +110,17 @@ impl Passphrases {
         Ok(key)
     }
 
+    /// All that was worked out.
+    pub(super) fn all(&self) -> Vec<(Cost, RecordKey)> {
+        let keys = self.keys.lock().expect("no thread panics holding this");
+        keys.iter().map(|(cost, key)| (cost.clone(), key.clone())).collect()
+    }
+
+    /// Takes back what was worked out before, by another process.
+    pub(super) fn put_back(&self, cost: &Cost, key: &RecordKey) {
+        self.keys.lock().expect("no thread panics holding this").insert(cost.clone(), key.clone());
+    }
+
     pub(super) fn forget_all(&self) {
         self.keys.lock().expect("no thread panics holding this").clear();
         *self.new.lock().expect("no thread panics holding this") = None;

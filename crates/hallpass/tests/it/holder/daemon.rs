@@ -13,6 +13,7 @@ use tokio::process::Command;
 use super::machine::{Home, Machine, Said, in_time, until};
 
 mod cut; // it hears that its session is over
+mod hand_over; // an upgrade takes over from it
 mod locking; // nothing is given out in between
 mod wiped; // no byte of a token is in its memory
 
