@@ -157,7 +157,7 @@ fn safe_way(place: &Path) -> Result<(), String> {
             let to = std::fs::read_link(&way).map_err(look)?;
             way.pop();
             ahead.extend(parts(&to));
-        } else if found.is_dir() && found.mode() & u32::from(rustix::fs::Mode::SVTX.bits()) == 0 {
+        } else if found.is_dir() && found.mode() & Mode::SVTX.bits() == 0 {
             only_ours(&way, &found)?;
         } else if found.uid() != 0 && found.uid() != own_uid() {
             return Err(format!("`{}` belongs to another user", way.display()));
