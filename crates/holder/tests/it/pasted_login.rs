@@ -23,15 +23,17 @@ struct Seen {
     said: Vec<String>,
 }
 
+/// What a person makes of the address that they see.
+type Change = fn(&str) -> String;
+
 /// Signs in, the person pasting what `lines` make of the last address, one after the other, and then nothing any more.
 async fn login_pasting(
     desk: &Desk,
     request: LoginRequest,
-    lines: &[fn(&str) -> String],
+    lines: &[Change],
 ) -> (Result<SignedIn, HolderError>, Seen) {
     let (shown, pasted) = (Arc::new(Mutex::new(String::new())), Arc::new(Mutex::new(String::new())));
-    let lines: Arc<Mutex<Vec<fn(&str) -> String>>> =
-        Arc::new(Mutex::new(lines.iter().rev().copied().collect()));
+    let lines: Arc<Mutex<Vec<Change>>> = Arc::new(Mutex::new(lines.iter().rev().copied().collect()));
     let at = shown.clone();
     let ask = AskPasted::new(move || {
         let (at, pasted, lines) = (at.clone(), pasted.clone(), lines.clone());
@@ -91,8 +93,8 @@ async fn a_pasted_address_signs_in_and_nothing_listens_where_it_leads() {
 async fn what_is_not_the_answer_is_said_to_be_and_asked_for_again_a_few_times() {
     let provider = SmallProvider::start(Manner::default()).await;
     let desk = Desk::new();
-    let good: fn(&str) -> String = |address| address.to_owned();
-    let wrong: [fn(&str) -> String; 5] = [
+    let good: Change = |address| address.to_owned();
+    let wrong: [Change; 5] = [
         |address| address.split("code=").nth(1).unwrap().split('&').next().unwrap().to_owned(),
         |_| "https://elsewhere.example/?code=c&state=s".into(),
         |address| address.replace("state=", "state=x"),
@@ -122,9 +124,9 @@ async fn a_pasted_refusal_is_told_and_a_pasted_answer_of_another_issuer_goes_now
     assert!(matches!(outcome, Err(HolderError::Denied)), "{outcome:?}");
 
     provider.change(|manner| manner.approves = Some(true));
-    let evil: fn(&str) -> String =
+    let evil: Change =
         |address| format!("{}&iss=https%3A%2F%2Fevil.example", address.split("&iss=").next().unwrap());
-    let silent: fn(&str) -> String = |address| address.split("&iss=").next().unwrap().to_owned();
+    let silent: Change = |address| address.split("&iss=").next().unwrap().to_owned();
     for change in [evil, silent] {
         let (outcome, _) = login_pasting(&desk, pasting(&provider), &[change]).await;
         assert!(matches!(outcome, Err(HolderError::NotBelieved { .. })), "{outcome:?}");

@@ -118,7 +118,7 @@ impl<'a> Screen<'a> {
         self.out.tell("open this address in any browser, and sign in there:");
         self.out.tell(format_args!("\n  {address}\n"));
         self.out.tell(format_args!(
-            "the last page cannot be loaded: copy its whole address, which begins with {ends_at}"
+            "the last page cannot be loaded: copy its whole address, which begins with {ends_at},\nand paste it here and nowhere else"
         ));
     }
 
