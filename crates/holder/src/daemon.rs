@@ -16,6 +16,7 @@ mod client; // asking
 mod asking; // what the holder asks for
 mod server; // listening
 mod office; // what it holds, and the answers
+mod proofs; // and the proofs that go with them
 mod kept; // answers that are good for a while
 mod ahead; // what it does when nobody asks
 mod ears; // hearing that a session was cut
@@ -37,6 +38,7 @@ use crate::private::own_uid;
 
 pub use ahead::LOOK_EVERY;
 pub use asking::Fast;
+pub(crate) use asking::Signer;
 pub use client::Daemon;
 pub use program::Program;
 pub use server::{Bound, End, Serve, bind};

@@ -14,6 +14,7 @@ use hallpass_model::wire::oauth::{GrantType, Scopes, TokenResponse, TokenType, t
 use crate::Holder;
 use crate::client::OurClient;
 use crate::error::HolderError;
+use crate::not_taken::NotTaken;
 use crate::provider::{Fields, NoAnswer, With};
 use crate::record::{AccessHeld, PassHeld};
 use crate::refresh::{copy, session_key};
@@ -87,6 +88,9 @@ impl Holder {
 
     /// The same from nothing that is kept: the sign-in is [renewed](Self::renew) first.
     pub async fn fresh_token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
+        if let Some(answered) = self.daemon_fresh(identity, request).await {
+            return answered;
+        }
         self.renew(identity).await?;
         Ok(self.pass_of(identity, request, &TokenType::Bearer, false).await?.0)
     }
@@ -139,7 +143,11 @@ impl Holder {
         request: &PassRequest,
         refused: Option<&Secret<AccessToken>>,
     ) -> Result<Pass, HolderError> {
-        if refused.is_none()
+        let daemons = self.daemon_alone_holds(identity);
+        if let (true, Some(refused)) = (daemons, refused) {
+            self.not_taken(identity, NotTaken::Token(refused))?;
+        }
+        if (daemons || refused.is_none())
             && let Some(answered) = self.daemon_token(identity, request, true).await
         {
             return answered;

@@ -1,7 +1,8 @@
 //! Presenting a pass to its API: bound to the sign-in's key, with a proof for each request (RFC 9449, section 7), or as
 //! bearer where the API takes nothing else.
 //!
-//! The key never leaves: what is given out is the proof, good for one request.
+//! The key never leaves: what is given out is the proof, good for one request. Where the daemon alone has it, the daemon makes
+//! the proof.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -11,17 +12,21 @@ use hallpass_model::secret::{AccessToken, Secret};
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::dpop::{NONCE_LEN_MAX, Request};
 use hallpass_model::wire::oauth::TokenType;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::daemon::Signer;
 use crate::dpop::SessionKey;
 use crate::error::HolderError;
+use crate::not_taken::NotTaken;
 use crate::pass::{Pass, PassRequest};
 use crate::refresh::session_key;
 use crate::shelf::Identity;
 use crate::{Clock, Holder};
 
 /// How a pass is to be presented.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Binding {
     /// With a proof where the sign-in is bound to a key, else as bearer.
@@ -39,17 +44,25 @@ pub struct Presentable(Arc<Inner>);
 
 struct Inner {
     pass: Pass,
-    key: Option<SessionKey>,
+    key: Key,
     clock: Clock,
     learned: Mutex<Learned>,
 }
 
+/// What makes the proofs.
+enum Key {
+    /// Nothing: the pass is bearer.
+    None,
+    Here(SessionKey),
+    Daemons(Signer),
+}
+
 /// What the API's answers taught us.
-#[derive(Default)]
-struct Learned {
-    nonce: Option<String>,
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Learned {
+    pub(crate) nonce: Option<String>,
     /// Its clock less ours, in milliseconds.
-    offset: i64,
+    pub(crate) offset: i64,
 }
 
 /// The headers of one request. Their values are secrets: for the API alone, over TLS, never in arguments or logs.
@@ -91,6 +104,27 @@ impl Holder {
         request: &PassRequest,
         binding: Binding,
     ) -> Result<Presentable, HolderError> {
+        if let Some(from_daemon) = self.daemon_present(identity, request, binding).await {
+            let (pass, signer, nonce) = from_daemon?;
+            return Ok(self.presentable(pass, signer.map_or(Key::None, Key::Daemons), nonce));
+        }
+        let key = self.key_for(identity, binding)?;
+        let wanted = if key.is_some() { TokenType::Dpop } else { TokenType::Bearer };
+        let (pass, nonce) = self.pass_of(identity, request, &wanted, true).await?;
+        Ok(self.presentable(pass, key.map_or(Key::None, Key::Here), nonce))
+    }
+
+    fn presentable(&self, pass: Pass, key: Key, nonce: Option<String>) -> Presentable {
+        let learned = Mutex::new(Learned { nonce, offset: 0 });
+        Presentable(Arc::new(Inner { pass, key, clock: self.clock.clone(), learned }))
+    }
+
+    /// The key that a pass is to be bound to, if it is to be bound.
+    pub(crate) fn key_for(
+        &self,
+        identity: &Identity,
+        binding: Binding,
+    ) -> Result<Option<SessionKey>, HolderError> {
         let loaded = self.standing(identity)?;
         let key = match binding {
             Binding::Bearer => None,
@@ -101,10 +135,7 @@ impl Holder {
                 what: format!("the sign-in to `{}` is bound to no key, so it has no proofs", identity.issuer),
             });
         }
-        let wanted = if key.is_some() { TokenType::Dpop } else { TokenType::Bearer };
-        let (pass, nonce) = self.pass_of(identity, request, &wanted, true).await?;
-        let learned = Mutex::new(Learned { nonce, offset: 0 });
-        Ok(Presentable(Arc::new(Inner { pass, key, clock: self.clock.clone(), learned })))
+        Ok(key)
     }
 
     /// The same after the API refused a token that should have been good: that one is not handed out again.
@@ -119,6 +150,10 @@ impl Holder {
         refused: &Presentable,
     ) -> Result<Presentable, HolderError> {
         let token = &refused.0.pass.token;
+        if self.daemon_alone_holds(identity) {
+            self.not_taken(identity, NotTaken::Token(token))?;
+            return self.present(identity, request, binding).await;
+        }
         let mut loaded = self.standing(identity)?;
         if loaded.record.ours {
             loaded.record.passes.retain(|held| !held.access.token.matches(token.expose()));
@@ -136,6 +171,9 @@ impl Holder {
     /// Those of opening and writing the record.
     pub fn keep_learned(&self, identity: &Identity, presentable: &Presentable) -> Result<(), HolderError> {
         let Some(nonce) = presentable.nonce() else { return Ok(()) };
+        if self.daemon_alone_holds(identity) {
+            return Ok(()); // it is told with the next question for a proof
+        }
         let mut loaded = self.standing(identity)?;
         let token = &presentable.0.pass.token;
         let kept = loaded.record.passes.iter_mut().find(|held| held.access.token.matches(token.expose()));
@@ -154,25 +192,39 @@ impl Presentable {
 
     /// Whether a proof goes with each request.
     pub fn bound(&self) -> bool {
-        self.0.key.is_some()
+        !matches!(self.0.key, Key::None)
     }
 
-    /// The headers for one request: a new proof each time.
+    /// The headers for one request: a new proof each time. Where the daemon has the key, it is asked, which takes as long as
+    /// it takes.
     ///
     /// # Errors
-    /// `Usage` if `url` is an address that no token may be sent to: not HTTP, plain HTTP to another machine, or with
+    /// Those of the daemon, and `Usage` if `url` is an address that no token may be sent to: not HTTP, plain HTTP to another machine, or with
     /// credentials in it.
     pub fn headers(&self, method: &str, url: &Url) -> Result<Headers, HolderError> {
         fit_for_a_token(url)?;
         let token = self.0.pass.token.expose_text();
-        let scheme = if self.bound() { "DPoP" } else { "Bearer" };
-        let proof = self.0.key.as_ref().map(|key| {
-            let request = Request { method, uri: url.as_str(), access_token: Some(token) };
-            let learned = self.0.learned.lock().expect("no thread panics holding this");
-            let now = Timestamp::from_millis((self.0.clock)().millis().saturating_add(learned.offset));
-            key.proof(&request, learned.nonce.as_deref(), now)
-        });
-        Ok(Headers { authorization: Secret::from_text(format!("{scheme} {token}")), proof })
+        let learned = self.0.learned.lock().expect("no thread panics holding this").clone();
+        let key = match &self.0.key {
+            Key::None => {
+                let authorization = Secret::from_text(format!("Bearer {token}"));
+                return Ok(Headers { authorization, proof: None });
+            }
+            Key::Daemons(signer) => return signer.headers(method, url, &learned),
+            Key::Here(key) => key,
+        };
+        let request = Request { method, uri: url.as_str(), access_token: Some(token) };
+        let now = Timestamp::from_millis((self.0.clock)().millis().saturating_add(learned.offset));
+        let proof = key.proof(&request, learned.nonce.as_deref(), now);
+        Ok(Headers { authorization: Secret::from_text(format!("DPoP {token}")), proof: Some(proof) })
+    }
+
+    /// Takes over what another process learned of the API.
+    pub(crate) fn set_learned(&self, learned: Learned) {
+        let mut own = self.0.learned.lock().expect("no thread panics holding this");
+        own.offset = learned.offset;
+        // Without one, what is kept beside the pass will do.
+        own.nonce = learned.nonce.filter(|nonce| nonce.len() <= NONCE_LEN_MAX).or(own.nonce.take());
     }
 
     /// Learns from an answer. Whether the same request, with new headers, may be taken now: once, when the API wants a
@@ -262,12 +314,17 @@ impl Holder {
     /// # Errors
     /// Those of opening the record, and `Usage` where the address belongs to no API of this sign-in.
     pub fn resource_at(&self, identity: &Identity, url: &Url) -> Result<Option<String>, HolderError> {
-        let loaded = self.standing(identity)?;
-        let resources = &loaded.record.resources;
-        if let Some(resource) = resource_of(resources, url) {
+        let (resources, ours) = match self.daemon_opened(identity) {
+            Some(opened) => opened.map(|opened| (opened.resources, opened.bound))?, // only ours are bound
+            None => {
+                let record = self.standing(identity)?.record;
+                (record.resources, record.ours)
+            }
+        };
+        if let Some(resource) = resource_of(&resources, url) {
             return Ok(Some(resource.to_owned()));
         }
-        if resources.is_empty() && !loaded.record.ours {
+        if resources.is_empty() && !ours {
             return Ok(None);
         }
         let origin = url.origin().ascii_serialization();

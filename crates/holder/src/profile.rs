@@ -122,12 +122,9 @@ impl Holder {
             return usage(format!("there is a profile `{to}` already"));
         }
         let from = kept.identity();
-        if self.daemon_held().contains(&from) {
-            return usage(format!(
-                "the daemon holds `{name}` by its name: sign out, and in again under the new one"
-            ));
-        }
-        if self.shelf.header(&from)?.is_some() {
+        if self.daemon_alone_holds(&from) {
+            self.daemon_rename(&from, to).await?;
+        } else if self.shelf.header(&from)?.is_some() {
             // Opened once before the lock is held, which nobody keeps while a person is asked for a passphrase.
             self.shelf.find(&from)?;
             let renewing = crate::lock::renewing(&from, &self.locks).await?;

@@ -70,6 +70,9 @@ impl Holder {
     /// # Errors
     /// If there is nothing, or its file cannot be read.
     pub fn status_unopened(&self, identity: &Identity) -> Result<Rung, HolderError> {
+        if self.daemon_alone_holds(identity) {
+            return Ok(Rung::Daemon);
+        }
         Ok(self.shelf.header(identity)?.ok_or_else(|| crate::refresh::gone(identity))?.key.rung())
     }
 

@@ -78,10 +78,10 @@ impl Holder {
             return Err(HolderError::ForeignCopy { issuer: copy.issuer, path: copy.file });
         }
         match (fitting.len(), unreadable.len()) {
-            (0, 0) => Err(HolderError::NotSignedIn {
+            (0, 0) => Err(self.unless_the_daemon_is_stuck(HolderError::NotSignedIn {
                 issuer: wanted.issuer.map(str::to_owned),
                 profile: wanted.profile.cloned(),
-            }),
+            })),
             (1, 0) => Ok(fitting.remove(0)),
             (0, 1) => Err(unreadable.remove(0).why),
             _ => {

@@ -341,6 +341,7 @@ fn stop(args: &StopArgs, out: &mut Output) -> Result<Exit, Failure> {
 
 fn run(args: &RunArgs, out: &mut Output) -> Result<Exit, Failure> {
     wiping::wipe_what_is_given_back();
+    no_core();
     let (holder, state, offered) = args.holder.open_for_daemon()?;
     let place = socket();
     if args.detached {
@@ -407,6 +408,13 @@ async fn stand_for(mut successor: tokio::process::Child) -> Result<Exit, Failure
     };
     let ended = ended.map_err(|error| Failure::could_not_run(format_args!("the daemon is lost: {error}")))?;
     Ok(if ended.success() { Exit::DONE } else { Exit::NO })
+}
+
+/// SECURITY: besides what holds for every command of ours: no setting of the system's has a core of the daemon written.
+fn no_core() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    // Whoever may not lower it has none anyway.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
 /// Whoever waited for us to listen goes, and what we would say to them has no reader.

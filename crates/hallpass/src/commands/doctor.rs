@@ -77,7 +77,7 @@ struct Answer<'a> {
 
 pub(crate) async fn doctor(args: DoctorArgs, out: &mut Output) -> Result<Exit, Failure> {
     let holder = args.holder.open()?;
-    let mut findings = here::look(&holder);
+    let mut findings = here::look(&holder, &args.holder.daemon()?);
     findings.extend(around::look(&holder, args.issuer.as_deref(), args.holder.ca_file().as_deref()).await);
     let (tokens, more) = tokens::look();
     findings.extend(more);

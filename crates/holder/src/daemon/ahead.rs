@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use hallpass_model::time::Lifetime;
-use hallpass_model::wire::oauth::TokenType;
 
 use super::kept::Moment;
+use super::memory;
 use super::office::{Office, request};
 use super::wire::TokenAsked;
 use crate::error::HolderError;
@@ -29,11 +29,15 @@ impl Office {
     pub(super) async fn tend(&self, look_every: Duration) -> std::convert::Infallible {
         let mut before = self.now();
         self.listen_to_all();
-        let mut seen = None;
+        let (mut seen, mut asked, mut rested) = (None, None, None);
         loop {
             tokio::time::sleep(look_every).await;
             self.look_for_successor(&mut seen).await;
             let _busy = self.keep_still().await;
+            if asked.replace(self.last_asked()) == Some(self.last_asked()) && rested != asked {
+                rested = asked; // nobody asked since the last look
+                memory::rest();
+            }
             let now = self.now();
             if was_set(before, now) {
                 self.distrust_all();
@@ -64,10 +68,10 @@ impl Office {
                 // The sign-in's own token is all there is, and shared.
                 holder.renew(&identity).await?;
             }
-            holder.pass_of(&identity, &request, &TokenType::Bearer, false).await
+            self.pass(&identity, &request, asked.binding, false).await
         };
         match fresh.await {
-            Ok((pass, _)) => drop(self.keep(asked.clone(), pass, identity, stamp)),
+            Ok(pass) => drop(self.keep(asked.clone(), pass, identity, stamp)),
             // Said to whoever asks next.
             Err(HolderError::SignInEnded { .. } | HolderError::NotSignedIn { .. }) => self.forget_all(),
             Err(_) => {}

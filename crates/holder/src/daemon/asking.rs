@@ -2,21 +2,25 @@
 
 use hallpass_model::jose::base64url;
 use hallpass_model::secret::Secret;
-use hallpass_model::wire::oauth::Scopes;
+use hallpass_model::wire::oauth::{Scopes, TokenType};
+use url::Url;
 use zeroize::Zeroizing;
 
 use super::client::{Daemon, NoAnswer};
 use super::wire::{
-    self, Deposit, Done, Held, NotTakenAsked, Records, SignedOut, TokenAsked, TokenGiven, Which,
+    self, Deposit, Done, HeadersAsked, HeadersGiven, Held, NotTakenAsked, Records, RenameAsked, SignedOut,
+    TokenAsked, TokenGiven, Which,
 };
 use crate::Holder;
 use crate::error::HolderError;
-use crate::identity::Identity;
+use crate::identity::{Identity, ProfileName};
 use crate::logout::Receipt;
 use crate::not_taken::NotTaken;
 use crate::pass::{GivenBack, Pass, PassRequest};
+use crate::pins::Pins;
+use crate::present::{Binding, Headers, Learned};
 use crate::record::Record;
-use crate::status::Status;
+use crate::status::{Opened, Status};
 use crate::vault::Rung;
 
 /// What came of asking without a runtime.
@@ -66,22 +70,93 @@ impl Holder {
         lease: bool,
     ) -> Option<Result<Pass, HolderError>> {
         let daemon = self.daemon_for(identity)?;
-        let asked = TokenAsked {
-            issuer: Some(identity.issuer.clone()),
-            client_id: Some(identity.client_id.clone()),
-            profile: Some(identity.profile.as_ref().map(ToString::to_string).unwrap_or_default()),
-            resource: request.resource.clone(),
-            scope: (!request.scopes.is_empty()).then(|| request.scopes.to_string()),
-            lifetime: request.lifetime.and_then(|lifetime| lifetime.as_seconds().try_into().ok()),
-            purpose: request.purpose.as_ref().map(ToString::to_string),
-            lease,
-            state: daemon.state.clone(),
-        };
+        let asked = TokenAsked { lease, ..asked(daemon, identity, request) };
         match daemon.ask::<TokenGiven>("POST", wire::TOKEN, &asked).await {
             Ok(given) => Some(Ok(pass(given))),
             Err(NoAnswer::Problem(problem)) => problem.into_error().map(Err),
             Err(NoAnswer::Nobody | NoAnswer::Broken(_)) => None,
         }
+    }
+
+    /// The same from nothing that is kept, of a sign-in that the daemon alone holds.
+    pub(crate) async fn daemon_fresh(
+        &self,
+        identity: &Identity,
+        request: &PassRequest,
+    ) -> Option<Result<Pass, HolderError>> {
+        let daemon = self.daemon_that_holds(identity)?;
+        let asked = TokenAsked { fresh: true, ..asked(daemon, identity, request) };
+        let given = daemon.ask::<TokenGiven>("POST", wire::TOKEN, &asked).await;
+        Some(given.map(pass).map_err(NoAnswer::into_error))
+    }
+
+    /// A pass to be presented like this, of a sign-in that the daemon alone holds: who makes its proofs, if any go with it,
+    /// and the last nonce of its API.
+    pub(crate) async fn daemon_present(
+        &self,
+        identity: &Identity,
+        request: &PassRequest,
+        binding: Binding,
+    ) -> Option<Result<(Pass, Option<Signer>, Option<String>), HolderError>> {
+        let daemon = self.daemon_that_holds(identity)?;
+        let asked = TokenAsked { binding: Some(binding), ..asked(daemon, identity, request) };
+        let mut given = match daemon.ask::<TokenGiven>("POST", wire::TOKEN, &asked).await {
+            Ok(given) => given,
+            Err(none) => return Some(Err(none.into_error())),
+        };
+        let bound = given.token_type == TokenType::Dpop.text();
+        let nonce = given.nonce.take();
+        let signer = bound.then(|| Signer { daemon: daemon.clone(), asked });
+        Some(Ok((pass(given), signer, nonce)))
+    }
+
+    /// Nobody is signed in as far as is known: what a daemon holds that does not answer is not known.
+    pub(crate) fn unless_the_daemon_is_stuck(&self, not_signed_in: HolderError) -> HolderError {
+        match self.daemon.as_deref().and_then(Daemon::stuck) {
+            Some(why) => HolderError::NoDaemon { why },
+            None => not_signed_in,
+        }
+    }
+
+    /// Whether the daemon holds this sign-in, and nobody else.
+    pub(crate) fn daemon_alone_holds(&self, identity: &Identity) -> bool {
+        self.daemon_that_holds(identity).is_some()
+    }
+
+    fn daemon_that_holds(&self, identity: &Identity) -> Option<&Daemon> {
+        self.daemon.as_ref()?;
+        // What is here, or cannot be read here, is not the daemon's.
+        if !matches!(self.shelf.header(identity), Ok(None)) {
+            return None;
+        }
+        let daemon = self.daemon_for(identity)?;
+        self.daemon_held().contains(identity).then_some(daemon)
+    }
+
+    /// What stands in a record that the daemon alone holds. `None` if it holds none such.
+    pub(crate) fn daemon_opened(&self, identity: &Identity) -> Option<Result<Opened, HolderError>> {
+        self.daemon_that_holds(identity)?;
+        let opened = self.daemon_status(identity)?.opened;
+        Some(opened.and_then(|opened| match &opened.ended {
+            Some(why) => Err(crate::refresh::ended(identity, why.clone())),
+            None => Ok(opened),
+        }))
+    }
+
+    /// Whom and what a sign-in that the daemon holds was pinned to.
+    pub(crate) fn daemon_pins(&self, identity: &Identity) -> Option<Pins> {
+        self.held().into_iter().find(|held| held.identity == *identity)?.pins
+    }
+
+    /// Moves a sign-in that the daemon alone holds under another profile.
+    pub(crate) async fn daemon_rename(
+        &self,
+        identity: &Identity,
+        to: &ProfileName,
+    ) -> Result<(), HolderError> {
+        let Some(daemon) = self.daemon.as_deref() else { return Ok(()) };
+        let asked = RenameAsked { identity: identity.clone(), to: to.clone() };
+        daemon.ask::<Done>("POST", wire::RENAME, &asked).await.map(|_| ()).map_err(NoAnswer::into_error)
     }
 
     /// What the daemon alone holds. Nothing where none is to be had.
@@ -196,6 +271,44 @@ impl Holder {
             Ok(_) => Ok(record),
             Err(none) => Err((none.into_error(), Box::new(record))),
         }
+    }
+}
+
+/// Who makes proofs with a key that is not here.
+#[derive(Debug, Clone)]
+pub(crate) struct Signer {
+    daemon: Daemon,
+    asked: TokenAsked,
+}
+
+impl Signer {
+    /// What goes with one request.
+    pub(crate) fn headers(&self, method: &str, url: &Url, learned: &Learned) -> Result<Headers, HolderError> {
+        let asked = HeadersAsked {
+            method: method.to_owned(),
+            url: url.clone(),
+            token: self.asked.clone(),
+            nonce: learned.nonce.clone(),
+            ahead: learned.offset,
+        };
+        let given: HeadersGiven =
+            self.daemon.ask_slowly("POST", wire::HEADERS, &asked).map_err(NoAnswer::into_error)?;
+        let authorization = Secret::from_text(given.authorization.clone());
+        Ok(Headers { authorization, proof: given.dpop.clone() })
+    }
+}
+
+fn asked(daemon: &Daemon, identity: &Identity, request: &PassRequest) -> TokenAsked {
+    TokenAsked {
+        issuer: Some(identity.issuer.clone()),
+        client_id: Some(identity.client_id.clone()),
+        profile: Some(identity.profile.as_ref().map(ToString::to_string).unwrap_or_default()),
+        resource: request.resource.clone(),
+        scope: (!request.scopes.is_empty()).then(|| request.scopes.to_string()),
+        lifetime: request.lifetime.and_then(|lifetime| lifetime.as_seconds().try_into().ok()),
+        purpose: request.purpose.as_ref().map(ToString::to_string),
+        state: daemon.state.clone(),
+        ..TokenAsked::default()
     }
 }
 

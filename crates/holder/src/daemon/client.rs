@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hallpass_model::secret::{Passphrase, Secret};
@@ -37,6 +38,8 @@ pub struct Daemon {
     wanted: Use,
     start: Option<Start>,
     pub(super) state: Option<PathBuf>,
+    /// It did not answer, as this says, and is not waited for again by this process.
+    stuck: Arc<Mutex<Option<String>>>,
 }
 
 /// Why there is no answer.
@@ -68,9 +71,6 @@ impl From<io::Error> for NoAnswer {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => NoAnswer::Nobody,
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-                NoAnswer::Broken("it did not answer in time".into())
-            }
             _ => NoAnswer::Broken(error.to_string()),
         }
     }
@@ -79,7 +79,7 @@ impl From<io::Error> for NoAnswer {
 impl Daemon {
     /// The daemon at this socket. `state` is the folder of the asker's own records; `start` is how one is started.
     pub fn new(socket: PathBuf, wanted: Use, state: Option<PathBuf>, start: Option<Start>) -> Self {
-        Self { socket, wanted, start, state }
+        Self { socket, wanted, start, state, stuck: Arc::default() }
     }
 
     /// Where it listens.
@@ -91,6 +91,7 @@ impl Daemon {
     pub(super) fn is_asked(&self) -> bool {
         match self.wanted {
             Use::Off => false,
+            _ if self.stuck().is_some() => false,
             Use::Auto => true,
             // That it cannot be started is found out by asking it.
             Use::On => self.runs() || self.start().is_ok() || self.runs(),
@@ -260,12 +261,52 @@ impl Daemon {
         time_out: Duration,
     ) -> Result<A, NoAnswer> {
         let mut stream = connect(&self.socket)?;
-        stream.set_read_timeout(Some(time_out))?;
+        stream.set_read_timeout(Some(AT_ONCE))?;
         stream.set_write_timeout(Some(AT_ONCE))?;
         stream.write_all(&http::question(method, path, &body(question)))?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(http::ANSWER_USUAL));
-        stream.take(http::ANSWER_MAX as u64).read_to_end(&mut bytes)?;
+        let give_up = std::time::Instant::now() + time_out;
+        let mut answer = Read::by_ref(&mut stream).take(http::ANSWER_MAX as u64);
+        // What came before a pause stays in `bytes`.
+        while let Err(error) = answer.read_to_end(&mut bytes) {
+            if !is_late(&error) {
+                return Err(error.into());
+            }
+            if std::time::Instant::now() >= give_up || self.is_stuck() {
+                return Err(self.late());
+            }
+        }
         read(&bytes)
+    }
+
+    /// Whether the daemon does not even answer what it knows without asking anybody. One that asks an issuer, which may take
+    /// its time, does.
+    fn is_stuck(&self) -> bool {
+        let asked = || {
+            let mut stream = connect(&self.socket)?;
+            stream.set_read_timeout(Some(AT_ONCE))?;
+            stream.set_write_timeout(Some(AT_ONCE))?;
+            stream.write_all(&http::question("GET", wire::STATUS, b""))?;
+            stream.read_exact(&mut [0])
+        };
+        asked().is_err_and(|error| is_late(&error))
+    }
+
+    /// It is not waited for any more. Whose process it is, is said, so that somebody can end that.
+    fn late(&self) -> NoAnswer {
+        let peer =
+            connect(&self.socket).and_then(|stream| Ok(rustix::net::sockopt::socket_peercred(&stream)?));
+        let why = match peer {
+            Ok(peer) => format!("process {} did not answer in time; if it is stuck, end it", peer.pid),
+            Err(_) => "it did not answer in time".into(),
+        };
+        *self.stuck.lock().expect("no thread panics holding this") = Some(why.clone());
+        NoAnswer::Broken(why)
+    }
+
+    /// Why it is not asked any more, if it did not answer.
+    pub(super) fn stuck(&self) -> Option<String> {
+        self.stuck.lock().expect("no thread panics holding this").clone()
     }
 
     /// The same for what may take as long as an issuer takes.
@@ -297,9 +338,17 @@ impl Daemon {
             stream.take(http::ANSWER_MAX as u64).read_to_end(&mut bytes).await?;
             Ok::<_, io::Error>(bytes)
         };
-        match tokio::time::timeout(WHILE_RENEWING, exchange).await {
-            Ok(bytes) => read(&bytes?),
-            Err(_) => Err(NoAnswer::Broken("it did not answer in time".into())),
+        let mut exchange = std::pin::pin!(exchange);
+        let give_up = tokio::time::Instant::now() + WHILE_RENEWING;
+        loop {
+            if let Ok(bytes) = tokio::time::timeout(AT_ONCE, exchange.as_mut()).await {
+                return read(&bytes?);
+            }
+            let asked = self.clone();
+            let stuck = tokio::task::spawn_blocking(move || asked.is_stuck());
+            if tokio::time::Instant::now() >= give_up || stuck.await.unwrap_or(false) {
+                return Err(self.late());
+            }
         }
     }
 }
@@ -312,6 +361,11 @@ fn connect(socket: &Path) -> io::Result<UnixStream> {
         true => Ok(stream),
         false => Err(io::Error::other("the socket belongs to another user")),
     }
+}
+
+/// Whether an answer only took too long.
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 fn body(question: &impl Serialize) -> Zeroizing<Vec<u8>> {

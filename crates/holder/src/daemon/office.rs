@@ -10,7 +10,7 @@ use hallpass_model::jose::base64url;
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::Secret;
 use hallpass_model::time::{Lifetime, Timestamp};
-use hallpass_model::wire::oauth::Scopes;
+use hallpass_model::wire::oauth::{Scopes, TokenType};
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -26,8 +26,8 @@ use super::problem::{ANOTHER_STATE, BAD_REQUEST, LOCKED, Problem};
 use super::program::Program;
 use super::server::Serve;
 use super::wire::{
-    DaemonStatus, Deposit, Done, Ended, Held, NotTakenAsked, Records, Run, SignedOut, Stopped, TokenAsked,
-    TokenGiven, Which,
+    DaemonStatus, Deposit, Done, Ended, Held, NotTakenAsked, Records, RenameAsked, Run, SignedOut, Stopped,
+    TokenAsked, TokenGiven, Which,
 };
 use crate::Holder;
 use crate::client::OurClient;
@@ -35,6 +35,7 @@ use crate::error::HolderError;
 use crate::identity::{Identity, ProfileName};
 use crate::not_taken::NotTaken;
 use crate::pass::{Pass, PassRequest};
+use crate::present::Binding;
 use crate::record::Record;
 use crate::vault::{RecordKey, Rung};
 use crate::which::Wanted;
@@ -250,22 +251,17 @@ impl Office {
     pub(super) async fn token(&self, body: &[u8]) -> Result<Answer, Problem> {
         let mut asked: TokenAsked = read(body)?;
         let inner = &self.0;
-        if let Some(state) = asked.state.take()
-            && Some(&state) != inner.state.as_ref()
-        {
-            return Err(Problem::new(ANOTHER_STATE, "this daemon reads the records of another folder"));
-        }
-        if self.state().is_locked() {
-            return Err(Problem::new(LOCKED, "the daemon is locked"));
-        }
-        *inner.asked.lock().expect("no thread panics holding this") = steady();
-        // A wish for a shorter life, or a run, is for a pass of its own.
-        if asked.lease || asked.lifetime.is_some() {
+        self.let_in(&mut asked)?;
+        // A wish for a shorter life, a run, or one that is fresh, is for a pass of its own.
+        if asked.lease || asked.fresh || asked.lifetime.is_some() {
             let (pass, identity) = self.anew(&asked).await?;
+            if asked.fresh {
+                self.0.kept.clear(); // it may be in the place of what is kept
+            }
             let run = match asked.lease {
                 true => {
                     let metadata = inner.holder.standing(&identity)?.record.metadata;
-                    Some(Box::new(Run { lease: pass.lease, metadata }))
+                    Some(Box::new(Run { lease: pass.pass.lease, metadata }))
                 }
                 false => None,
             };
@@ -287,9 +283,36 @@ impl Office {
         Ok(self.keep(asked, pass, identity, stamp))
     }
 
+    /// Whether a question for a token is answered here, and now.
+    pub(super) fn let_in(&self, asked: &mut TokenAsked) -> Result<(), Problem> {
+        let inner = &self.0;
+        if let Some(state) = asked.state.take()
+            && Some(&state) != inner.state.as_ref()
+        {
+            return Err(Problem::new(ANOTHER_STATE, "this daemon reads the records of another folder"));
+        }
+        self.is_open()?;
+        *inner.asked.lock().expect("no thread panics holding this") = steady();
+        Ok(())
+    }
+
+    /// Whether it is not locked.
+    pub(super) fn is_open(&self) -> Result<(), Problem> {
+        match self.state().is_locked() {
+            true => Err(Problem::new(LOCKED, "the daemon is locked")),
+            false => Ok(()),
+        }
+    }
+
     /// Keeps an answer for the next who asks.
-    pub(super) fn keep(&self, asked: TokenAsked, pass: Pass, identity: Identity, stamp: Stamp) -> Answer {
-        let expires = pass.expires;
+    pub(super) fn keep(
+        &self,
+        asked: TokenAsked,
+        pass: Presented,
+        identity: Identity,
+        stamp: Stamp,
+    ) -> Answer {
+        let expires = pass.pass.expires;
         let answer = render(&Shown(given(pass, identity, None)).0);
         // Locked meanwhile: then nothing is kept.
         if let Some(expires) = expires.filter(|_| !self.state().is_locked()) {
@@ -300,20 +323,45 @@ impl Office {
     }
 
     /// Asks the holder, which asks the issuer if it must.
-    async fn anew(&self, asked: &TokenAsked) -> Result<(Pass, Identity), Problem> {
+    async fn anew(&self, asked: &TokenAsked) -> Result<(Presented, Identity), Problem> {
         let holder = &self.0.holder;
         let identity = self.meant(asked)?;
         let request = request(asked)?;
-        if self.distrusted().remove(&identity) {
-            // Where it cannot be renewed, it is used as it is.
-            let _ = holder.renew(&identity).await;
-        }
+        self.trust(&identity).await;
         let pass = match asked.lease {
-            true => holder.leased(&identity, &request, None).await?,
-            false => holder.token(&identity, &request).await?,
+            true => Presented::bearer(holder.leased(&identity, &request, None).await?),
+            false if asked.fresh => {
+                holder.renew(&identity).await?;
+                self.pass(&identity, &request, asked.binding, false).await?
+            }
+            false => self.pass(&identity, &request, asked.binding, true).await?,
         };
         self.listen(&identity);
         Ok((pass, identity))
+    }
+
+    /// Whatever was distrusted is renewed. Where it cannot be, it is used as it is.
+    pub(super) async fn trust(&self, identity: &Identity) {
+        if self.distrusted().remove(identity) {
+            let _ = self.0.holder.renew(identity).await;
+        }
+    }
+
+    /// A pass, to be presented like this.
+    pub(super) async fn pass(
+        &self,
+        identity: &Identity,
+        request: &PassRequest,
+        binding: Option<Binding>,
+        may_be_kept: bool,
+    ) -> Result<Presented, HolderError> {
+        let holder = &self.0.holder;
+        let token_type = match holder.key_for(identity, binding.unwrap_or(Binding::Bearer))? {
+            Some(_) => TokenType::Dpop,
+            None => TokenType::Bearer,
+        };
+        let (pass, nonce) = holder.pass_of(identity, request, &token_type, may_be_kept).await?;
+        Ok(Presented { pass, token_type, nonce })
     }
 
     pub(super) fn meant(&self, asked: &TokenAsked) -> Result<Identity, Problem> {
@@ -399,13 +447,14 @@ impl Office {
         let locked = self.state().is_locked();
         let records = self.held().into_iter().map(|identity| {
             if locked {
-                return Held { identity, opened: None, problem: None };
+                return Held { identity, opened: None, problem: None, pins: None };
             }
+            let pins = holder.shelf.find(&identity).ok().flatten().map(|loaded| loaded.record.pins);
             let (opened, problem) = match holder.status(&identity).and_then(|status| status.opened) {
                 Ok(opened) => (Some(opened), None),
                 Err(why) => (None, Some(why.to_string())),
             };
-            Held { identity, opened, problem }
+            Held { identity, opened, problem, pins }
         });
         Ok(render(&Records { records: records.collect() }))
     }
@@ -418,9 +467,7 @@ impl Office {
         let record = Zeroizing::new(base64url::parse(&shown).ok_or_else(bad)?);
         let record = Record::parse(&record).ok_or_else(bad)?;
         let (holder, identity) = (&self.0.holder, deposit.identity);
-        if self.state().is_locked() {
-            return Err(Problem::new(LOCKED, "the daemon is locked"));
-        }
+        self.is_open()?;
         if !holder.shelf.is_in_memory(&identity) && self.held().len() >= HELD_MAX {
             return Err(Problem::new("full", format!("it holds {HELD_MAX} sign-ins already")));
         }
@@ -473,9 +520,7 @@ impl Office {
 
     /// A token was not taken somewhere: the next question for it brings a fresh one.
     pub(super) fn not_taken(&self, body: &[u8]) -> Result<Answer, Problem> {
-        if self.state().is_locked() {
-            return Err(Problem::new(LOCKED, "the daemon is locked"));
-        }
+        self.is_open()?;
         let mut told: NotTakenAsked = read(body)?;
         let token = told.token.take().map(Secret::from_text);
         let (resource, scope) = (told.resource.take(), told.scope.take());
@@ -483,6 +528,27 @@ impl Office {
         let which = token.as_ref().map_or(NotTaken::KeptFor(&request), NotTaken::Token);
         self.0.holder.not_taken(&told.identity, which)?;
         self.0.kept.clear();
+        Ok(render(&Done {}))
+    }
+
+    /// Moves what is here alone under another profile.
+    pub(super) async fn rename(&self, body: &[u8]) -> Result<Answer, Problem> {
+        let RenameAsked { identity, to } = read(body)?;
+        self.is_open()?;
+        let holder = &self.0.holder;
+        let new = identity.clone().under(Some(to));
+        if !holder.shelf.is_in_memory(&identity) {
+            return Err(Problem::new("not_held", "that sign-in does not rest here"));
+        }
+        if holder.shelf.header(&new)?.is_some() {
+            return Err(Problem::new("usage", "there is a sign-in of that profile already"));
+        }
+        let renewing = crate::lock::renewing(&identity, &holder.locks).await?;
+        holder.shelf.rename(&identity, new.profile.clone(), (holder.clock)())?;
+        drop(renewing);
+        self.0.kept.clear();
+        self.mute(Some(&identity));
+        self.listen(&new);
         Ok(render(&Done {}))
     }
 
@@ -507,6 +573,20 @@ impl Office {
     }
 }
 
+/// A pass, and how it is presented.
+pub(super) struct Presented {
+    pass: Pass,
+    token_type: TokenType,
+    /// The last nonce of its API.
+    nonce: Option<String>,
+}
+
+impl Presented {
+    fn bearer(pass: Pass) -> Self {
+        Self { pass, token_type: TokenType::Bearer, nonce: None }
+    }
+}
+
 /// An answer with a token in it. Wiped when dropped.
 struct Shown(TokenGiven);
 
@@ -516,10 +596,12 @@ impl Drop for Shown {
     }
 }
 
-fn given(pass: Pass, identity: Identity, run: Option<Box<Run>>) -> TokenGiven {
+fn given(bound: Presented, identity: Identity, run: Option<Box<Run>>) -> TokenGiven {
+    let Presented { pass, token_type, nonce } = bound;
     TokenGiven {
         access_token: pass.token.expose_text().to_owned(),
-        token_type: "Bearer".into(),
+        token_type: token_type.text().to_owned(),
+        nonce,
         expires: pass.expires,
         scope: pass.scope.map(|scope| scope.to_string()),
         resource: pass.resource,

@@ -272,6 +272,8 @@ async fn ask(request: Request<Incoming>, office: &Office) -> Result<Answer, Prob
         (&Method::POST, wire::RECORDS) => office.deposit(&body).await,
         (&Method::POST, wire::LOGOUT) => office.logout(&body).await,
         (&Method::POST, wire::FORGET) => office.forget(&body),
+        (&Method::POST, wire::HEADERS) => office.headers(&body).await,
+        (&Method::POST, wire::RENAME) => office.rename(&body).await,
         (&Method::POST, wire::LOCK) => office.lock(&body).await,
         (&Method::POST, wire::UNLOCK) => office.unlock(&body).await,
         (&Method::POST, wire::NOT_TAKEN) => office.not_taken(&body),

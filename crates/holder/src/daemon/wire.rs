@@ -7,9 +7,12 @@ use hallpass_model::id::LeaseId;
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::metadata::IssuerMetadata;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
-use crate::identity::Identity;
+use crate::identity::{Identity, ProfileName};
 use crate::logout::Credential;
+use crate::pins::Pins;
+use crate::present::Binding;
 use crate::status::Opened;
 
 pub(super) const STATUS: &str = "/v1/status";
@@ -22,9 +25,11 @@ pub(super) const LOCK: &str = "/v1/lock";
 pub(super) const UNLOCK: &str = "/v1/unlock";
 pub(super) const STOP: &str = "/v1/stop";
 pub(super) const HAND_OVER: &str = "/v1/hand-over";
+pub(super) const HEADERS: &str = "/v1/headers";
+pub(super) const RENAME: &str = "/v1/rename";
 
 /// Every path there is, for tests that walk them.
-pub(super) const ALL: [(&str, &str); 11] = [
+pub(super) const ALL: [(&str, &str); 13] = [
     ("GET", STATUS),
     ("POST", TOKEN),
     ("GET", RECORDS),
@@ -36,6 +41,8 @@ pub(super) const ALL: [(&str, &str); 11] = [
     ("POST", NOT_TAKEN),
     ("POST", STOP),
     ("POST", HAND_OVER),
+    ("POST", HEADERS),
+    ("POST", RENAME),
 ];
 
 /// `POST /v1/token`: an access token for an API. Every member may be left out.
@@ -66,6 +73,12 @@ pub struct TokenAsked {
     /// For one run, under a lease.
     #[serde(skip_serializing_if = "is_false")]
     pub lease: bool,
+    /// From nothing that is kept: the sign-in is renewed first.
+    #[serde(skip_serializing_if = "is_false")]
+    pub fresh: bool,
+    /// How it is to be presented; as bearer, unless it says otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
     /// The folder of records that the asker has in mind: a daemon of another one refuses, instead of answering for
     /// somebody else.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,7 +90,7 @@ pub struct TokenAsked {
 pub struct TokenGiven {
     /// The token. SECURITY: the one secret there is in any answer.
     pub access_token: String,
-    /// `Bearer`.
+    /// `Bearer`, or `DPoP` where it is bound to the sign-in's key.
     pub token_type: String,
     /// When it is over, if the provider says.
     pub expires: Option<Timestamp>,
@@ -90,6 +103,9 @@ pub struct TokenGiven {
     pub identity: Identity,
     /// Whether it is a token of its own, which can be revoked alone.
     pub own: bool,
+    /// The last nonce of its API, where a proof goes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
     /// For a run: the lease, and how its pass is given back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) run: Option<Box<Run>>,
@@ -99,6 +115,52 @@ impl std::fmt::Debug for TokenGiven {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TokenGiven").field("issuer", &self.identity.issuer).finish_non_exhaustive()
     }
+}
+
+/// `POST /v1/headers`: what goes with one request to an API. `method` and `url` are needed.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeadersAsked {
+    /// The request's.
+    pub(super) method: String,
+    /// Likewise.
+    pub(super) url: Url,
+    /// Which token; without `resource`, for the API that the address belongs to, and without `binding`, as the sign-in is.
+    #[serde(default)]
+    pub(super) token: TokenAsked,
+    /// The nonce that the API asked for (RFC 9449, section 9).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) nonce: Option<String>,
+    /// How far the API's clock is ahead of ours, in milliseconds.
+    #[serde(default)]
+    pub(super) ahead: i64,
+}
+
+/// Its answer.
+#[derive(Serialize, Deserialize)]
+pub(super) struct HeadersGiven {
+    /// `Authorization`. SECURITY: the token is in it.
+    pub(super) authorization: String,
+    /// `DPoP`: good for this one request.
+    pub(super) dpop: Option<String>,
+    /// When the token is over, if the provider says.
+    pub(super) expires: Option<Timestamp>,
+    /// The API it is for, if that is known.
+    pub(super) resource: Option<String>,
+}
+
+impl Drop for HeadersGiven {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.authorization);
+    }
+}
+
+/// `POST /v1/rename`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RenameAsked {
+    pub(super) identity: Identity,
+    pub(super) to: ProfileName,
 }
 
 /// What a run needs to give its pass back, whoever holds the sign-in.
@@ -189,6 +251,9 @@ pub(super) struct Held {
     pub(super) opened: Option<Opened>,
     /// Why it cannot be opened, then.
     pub(super) problem: Option<String>,
+    /// Whom and what it was pinned to at login: a new login is compared with that.
+    #[serde(default)]
+    pub(super) pins: Option<Pins>,
 }
 
 /// `POST /v1/records`: a sign-in to hold. It goes in, and never comes out.

@@ -177,7 +177,11 @@ impl Login<'_> {
     fn expected(&self, earlier: Option<&Loaded>, pins: &Pins) -> Result<(), HolderError> {
         if !self.request.as_new {
             let earlier = earlier.map(|earlier| &earlier.record.pins);
-            self.holder.same_person(self.identity, earlier, pins)?;
+            // The new one takes its place, too, wherever it is to rest itself.
+            let held = (self.rung != Rung::Memory).then(|| self.holder.daemon_pins(self.identity)).flatten();
+            for earlier in [earlier, held.as_ref()] {
+                self.holder.same_person(self.identity, earlier, pins)?;
+            }
         }
         match &self.request.org {
             Some(org) => profile::is_of(self.identity, pins, org),

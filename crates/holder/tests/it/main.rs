@@ -3,6 +3,7 @@
 
 mod desk;
 mod browser_login;
+mod daemon;
 mod device_login;
 mod passes;
 mod pasted_login;

@@ -5,17 +5,18 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use hallpass_holder::Holder;
+use hallpass_holder::daemon::{Daemon, DaemonStatus};
 
-use super::Finding;
+use super::{Finding, Level};
 use crate::commands::status::owed_line;
 use crate::env;
 
-pub(super) fn look(holder: &Holder) -> Vec<Finding> {
+pub(super) fn look(holder: &Holder, asked: &Daemon) -> Vec<Finding> {
     let mut findings = vec![folder(holder)];
     findings.extend(rungs(holder));
     findings.extend(sign_ins(holder));
     findings.extend(owed(holder));
-    findings.push(daemon());
+    findings.extend(daemon(asked));
     findings
 }
 
@@ -85,8 +86,47 @@ fn owed(holder: &Holder) -> Vec<Finding> {
     owed.iter().map(|one| Finding::act("owed", owed_line(one), "run `hallpass logout --retry`")).collect()
 }
 
-/// The socket, by its path: whether somebody answers there, and whether only this user can ask.
-fn daemon() -> Finding {
+/// The socket, and what whoever answers there says of itself.
+fn daemon(asked: &Daemon) -> Vec<Finding> {
+    let socket = socket_found();
+    let status = match socket.level {
+        Level::Good => asked.status(),
+        _ => return vec![socket],
+    };
+    let mut findings = vec![socket];
+    match status {
+        Ok(Some(status)) => findings.extend(of_itself(&status)),
+        Ok(None) => {} // it has just gone
+        Err(error) => findings.push(Finding::act(
+            "daemon",
+            format!("it does not answer as a daemon does: {error}"),
+            "end its process, then run `hallpass daemon start`; what it alone holds is over with it",
+        )),
+    }
+    findings
+}
+
+/// What a daemon that answers is not as it should be in.
+fn of_itself(status: &DaemonStatus) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if status.memory == "not-locked" {
+        findings.push(Finding::note(
+            "daemon",
+            "none of its memory is locked: the limit (`ulimit -l`) is too low, so keys may be swapped out",
+        ));
+    }
+    if let Some(why) = &status.not_handed_over {
+        findings.push(Finding::act(
+            "daemon",
+            format!("another version is at its place, and it did not hand itself over to that: {why}"),
+            "mend that, then run `hallpass daemon start`",
+        ));
+    }
+    findings
+}
+
+/// By its path: whether somebody answers there, and whether only this user can ask.
+fn socket_found() -> Finding {
     let Some(path) = places().into_iter().find(|path| path.symlink_metadata().is_ok()) else {
         return Finding::note("daemon", "it does not run; nothing needs it to");
     };

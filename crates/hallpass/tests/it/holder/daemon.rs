@@ -11,9 +11,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use super::machine::{Home, Machine, Said, in_time, until};
+use super::terminal::Terminal;
 
+mod asleep; // the machine sleeps
 mod cut; // it hears that its session is over
 mod hand_over; // an upgrade takes over from it
+mod held; // what it alone holds can do everything
 mod locking; // nothing is given out in between
 mod wiped; // no byte of a token is in its memory
 
@@ -73,6 +76,16 @@ async fn the_daemon_starts_says_what_it_holds_and_stops() {
     assert!(!machine.socket().exists());
     assert_eq!(machine.run(&["daemon", "stop"]).await.code(), 0, "there was nothing to do");
     assert_eq!(machine.run(&["token"]).await.code(), 0, "everything works without it");
+}
+
+/// A terminal that closes, as a session over SSH does, ends what was started at it.
+#[tokio::test]
+async fn the_daemon_outlives_the_terminal_that_it_was_started_at() {
+    let machine = Machine::signed_in().await;
+    let terminal = Terminal::run(&machine, "\"$HALLPASS\" daemon start", &[]);
+    terminal.end().await;
+    let token = machine.ask("POST", "/v1/token", "{}").await;
+    assert_eq!(token.0, 200, "{}", token.1);
 }
 
 #[tokio::test]
@@ -239,7 +252,15 @@ async fn no_answer_of_the_daemon_shows_a_refresh_token_or_a_key() {
         .run(&["login", &provider.issuer, "--flow", "device", "--store", "daemon", "--resource", NOTES])
         .await;
     assert_eq!(said.code(), 0, "{}", said.err());
-    let identity = json!({ "issuer": provider.issuer, "client_id": "hallpass-cli" }).to_string();
+    let identity = json!({ "issuer": provider.issuer, "client_id": "hallpass-cli" });
+    let named = json!({ "issuer": provider.issuer, "client_id": "hallpass-cli", "profile": "x" });
+    let rename = json!({ "identity": identity, "to": "x" }).to_string();
+    let back = json!({ "identity": named, "to": "y" }).to_string();
+    let headers = json!({ "method": "GET", "url": NOTES }).to_string();
+    let (named, identity) = (
+        json!({ "issuer": provider.issuer, "client_id": "hallpass-cli", "profile": "y" }),
+        identity.to_string(),
+    );
     for (method, path, body) in [
         ("GET", "/v1/status", ""),
         ("GET", "/v1/records", ""),
@@ -247,12 +268,18 @@ async fn no_answer_of_the_daemon_shows_a_refresh_token_or_a_key() {
         ("POST", "/v1/token", "{\"lease\":true}"),
         ("POST", "/v1/records", "{}"),
         ("POST", "/v1/forget", &identity),
+        ("POST", "/v1/token", "{\"binding\":\"key\"}"),
+        ("POST", "/v1/token", "{\"fresh\":true}"),
+        ("POST", "/v1/headers", &headers),
+        ("POST", "/v1/rename", &rename),
+        ("POST", "/v1/rename", &back),
+        ("POST", "/v1/hand-over", "{}"),
         ("POST", "/v1/nothing", "{}"),
         ("POST", "/v1/lock", "{\"passphrase\":\"correct horse\"}"),
         ("POST", "/v1/token", "{}"),
         ("POST", "/v1/unlock", "{\"passphrase\":\"wrong horse\"}"),
         ("POST", "/v1/unlock", "{\"passphrase\":\"correct horse\"}"),
-        ("POST", "/v1/logout", &identity),
+        ("POST", "/v1/logout", &named.to_string()),
         ("POST", "/v1/stop", "{}"),
     ] {
         let (status, answer) = home.ask(method, path, body).await;

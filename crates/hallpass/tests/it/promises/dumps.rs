@@ -8,6 +8,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use hallpass_testkit::small_provider::{Manner, SmallProvider};
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::server::{DEADLINE, PROGRAM, Server, free_port};
 
 /// Somebody who is not root: a process of root's shows nothing about who may look into it.
@@ -44,6 +47,126 @@ async fn no_process_that_holds_secrets_can_be_dumped() {
     watcher.stdout.as_mut().expect("its output is a pipe").read_exact(&mut ready).await.expect("it is ready");
     assert_eq!(owner(&watcher), 0, "the watcher of a run can be looked into");
     watcher.kill().await.expect("it is our child");
+}
+
+/// The same of the daemon, which holds them for long, and of whoever takes over from it; and where it crashes there is no core.
+#[tokio::test]
+async fn the_daemon_and_its_successor_cannot_be_dumped_or_looked_into() {
+    let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+    let someone = Someone::new(folder.path());
+    let program = someone.installed("one");
+    let with_cores = "ulimit -c unlimited 2>/dev/null; exec \"$0\" \"$@\"";
+    let mut daemon = someone
+        .start(Path::new("/bin/sh"), &["-c", with_cores, program.to_str().expect("plain"), "daemon", "run"]);
+    let first = someone.daemon().await;
+    assert_eq!(Some(first), daemon.id());
+    let installed = someone.installed("two");
+    let handed = someone.said(&installed, &["daemon", "start", "--json"]).await;
+    assert_eq!(handed["handed_over"], true, "{handed}");
+    let second = someone.daemon().await;
+    assert_ne!(first, second);
+
+    let mut plain = someone.start(Path::new("/bin/cat"), &[]);
+    assert!(
+        someone.looks_into(plain.id().expect("it runs")).await,
+        "into its own user's processes anybody looks"
+    );
+    plain.kill().await.expect("it is our child");
+    for process in [first, second] {
+        assert_eq!(owner_of(process), 0, "the daemon can be looked into");
+        assert!(!someone.looks_into(process).await);
+        let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).expect("everybody's to read");
+        assert!(limits.contains("Max core file size        0                    0"), "{limits}");
+    }
+    let _ = kill_process(Pid::from_raw(second as i32).expect("a process"), Signal::SEGV);
+    timeout(DEADLINE, gone(second)).await.expect("it crashes");
+    // Who stands for it leaves as one whose daemon failed.
+    let left = timeout(DEADLINE, daemon.wait()).await.expect("it ends").expect("it is our child");
+    assert_eq!(left.code(), Some(1));
+    let cores = std::fs::read_dir(folder.path()).expect("it is ours").flatten();
+    let cores = cores.filter(|file| file.file_name().to_string_lossy().starts_with("core")).count();
+    assert_eq!(cores, 0);
+}
+
+/// What the system locks for somebody with this limit, in KiB, and what the daemon says of it.
+#[tokio::test]
+async fn what_of_its_memory_is_locked_the_daemon_says_and_goes_on_with_less() {
+    let provider = SmallProvider::start(Manner::default()).await;
+    for (limit, said, shown) in [
+        ("64", "keys-locked", "its keys are locked"),
+        ("0", "not-locked", "nothing is locked: the limit on locked memory (`ulimit -l`) is too low"),
+    ] {
+        let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+        let someone = Someone::new(folder.path());
+        let program = someone.program.to_str().expect("plain").to_owned();
+        let limited = format!("ulimit -l {limit}; exec \"$0\" \"$@\"");
+        let mut daemon = someone.start(Path::new("/bin/sh"), &["-c", &limited, &program, "daemon", "run"]);
+        let pid = someone.daemon().await;
+        let status = someone.said(&someone.program, &["daemon", "status", "--json"]).await;
+        assert_eq!(status["memory"], said, "with {limit} KiB");
+        assert_eq!(locked_kib(pid) > 0, said == "keys-locked", "with {limit} KiB");
+        let text = someone.text(&someone.program, &["daemon", "status"]).await;
+        assert!(text.contains(shown), "{text}");
+        let doctor = someone.said(&someone.program, &["doctor", "--json"]).await;
+        let of_memory = |finding: &&serde_json::Value| {
+            finding["about"] == "daemon"
+                && finding["said"].as_str().is_some_and(|said| said.contains("ulimit -l"))
+        };
+        let found = doctor["findings"].as_array().expect("a list").iter().filter(of_memory).count();
+        assert_eq!(found, usize::from(said == "not-locked"), "{doctor}");
+
+        let login = [
+            "login",
+            &provider.issuer,
+            "--flow",
+            "device",
+            "--store",
+            "daemon",
+            "--resource",
+            "https://notes.example/",
+        ];
+        someone.text(&someone.program, &login).await;
+        let token = someone.text(&someone.program, &["token"]).await;
+        assert!(token.starts_with("ey"), "it goes on: {token}");
+        daemon.kill().await.expect("it is our child");
+    }
+    // Whom no limit holds has all of it locked that is not the program's own text.
+    if rustix::process::getuid().as_raw() == 0 {
+        let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+        let root = Someone { uid: 0, root: false, home: folder.path().to_owned(), program: PROGRAM.into() };
+        let mut daemon = root.start(Path::new(PROGRAM), &["daemon", "run"]);
+        let pid = root.daemon().await;
+        let status = root.said(&root.program, &["daemon", "status", "--json"]).await;
+        assert_eq!(status["memory"], "locked");
+        assert!(unlocked_writable(pid).is_empty(), "{:?}", unlocked_writable(pid));
+        daemon.kill().await.expect("it is our child");
+    }
+}
+
+fn locked_kib(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("everybody's to read");
+    let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).expect("the kernel says it");
+    locked.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// The memory that a process can write to and that may be swapped out.
+fn unlocked_writable(process: u32) -> Vec<String> {
+    let smaps = std::fs::read_to_string(format!("/proc/{process}/smaps")).expect("root may look");
+    let (mut unlocked, mut map) = (Vec::new(), String::new());
+    for line in smaps.lines() {
+        match line.strip_prefix("VmFlags:") {
+            Some(flags) if map.contains(" rw") && !flags.split_whitespace().any(|flag| flag == "lo") => {
+                unlocked.push(map.clone());
+            }
+            Some(_) => {}
+            None if line.split_whitespace().next().is_some_and(|first| first.contains('-')) => {
+                map = line.to_owned()
+            }
+            None => {}
+        }
+    }
+    unlocked.retain(|map| !map.contains("[vvar"));
+    unlocked
 }
 
 /// The same of a run: the command is its user's to look into, and neither who started it nor who watches it is.
@@ -135,12 +258,58 @@ impl Someone {
         Self { uid: NOBODY, root: true, home: folder.to_owned(), program }
     }
 
+    /// Puts this program at a place of its own, as an installer does.
+    fn installed(&self, version: &str) -> PathBuf {
+        use std::io::Write;
+        let (new, place) = (self.home.join(".new"), self.home.join("hallpass"));
+        std::fs::copy(PROGRAM, &new).expect("there is room for the program");
+        let mut file = std::fs::File::options().append(true).open(&new).expect("it is ours");
+        file.write_all(version.as_bytes()).expect("there is room");
+        drop(file);
+        std::fs::rename(new, &place).expect("it is ours");
+        place
+    }
+
+    /// The process of the daemon, once it answers.
+    async fn daemon(&self) -> u32 {
+        let answers = async {
+            loop {
+                let status = self.said(&self.program, &["daemon", "status", "--json"]).await;
+                if let Some(pid) = status["pid"].as_u64() {
+                    break pid as u32;
+                }
+            }
+        };
+        timeout(DEADLINE, answers).await.expect("it answers in time")
+    }
+
+    async fn said(&self, program: &Path, arguments: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.text(program, arguments).await).expect("it is JSON")
+    }
+
+    async fn text(&self, program: &Path, arguments: &[&str]) -> String {
+        let output = self.start(program, arguments).wait_with_output();
+        let output = timeout(DEADLINE, output).await.expect("it ends in time").expect("it is our child");
+        String::from_utf8(output.stdout).expect("it is text")
+    }
+
+    /// Whether another process of this user reads the memory of that one.
+    async fn looks_into(&self, process: u32) -> bool {
+        let looks = ["-c", "head -c 1 /proc/$0/environ && head -1 /proc/$0/maps", &process.to_string()]
+            .map(str::to_owned);
+        let looks: Vec<&str> = looks.iter().map(String::as_str).collect();
+        let mut child = self.start(Path::new("/bin/sh"), &looks);
+        child.wait().await.expect("it is our child").success()
+    }
+
     fn start(&self, program: &Path, arguments: &[&str]) -> Child {
         let mut command = Command::new(program);
         command
             .args(arguments)
             .env("HOME", &self.home)
-            .current_dir("/")
+            .env("HALLPASS_SOCKET", self.home.join("run/daemon.sock"))
+            .env("HALLPASS_HOST", "own")
+            .current_dir(&self.home)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         command.stderr(Stdio::null()).kill_on_drop(true);

@@ -1,9 +1,9 @@
 use std::time::{Duration, Instant};
 
 use hallpass_model::cut::{Target, Why};
-use hallpass_store::MakeCut;
+use hallpass_store::{Answer, MakeCut};
 
-use super::super::machine::{Machine, until};
+use super::super::machine::{Machine, in_time, until};
 use super::wiped::{can_look, memory, seen};
 
 /// How soon what was cut is gone here.
@@ -58,6 +58,62 @@ async fn within_a_second_of_a_cut_memory_and_record_are_gone() {
         }
         assert!(took.iter().any(|took| *took < AT_ONCE), "{store}: {took:?}");
     }
+}
+
+/// Of two people's worth of sign-ins here, just those end that the cut is of.
+#[tokio::test]
+async fn a_cut_ends_what_it_is_of_and_leaves_the_others_alone() {
+    let machine = Machine::new().await;
+    let bob = machine.world.add_person("bob").await;
+    for (profile, person) in [("one", machine.world.ada), ("two", machine.world.ada), ("three", bob)] {
+        let (child, code) = machine.start_login(&["--store", "daemon", "--profile", profile]).await;
+        machine.world.answer_device(&code, person, Answer::Yes).await;
+        assert!(in_time(child.wait_with_output()).await.unwrap().status.success());
+    }
+    let pid = machine.daemon_status().await["pid"].as_u64().unwrap() as u32;
+    let token = async |profile: &str| machine.run(&["token", "--profile", profile]).await;
+    let mut tokens = Vec::new();
+    for profile in ["one", "two", "three"] {
+        tokens.push(token(profile).await.out());
+    }
+    until("the daemon listens", async || machine.world.issuer.watchers() == 3).await;
+
+    let device = claim(&tokens[2], "dev").parse().unwrap();
+    for (target, ends, stand) in [
+        (Target::Session(claim(&tokens[0], "sid").parse().unwrap()), "one", &["two", "three"][..]),
+        (Target::Principal(machine.world.ada), "two", &["three"][..]),
+        (Target::Device(device), "three", &[][..]),
+    ] {
+        let cut = MakeCut { org: None, target, why: Why::EndedByAdministrator };
+        machine.world.change(cut).await;
+        until("it is over here", async || ended(&machine).await.contains(&ends.to_owned())).await;
+        if can_look() {
+            let index = 3 - stand.len() - 1;
+            until("no byte of it is left", async || seen(&memory(pid), &tokens[index]).is_none()).await;
+        }
+        assert_eq!(token(ends).await.code(), 4);
+        for profile in stand {
+            let said = token(profile).await;
+            assert_eq!(said.code(), 0, "{ends} was cut, and not {profile}: {}", said.err());
+            assert!(machine.world.accepts(said.out().trim()).await);
+        }
+        assert_eq!(ended(&machine).await.len(), 3 - stand.len());
+    }
+}
+
+/// The profiles whose sign-ins in the daemon are over.
+async fn ended(machine: &Machine) -> Vec<String> {
+    let records = machine.ask("GET", "/v1/records", "").await.1["records"].take();
+    let over = |record: &&serde_json::Value| record["opened"]["ended"].is_string();
+    let profile = |record: &serde_json::Value| record["profile"].as_str().unwrap().to_owned();
+    records.as_array().unwrap().iter().filter(over).map(profile).collect()
+}
+
+/// What a token says.
+fn claim(token: &str, name: &str) -> String {
+    let claims = token.split('.').nth(1).and_then(hallpass_model::jose::base64url::parse).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+    claims[name].as_str().unwrap().to_owned()
 }
 
 /// What the records look like.
