@@ -114,14 +114,18 @@ impl Holder {
     /// `Usage` if there is none of the name, or one of the new name already.
     pub async fn rename_profile(&self, name: &ProfileName, to: &ProfileName) -> Result<(), HolderError> {
         let usage = |what: String| Err(HolderError::Usage { what });
-        let Some(kept) = self.kept_profile(name)? else {
-            return usage(format!("there is no profile `{name}`"));
+        let kept = self.kept_profile(name)?;
+        let named = Wanted { profile: Some(name), ..Wanted::default() };
+        // Of a sign-in that rests in memory alone nothing need be written down.
+        let from = match &kept {
+            Some(kept) => Some(kept.identity()),
+            None => self.candidates(&named)?.pop(),
         };
+        let Some(from) = from else { return usage(format!("there is no profile `{name}`")) };
         let taken = Wanted { profile: Some(to), ..Wanted::default() };
         if self.kept_profile(to)?.is_some() || !self.candidates(&taken)?.is_empty() {
             return usage(format!("there is a profile `{to}` already"));
         }
-        let from = kept.identity();
         if self.daemon_alone_holds(&from) {
             self.daemon_rename(&from, to).await?;
         } else if self.shelf.header(&from)?.is_some() {
@@ -131,8 +135,11 @@ impl Holder {
             self.shelf.rename(&from, Some(to.clone()), (self.clock)())?;
             drop(renewing);
         }
-        self.keep_profile(&Kept { profile: to.clone(), ..kept })?;
-        self.forget_profile(name).map(|_| ())
+        if let Some(kept) = kept {
+            self.keep_profile(&Kept { profile: to.clone(), ..kept })?;
+            self.forget_profile(name)?;
+        }
+        Ok(())
     }
 
     /// Forgets what is known of a profile. Whether anything was. Its sign-in is not touched: sign out first.

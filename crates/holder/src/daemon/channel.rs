@@ -41,7 +41,7 @@ const HANDED_MAX: u64 = 64 * 1024 * 1024;
 const TOLD_TIME_OUT: Duration = Duration::from_secs(30);
 
 /// What exists in the memory of a daemon alone.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Handed {
     /// Where it listens.
@@ -181,7 +181,16 @@ mod tests {
         (&ours).read_exact(&mut said).unwrap();
         assert_eq!(&said, KNOWS);
         send(ours.as_fd(), &[listener.as_fd(), lock.as_fd()]).unwrap();
-        let handed = Handed { records: vec![Handed::shown(b"sealed")], wrong: 3, ..Handed::default() };
+        let handed = Handed {
+            place: PathBuf::new(),
+            state: None,
+            records: vec![Handed::shown(b"sealed")],
+            keys: Vec::new(),
+            locked: false,
+            sealing: None,
+            wrong: 3,
+            distrusted: Vec::new(),
+        };
         (&ours).write_all(&handed.render()).unwrap();
         (&ours).read_exact(&mut said).unwrap();
         assert_eq!(&said, SERVES);

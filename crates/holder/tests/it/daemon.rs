@@ -30,7 +30,7 @@ async fn what_a_token_says_of_its_end_is_not_believed_once_the_clock_was_set() {
         places: Places::default(),
     });
     let run = tempfile::tempdir().unwrap();
-    let socket = run.path().join("daemon.sock");
+    let socket = run.path().join("run/daemon.sock");
     let bound = bind(&socket).unwrap();
     let serve = Serve {
         holder,

@@ -78,7 +78,7 @@ async fn the_daemon_and_its_successor_cannot_be_dumped_or_looked_into() {
         let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).expect("everybody's to read");
         assert!(limits.contains("Max core file size        0                    0"), "{limits}");
     }
-    let _ = kill_process(Pid::from_raw(second as i32).expect("a process"), Signal::SEGV);
+    let _ = kill_process(Pid::from_raw(second as i32).expect("a process"), Signal::ABORT);
     timeout(DEADLINE, gone(second)).await.expect("it crashes");
     // Who stands for it leaves as one whose daemon failed.
     let left = timeout(DEADLINE, daemon.wait()).await.expect("it ends").expect("it is our child");

@@ -198,7 +198,7 @@ async fn whoever_signs_in_again_is_compared_with_whom_the_daemon_holds() {
     }
     // The same person takes the old one's place, and somebody else does if that is said.
     machine.login(&["--store", "daemon"]).await;
-    assert!(!machine.world.accepts(adas.trim()).await);
+    machine.until_dead(adas.trim()).await;
     let (child, code) = machine.start_login(&["--store", "daemon", "--as-new"]).await;
     machine.world.answer_device(&code, bob, Answer::Yes).await;
     assert_eq!(Said(in_time(child.wait_with_output()).await.unwrap()).code(), 0);
