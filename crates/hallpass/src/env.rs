@@ -45,6 +45,8 @@ variables! {
     HALLPASS_DAEMON;
     /// The daemon's socket, instead of the one in the runtime folder.
     HALLPASS_SOCKET;
+    /// The pass socket of a command outside (`exec --as socket`): `token` and `exec` ask there and nowhere else.
+    HALLPASS_TOKEN_SOCKET;
     /// Where the keys of new sign-ins rest: `secret-service`, `keyring`, `passphrase`, ...
     HALLPASS_STORE;
     /// A file with the passphrase of the records, where nobody is there to type it.

@@ -92,6 +92,7 @@ fn others_have_a_say() -> bool {
         env::HALLPASS_CLIENT_ID,
         env::HALLPASS_DAEMON,
         env::HALLPASS_CA_FILE,
+        env::HALLPASS_TOKEN_SOCKET,
     ];
     variables.into_iter().any(|variable| variable.is_set())
         || config::file().is_some_and(|file| file.exists())

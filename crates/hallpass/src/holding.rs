@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use hallpass_holder::daemon::{self, Daemon, Offered, Start, Use};
-use hallpass_holder::{Asking, Holder, HolderError, Identity, ProfileName, Settings};
+use hallpass_holder::{Asking, Holder, HolderError, Identity, PassSocket, ProfileName, Settings};
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{Passphrase, Secret};
 
@@ -155,7 +155,34 @@ impl HolderArgs {
     }
 }
 
+/// Where passes come from.
+pub(crate) struct Source {
+    pub(crate) holder: Holder,
+    pub(crate) identity: Identity,
+    /// What a directory says a pass is for.
+    pub(crate) bound: Bound,
+}
+
 impl WhichArgs {
+    /// Where passes come from: the pass socket of a command outside, where there is one, and else a sign-in.
+    pub(crate) async fn source(&self, out: &mut Output) -> Result<Source, Failure> {
+        let Some(place) = env::HALLPASS_TOKEN_SOCKET.path() else {
+            let holder = self.holder.open()?;
+            let identity = self.find(&holder, out)?;
+            let bound = self.bound(&identity)?;
+            return Ok(Source { holder, identity, bound });
+        };
+        // SECURITY: whoever made the socket meant less than a sign-in that may be here, too.
+        if !self.flags().nothing() {
+            let both = "a sign-in is named, and HALLPASS_TOKEN_SOCKET says that tokens come from a socket";
+            return Err(Failure::usage(both).hint("leave `--profile`, `--issuer` and `--client-id` out, or unset it"));
+        }
+        let socket = PassSocket::new(place);
+        let identity = socket.gives().await?.identity();
+        let holder = self.holder.holder(None).with_pass_socket(socket);
+        Ok(Source { holder, identity, bound: Bound::default() })
+    }
+
     /// The sign-in to use: by flag, by environment, by this directory's `.hallpass.toml`, by `default_profile`, or the
     /// only one there is. Never guessed: where several would do, a person at the terminal is asked, and elsewhere it is an
     /// error.
@@ -271,6 +298,12 @@ pub(crate) fn scopes(given: &[String]) -> hallpass_model::wire::oauth::Scopes {
 /// Reads `--purpose`.
 pub(crate) fn parse_purpose(text: &str) -> Result<Purpose, &'static str> {
     text.parse()
+}
+
+/// Where sockets of this user may be, for as long as they are logged in.
+pub(crate) fn runtime() -> PathBuf {
+    let place = daemon::place(None, env::XDG_RUNTIME_DIR.path().as_deref());
+    place.parent().expect("a socket stands in a folder").to_owned()
 }
 
 /// Where the daemon's socket is.

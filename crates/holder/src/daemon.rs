@@ -8,13 +8,14 @@
 //!   another process writes one. What was signed in with `--store daemon` is in its memory alone, and ends with it.
 //! - Everything works without it, but for what it alone holds.
 
-mod wire; // what is asked and answered
-mod problem; // errors on the wire
+pub(crate) mod wire; // what is asked and answered
+pub(crate) mod problem; // errors on the wire
 mod http; // HTTP/1.1 as far as two of us need it
-mod client; // asking
+pub(crate) mod client; // asking
 mod asking; // what the holder asks for
-mod server; // listening
-mod office; // what it holds, and the answers
+pub(crate) mod conversation; // answering one question
+pub(crate) mod server; // listening
+pub(crate) mod office; // what it holds, and the answers
 mod kept; // answers that are good for a while
 mod ahead; // what it does when nobody asks
 mod ears; // hearing that a session was cut

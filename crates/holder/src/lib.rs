@@ -73,6 +73,7 @@ mod checkup; // what a sign-in needs, looked at
 mod wrapped; // what tools keep that insist on keeping it
 pub mod daemon; // one process that holds them for the others
 pub mod exec; // a command with a pass of its own
+mod pass_socket; // where a command of a command gets its own
 mod identity; // an issuer, a client, a profile
 mod which; // which sign-in is meant
 mod shelf; // where records stand
@@ -113,6 +114,7 @@ pub use logout::{Credential, Fate, Receipt};
 pub use not_taken::NotTaken;
 pub use owed::{Owed, Retried, RetryFate};
 pub use pass::{Pass, PassRequest};
+pub use pass_socket::{Gives, PassSocket};
 pub use present::{Binding, Headers, Presentable, Told};
 pub use prints::Prints;
 pub use profile::Profile;
@@ -158,6 +160,8 @@ pub struct Holder {
     ca_file: Option<PathBuf>,
     /// Who is asked first.
     daemon: Option<Arc<daemon::Daemon>>,
+    /// Who is asked instead of everybody else.
+    pass_socket: Option<Arc<PassSocket>>,
 }
 
 impl Holder {
@@ -173,6 +177,7 @@ impl Holder {
             clock: settings.clock,
             ca_file: settings.ca_file,
             daemon: None,
+            pass_socket: None,
             shelf: Arc::new(shelf),
         }
     }

@@ -79,6 +79,9 @@ impl Holder {
     ///
     /// It needs a tokio runtime, and its future may be dropped at any time: see [`settled`](Self::settled).
     pub async fn token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
+        if let Some(socket) = &self.pass_socket {
+            return socket.pass(request, false).await;
+        }
         if let Some(answered) = self.daemon_token(identity, request, false).await {
             return answered;
         }
@@ -139,6 +142,9 @@ impl Holder {
         request: &PassRequest,
         refused: Option<&Secret<AccessToken>>,
     ) -> Result<Pass, HolderError> {
+        if let Some(socket) = &self.pass_socket {
+            return socket.pass(request, true).await;
+        }
         if refused.is_none()
             && let Some(answered) = self.daemon_token(identity, request, true).await
         {

@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::failure::{Exit, Failure};
 use crate::holding::{
-    OURSELVES, WhichArgs, certificates, parse_purpose, parse_resource, parse_scope, scopes,
+    OURSELVES, Source, WhichArgs, certificates, parse_purpose, parse_resource, parse_scope, runtime, scopes,
 };
 use crate::output::Output;
 use crate::{ambient, clock, env};
@@ -46,6 +46,8 @@ Examples:
   hallpass exec --purpose 'read my notes' -- sh -c 'curl -H \"Authorization: Bearer $HALLPASS_TOKEN\" https://api.example/notes'
   hallpass exec --scope deploy --ttl 5m --purpose 'deploy 1.4' --env API_TOKEN -- ./deploy.sh
   hallpass exec --as proxy --purpose 'read my notes' -- sh -c 'curl $HALLPASS_PROXY_URL/notes'
+  hallpass exec --as socket --scope packages:read --purpose build -- \\
+    sh -c 'podman run -v $HALLPASS_TOKEN_SOCKET:/pass.sock -e HALLPASS_TOKEN_SOCKET=/pass.sock build'
   hallpass exec --as file --clean --purpose 'nightly sync' -- ./sync.sh   # reads $HALLPASS_TOKEN_FILE when it needs it")]
 pub(crate) struct ExecArgs {
     #[command(flatten)]
@@ -83,7 +85,7 @@ pub(super) struct RunArgs {
     way: As,
 
     /// The environment variable that holds it, or says where it is; otherwise `HALLPASS_TOKEN`, `HALLPASS_TOKEN_FD`,
-    /// `HALLPASS_TOKEN_FILE` or `HALLPASS_PROXY_URL`
+    /// `HALLPASS_TOKEN_FILE`, `HALLPASS_PROXY_URL` or `HALLPASS_TOKEN_SOCKET`
     #[arg(long = "env", value_name = "NAME", value_parser = parse_variable)]
     variable: Option<String>,
 
@@ -115,6 +117,9 @@ pub(super) enum As {
     File,
     /// Not at all: a proxy adds it to requests to the API, whose place the variable's address takes; it is renewed
     Proxy,
+    /// When it asks, from a socket whose path the variable holds: for a container or a build inside, which gets passes
+    /// no wider than this one
+    Socket,
 }
 
 impl As {
@@ -124,6 +129,7 @@ impl As {
             As::Fd => Way::Fd,
             As::File => Way::File,
             As::Proxy => Way::Proxy(ProxyRequest { to: run.to.clone(), only: run.only, roots: roots() }),
+            As::Socket => Way::Socket { runtime: runtime() },
         }
     }
 
@@ -133,6 +139,7 @@ impl As {
             As::Fd => "HALLPASS_TOKEN_FD",
             As::File => "HALLPASS_TOKEN_FILE",
             As::Proxy => "HALLPASS_PROXY_URL",
+            As::Socket => "HALLPASS_TOKEN_SOCKET",
         }
     }
 }
@@ -155,9 +162,7 @@ impl RunArgs {
 pub(crate) async fn exec(args: ExecArgs, out: &mut Output) -> Result<Exit, Failure> {
     too_long(args.run.ttl)?;
     args.run.fits()?;
-    let holder = args.which.holder.open()?;
-    let identity = args.which.find(&holder, out)?;
-    let bound = args.which.bound(&identity)?;
+    let Source { holder, identity, bound } = args.which.source(out).await?;
     let pass = PassRequest {
         resource: args.resource.or(bound.resource),
         scopes: scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }),

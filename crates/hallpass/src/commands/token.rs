@@ -7,7 +7,8 @@ use hallpass_model::time::Lifetime;
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
-use crate::holding::{WhichArgs, parse_purpose, parse_resource, parse_scope, scopes};
+use crate::env;
+use crate::holding::{Source, WhichArgs, parse_purpose, parse_resource, parse_scope, scopes};
 use crate::output::{Form, Output};
 
 /// Print an access token that is good now
@@ -87,9 +88,11 @@ struct Answer<'a> {
 }
 
 pub(crate) async fn token(args: TokenArgs, out: &mut Output) -> Result<Exit, Failure> {
-    let holder = args.which.holder.open()?;
-    let identity = args.which.find(&holder, out)?;
-    let bound = args.which.bound(&identity)?;
+    if env::HALLPASS_TOKEN_SOCKET.is_set() && (args.fresh || args.dpop.is_some()) {
+        let own = "`--fresh` and `--dpop` are for a sign-in, and HALLPASS_TOKEN_SOCKET says that tokens come from a socket";
+        return Err(Failure::usage(own));
+    }
+    let Source { holder, identity, bound } = args.which.source(out).await?;
     let mut request = PassRequest {
         resource: args.resource.or(bound.resource.filter(|_| args.dpop.is_none())),
         scopes: scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }),

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use super::Offered;
+use super::conversation::Answer;
 use super::kept::{Kept, Moment, Stamp, Until, steady};
 use super::lock::State;
 use super::memory::{self, Locked};
@@ -37,9 +38,6 @@ use crate::which::Wanted;
 const END_TIME_OUT: Duration = Duration::from_secs(5);
 /// Sign-ins that the daemon alone holds, at most: more than a person has, and less than fills the memory.
 const HELD_MAX: usize = 256;
-
-/// An answer, secrets and all. Wiped when dropped.
-pub(super) type Answer = Zeroizing<Vec<u8>>;
 
 /// Everything the daemon has. Cheap to clone.
 #[derive(Clone)]
@@ -381,7 +379,7 @@ impl Office {
 }
 
 /// An answer with a token in it. Wiped when dropped.
-struct Shown(TokenGiven);
+pub(crate) struct Shown(pub(crate) TokenGiven);
 
 impl Drop for Shown {
     fn drop(&mut self) {
@@ -418,7 +416,7 @@ fn meant(holder: &Holder, asked: &TokenAsked) -> Result<Identity, Problem> {
     Ok(holder.find(&Wanted { issuer, client_id, profile: profile.as_ref() })?)
 }
 
-pub(super) fn request(asked: &TokenAsked) -> Result<PassRequest, Problem> {
+pub(crate) fn request(asked: &TokenAsked) -> Result<PassRequest, Problem> {
     let bad = |what: &str| Problem::new("usage", what);
     if let Some(resource) = &asked.resource
         && !url::Url::parse(resource).is_ok_and(|url| !url.cannot_be_a_base() && !resource.contains('#'))
@@ -438,7 +436,7 @@ pub(super) fn request(asked: &TokenAsked) -> Result<PassRequest, Problem> {
     })
 }
 
-pub(super) fn read<'a, Q: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<Q, Problem> {
+pub(crate) fn read<'a, Q: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<Q, Problem> {
     let bad = || Problem::new(BAD_REQUEST, "the question is not the JSON object it should be");
     // A list would do for a struct, too.
     if !body.trim_ascii_start().starts_with(b"{") {
@@ -448,7 +446,7 @@ pub(super) fn read<'a, Q: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<Q, P
     serde_json::from_slice(body).map_err(|_| bad())
 }
 
-pub(super) fn render(answer: &impl Serialize) -> Answer {
+pub(crate) fn render(answer: &impl Serialize) -> Answer {
     let mut bytes = Zeroizing::new(Vec::with_capacity(super::http::ANSWER_USUAL));
     serde_json::to_writer(&mut *bytes, answer).expect("an answer is a struct of JSON values");
     bytes

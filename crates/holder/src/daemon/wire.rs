@@ -12,8 +12,8 @@ use crate::identity::Identity;
 use crate::logout::Credential;
 use crate::status::Opened;
 
-pub(super) const STATUS: &str = "/v1/status";
-pub(super) const TOKEN: &str = "/v1/token";
+pub(crate) const STATUS: &str = "/v1/status";
+pub(crate) const TOKEN: &str = "/v1/token";
 pub(super) const RECORDS: &str = "/v1/records";
 pub(super) const LOGOUT: &str = "/v1/logout";
 pub(super) const FORGET: &str = "/v1/forget";
@@ -217,7 +217,7 @@ pub struct Ended {
 
 /// Nothing more to say.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Done {}
+pub(crate) struct Done {}
 
 fn is_false(flag: &bool) -> bool {
     !flag
