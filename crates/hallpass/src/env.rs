@@ -203,6 +203,8 @@ variables! {
     // What tells that others are the same user here.
     /// The user who became this one.
     SUDO_USER;
+    /// The user who became this one.
+    DOAS_USER;
     /// A Jenkins job.
     JENKINS_URL;
     /// A GitLab job.
@@ -223,6 +225,12 @@ variables! {
     bamboo_buildKey;
     /// A GoCD job.
     GO_PIPELINE_NAME;
+    /// A Drone job.
+    DRONE;
+    /// A job of Bitbucket Pipelines.
+    BITBUCKET_BUILD_NUMBER;
+    /// The number of a job, as several build systems have it.
+    BUILD_NUMBER;
 
     // Read by the HTTP client.
     /// The proxy for `https` addresses.

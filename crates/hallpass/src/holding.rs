@@ -175,7 +175,9 @@ impl WhichArgs {
         // SECURITY: whoever made the socket meant less than a sign-in that may be here, too.
         if !self.flags().nothing() {
             let both = "a sign-in is named, and HALLPASS_TOKEN_SOCKET says that tokens come from a socket";
-            return Err(Failure::usage(both).hint("leave `--profile`, `--issuer` and `--client-id` out, or unset it"));
+            return Err(
+                Failure::usage(both).hint("leave `--profile`, `--issuer` and `--client-id` out, or unset it")
+            );
         }
         let socket = PassSocket::new(place);
         let identity = socket.gives().await?.identity();
@@ -335,8 +337,10 @@ pub(crate) fn state_folder() -> Result<PathBuf, Failure> {
     let state = env::XDG_STATE_HOME.path().and_then(absolute);
     let state = state.or_else(|| Some(env::HOME.path().and_then(absolute)?.join(".local/state")));
     state.map(|state| state.join("hallpass")).ok_or_else(|| {
-        Failure::could_not_run("there is no home folder to keep sign-ins in")
-            .hint("set HOME or HALLPASS_STATE_DIR")
+        Failure::could_not_run("there is no home folder to keep sign-ins in").hint(
+            "set HOME or HALLPASS_STATE_DIR, or keep it in memory for one command: \
+                 `hallpass login ISSUER --resource URL --one-run -- COMMAND`",
+        )
     })
 }
 

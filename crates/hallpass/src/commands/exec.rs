@@ -161,6 +161,7 @@ impl RunArgs {
 
 pub(crate) async fn exec(args: ExecArgs, out: &mut Output) -> Result<Exit, Failure> {
     too_long(args.run.ttl)?;
+    can_run()?;
     args.run.fits()?;
     let Source { holder, identity, bound } = args.which.source(out).await?;
     let pass = PassRequest {
@@ -271,6 +272,19 @@ pub(crate) fn take_turn(args: &BecomingArgs) -> Result<Exit, Failure> {
         if error.kind() == std::io::ErrorKind::NotFound { Exit::NOT_FOUND } else { Exit::NOT_RUNNABLE };
     let command = args.command.first().map(|program| program.to_string_lossy()).unwrap_or_default();
     Err(Failure::could_not_run(format_args!("`{command}` cannot be run: {error}")).leaving_with(exit))
+}
+
+/// Refuses where nothing can run beside a command, before anything is asked of anybody.
+pub(super) fn can_run() -> Result<(), Failure> {
+    if std::path::Path::new(OURSELVES).exists() {
+        return Ok(());
+    }
+    let why = format!(
+        "`{OURSELVES}` is not there, and nothing can be started that ends the token with the command"
+    );
+    Err(Failure::could_not_run(why).hint(
+        "mount /proc here, or get the token outside and hand it in: `hallpass exec --as socket`, `--as fd`",
+    ))
 }
 
 /// Refuses before anything is asked of anybody.

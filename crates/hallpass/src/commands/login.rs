@@ -111,6 +111,7 @@ struct Answer<'a> {
 pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Failure> {
     if args.one_run {
         exec::too_long(args.run.ttl())?;
+        exec::can_run()?;
         args.run.fits()?;
         look_up(&args.command, env::PATH.value().as_deref())?;
     }

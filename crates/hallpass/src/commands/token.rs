@@ -6,8 +6,8 @@ use hallpass_model::purpose::Purpose;
 use hallpass_model::time::Lifetime;
 use serde::Serialize;
 
-use crate::failure::{Exit, Failure};
 use crate::env;
+use crate::failure::{Exit, Failure};
 use crate::holding::{Source, WhichArgs, parse_purpose, parse_resource, parse_scope, scopes};
 use crate::output::{Form, Output};
 

@@ -72,7 +72,6 @@ struct Shared {
     /// Passes that several have, by how far they reach.
     kept: Mutex<Vec<(Scopes, Arc<Held>)>>,
     left: AtomicUsize,
-    places: Semaphore,
 }
 
 impl Socket {
@@ -97,13 +96,7 @@ impl Socket {
         // Under its name it has always listened: one that does not is a dead run's.
         std::fs::rename(&not_yet, &place).map_err(failed)?;
         supply.has_socket_at(&place);
-        let shared = Shared {
-            supply,
-            bounds,
-            kept: Mutex::default(),
-            left: AtomicUsize::new(IN_ALL_MAX),
-            places: Semaphore::new(CONNECTIONS_MAX),
-        };
+        let shared = Shared { supply, bounds, kept: Mutex::default(), left: AtomicUsize::new(IN_ALL_MAX) };
         Ok(Self { place, listener, shared: Arc::new(shared), tasks: Mutex::default() })
     }
 
@@ -114,15 +107,18 @@ impl Socket {
 
     /// Answers for ever.
     pub(super) async fn serve(&self) -> Infallible {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
+            // Before it is accepted: more of them cost us no descriptor.
+            let place = places.clone().acquire_owned().await.expect("nobody closes the semaphore");
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let shared = self.shared.clone();
                     let mut tasks = self.tasks.lock().expect("no thread panics holding this");
                     while tasks.try_join_next().is_some() {}
                     tasks.spawn(async move {
-                        let _place = shared.places.acquire().await;
                         converse(stream, |question| shared.answer(question)).await;
+                        drop(place);
                     });
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -201,7 +197,8 @@ impl Shared {
             return Err(Problem::new(WIDER, all));
         }
         self.supply.another(narrowed, AT_ONCE_MAX).await?.ok_or_else(|| {
-            let many = format!("{AT_ONCE_MAX} passes of this socket are in use, and it gives no more at once");
+            let many =
+                format!("{AT_ONCE_MAX} passes of this socket are in use, and it gives no more at once");
             Problem::new(WIDER, many)
         })
     }
@@ -218,7 +215,9 @@ impl Shared {
         }
         match self.supply.give_back(held).await? {
             true => Ok(render(&Done {})),
-            false => Err(Problem::new("unreachable", "it could not be revoked yet: it ends with the command")),
+            false => {
+                Err(Problem::new("unreachable", "it could not be revoked yet: it ends with the command"))
+            }
         }
     }
 

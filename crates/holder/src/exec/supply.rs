@@ -17,8 +17,8 @@ use hallpass_model::lifetimes::ACCESS_TOKEN_MAX;
 use hallpass_model::time::{Lifetime, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::scrub::Words;
 use super::Release;
+use super::scrub::Words;
 use super::watcher::{Charge, Recharge};
 use crate::Holder;
 use crate::error::HolderError;

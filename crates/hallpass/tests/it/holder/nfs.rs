@@ -28,7 +28,7 @@ async fn two_hosts_over_one_home_on_real_nfs_renew_at_once_and_neither_loses_its
     let console = std::fs::File::create(&said).unwrap();
     let mut command = std::process::Command::new("/usr/bin/linux.uml");
     command
-        .args(["mem=512M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "umid=nfs"])
+        .args(["mem=1536M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "umid=nfs"])
         .args(["con=null", "con0=null,fd:1", "ssl=null", "init=/bin/sh"])
         .arg(format!("uml_dir={}/", folder.path().display()))
         .arg(concat!("HALLPASS=", env!("CARGO_BIN_EXE_hallpass")))
@@ -39,7 +39,8 @@ async fn two_hosts_over_one_home_on_real_nfs_renew_at_once_and_neither_loses_its
         .stdout(console.try_clone().unwrap())
         .stderr(console)
         .process_group(0);
-    let mut kernel = Kernel(command.spawn().expect("a kernel as a program (user-mode-linux): `scripts/setup test`"));
+    let mut kernel =
+        Kernel(command.spawn().expect("a kernel as a program (user-mode-linux): `scripts/setup test`"));
     let over = async {
         while kernel.0.try_wait().unwrap().is_none() {
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -83,11 +83,17 @@ async fn inside_of_a_command_less_is_given_more_is_refused_and_nothing_outlives_
     let claims: serde_json::Value =
         serde_json::from_slice(&hallpass_model::jose::base64url::parse(part).unwrap()).unwrap();
     assert_eq!(claims["purpose"], "outside", "why is said outside");
-    assert!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap() <= 300, "no longer than outside");
+    assert!(
+        claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap() <= 300,
+        "no longer than outside"
+    );
 
     for (arguments, rule) in [
         (&["--scope", "notes:write"][..], "reaches `notes:read` at most, and `notes:write` was asked for"),
-        (&["--resource", "https://mail.example/"], "for `https://notes.example/`, and `https://mail.example/`"),
+        (
+            &["--resource", "https://mail.example/"],
+            "for `https://notes.example/`, and `https://mail.example/`",
+        ),
     ] {
         for (command, rest, code) in
             [("token", &[][..], 5), ("exec", &["--purpose", "inside", "--", "true"][..], 125)]
@@ -111,13 +117,20 @@ async fn whoever_speaks_http_and_json_gets_passes_and_nothing_else() {
     let machine = Machine::signed_in().await;
     let outer = outer(&machine, &[]).await;
     let (code, gives) = asked(&outer.socket, "/v1/status", None).await;
-    assert_eq!((code, gives["scope"].as_str(), gives["purpose"].as_str()), (200, Some("notes:read"), Some("outside")));
+    assert_eq!(
+        (code, gives["scope"].as_str(), gives["purpose"].as_str()),
+        (200, Some("notes:read"), Some("outside"))
+    );
     assert_eq!((gives["resource"].as_str(), gives["lifetime"].as_u64()), (Some(NOTES), Some(600)));
 
     let (code, given) = asked(&outer.socket, "/v1/token", Some("{}")).await;
     assert_eq!(code, 200, "{given}");
     let shared = given["access_token"].as_str().unwrap().to_owned();
-    assert_eq!(asked(&outer.socket, "/v1/token", Some("{}")).await.1["access_token"], shared.as_str(), "the same again");
+    assert_eq!(
+        asked(&outer.socket, "/v1/token", Some("{}")).await.1["access_token"],
+        shared.as_str(),
+        "the same again"
+    );
     let text = given.to_string();
     assert!(!text.contains("hpr_") && given.get("run").is_none() && given.get("profile").is_none(), "{text}");
     // One that others have is not ended for them; one of a run's own is.
@@ -228,7 +241,10 @@ async fn another_user_of_a_namespace_reaches_a_socket_it_was_given_and_outside_n
         outer.socket.display()
     );
     let mut command = Command::new("unshare");
-    let said = command.args(["--mount", "sh", "-c", &script]).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let said = command
+        .args(["--mount", "sh", "-c", &script])
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let said = Said(in_time(said.stdin(Stdio::null()).output()).await.unwrap());
     assert_eq!(said.code(), 0, "{}", said.err());
     assert!(machine.world.accepts(said.out().trim()).await);
@@ -251,9 +267,11 @@ async fn another_user_of_a_namespace_reaches_a_socket_it_was_given_and_outside_n
 #[tokio::test]
 async fn a_provider_without_narrower_tokens_opens_no_socket() {
     use hallpass_testkit::small_provider::{Manner, SmallProvider};
-    let provider = SmallProvider::start(Manner::default()).await;
+    let provider = SmallProvider::start(Manner { ours: false, ..Manner::default() }).await;
     let machine = Machine::new().await;
-    let said = machine.run(&["login", &provider.issuer, "--flow", "device", "--resource", NOTES]).await;
+    let login =
+        ["login", &provider.issuer, "--client-id", "some-cli", "--flow", "device", "--resource", NOTES];
+    let said = machine.run(&login).await;
     assert_eq!(said.code(), 0, "{}", said.err());
     let arguments = ["exec", "--as", "socket", "--purpose", "x", "--", "touch", "started"];
     let mut command = machine.hallpass(&arguments);

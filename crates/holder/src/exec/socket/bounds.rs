@@ -64,12 +64,19 @@ impl Bounds {
         }
         let beyond = request.scopes.without(&self.scopes);
         if !beyond.is_empty() {
-            return wider(format!("this socket reaches `{}` at most, and `{beyond}` was asked for", self.scopes));
+            return wider(format!(
+                "this socket reaches `{}` at most, and `{beyond}` was asked for",
+                self.scopes
+            ));
         }
         Ok(PassRequest {
             resource: Some(self.resource.clone()),
             // In one order, so that the same reach is the same pass.
-            scopes: if request.scopes.is_empty() { self.scopes.clone() } else { self.scopes.within(&request.scopes) },
+            scopes: if request.scopes.is_empty() {
+                self.scopes.clone()
+            } else {
+                self.scopes.within(&request.scopes)
+            },
             lifetime: Some(request.lifetime.map_or(self.lifetime, |asked| asked.min(self.lifetime))),
             purpose: self.purpose.clone(),
         })
@@ -104,13 +111,25 @@ mod tests {
     fn less_is_given_and_what_is_not_said_is_the_run_s() {
         let all = asked("{}").unwrap();
         assert_eq!(all.scopes, bounds().scopes);
-        assert_eq!((all.lifetime, all.resource.as_deref()), (Some(Lifetime::minutes(5)), Some("https://notes.example/")));
+        assert_eq!(
+            (all.lifetime, all.resource.as_deref()),
+            (Some(Lifetime::minutes(5)), Some("https://notes.example/"))
+        );
         assert_eq!(all.purpose.unwrap().as_str(), "a build");
-        let less = asked(r#"{"scope": "notes:list", "lifetime": 60, "resource": "https://notes.example/", "purpose": "x"}"#);
+        let less = asked(
+            r#"{"scope": "notes:list", "lifetime": 60, "resource": "https://notes.example/", "purpose": "x"}"#,
+        );
         let less = less.unwrap();
-        assert_eq!((less.scopes.to_string().as_str(), less.lifetime), ("notes:list", Some(Lifetime::minutes(1))));
+        assert_eq!(
+            (less.scopes.to_string().as_str(), less.lifetime),
+            ("notes:list", Some(Lifetime::minutes(1)))
+        );
         assert_eq!(less.purpose.unwrap().as_str(), "a build", "why is said outside");
-        assert_eq!(asked(r#"{"scope": "notes:list notes:read"}"#).unwrap().scopes, bounds().scopes, "in one order");
+        assert_eq!(
+            asked(r#"{"scope": "notes:list notes:read"}"#).unwrap().scopes,
+            bounds().scopes,
+            "in one order"
+        );
     }
 
     #[test]
@@ -118,7 +137,10 @@ mod tests {
         for (json, names) in [
             (r#"{"scope": "notes:write"}"#, "`notes:read notes:list` at most, and `notes:write`"),
             (r#"{"scope": "notes:read notes:write"}"#, "and `notes:write` was"),
-            (r#"{"resource": "https://notes.example"}"#, "for `https://notes.example/`, and `https://notes.example`"),
+            (
+                r#"{"resource": "https://notes.example"}"#,
+                "for `https://notes.example/`, and `https://notes.example`",
+            ),
             (r#"{"resource": "https://mail.example/"}"#, "and `https://mail.example/`"),
             (r#"{"issuer": "https://id.example/other"}"#, "one sign-in"),
             (r#"{"client_id": "another"}"#, "one sign-in"),

@@ -67,13 +67,18 @@ issuer=$(await /run/serve.out '"url":"\([^"]*\)"')/acme
   admin resource add https://notes.example --name Notes --owner person:ada --environment dev --server notes-api --scope notes:read
 } >/run/admin.log 2>&1
 
-# --- two hosts: a name, a machine id, local folders and a mount of the home each
-for host in a b; do
-  mkdir -p -m 0777 /run/$host/var-tmp
-  chmod 0755 /run/$host
-  printf '%032x\n' "$(printf %d "'$host")" >/run/$host/machine-id
-  chmod 0644 /run/$host/machine-id
-done
+# --- hosts: a name, a machine id, local folders and a mount of the home each. `twin` was made from the image of `a`, whose
+# machine id was left in it.
+new_host() { # NAME, whose machine id, whose mount
+  mkdir -p -m 0777 "/run/$1/var-tmp"
+  chmod 0755 "/run/$1"
+  printf '%032x\n' "$(printf %d "'$2")" >"/run/$1/machine-id"
+  chmod 0644 "/run/$1/machine-id"
+  ln -s "/mnt/$3" "/run/$1/mount"
+}
+new_host a a a
+new_host b b b
+new_host twin a b
 chmod 0755 /run
 install -m 0600 -o 1000 /dev/null /run/passphrase
 echo 'correct horse' >/run/passphrase
@@ -84,7 +89,7 @@ shift 2
 hostname "host-$host"
 mount --bind /run/$host/machine-id /etc/machine-id
 mount --bind /run/$host/var-tmp /var/tmp
-mount --bind /mnt/$host /srv
+mount --bind "$(readlink /run/$host/mount)" /srv
 cd /
 export HOME=/srv/ada HALLPASS_STORE=passphrase HALLPASS_PASSPHRASE_FILE=/run/passphrase HALLPASS_HOST=own HALLPASS_NO_INPUT=1
 exec setpriv --reuid "$uid" --clear-groups "$@"
@@ -105,24 +110,25 @@ sign_in a 1000
 sign_in b 1000
 say records "$(find /mnt/export/ada -name '*.record' | wc -l)"
 
-# --- they renew at once, and one of them is killed on each
+# --- they renew at once, each host with three, and one of them is killed. `a` and `twin` have one record between them, no
+# local folder, and the file server's locks.
 export HALLPASS
-for host in a b; do
+for host in a b twin; do
   for process in 1 2 3; do
     on $host 1000 "$HALLPASS" token --fresh >/run/token.$host.$process 2>/run/token.$host.$process.log &
-    eval "pid_$host$process=$!"
+    eval "pid_${host}_$process=$!"
   done
 done
 sleep 1
-eval "kill -9 \$pid_a3 \$pid_b3"
+eval "kill -9 \$pid_a_3 \$pid_b_3 \$pid_twin_3"
 failed=0
-for host in a b; do
+for host in a b twin; do
   for process in 1 2; do
-    eval "wait \$pid_$host$process" || { failed=$((failed + 1)); cat /run/token.$host.$process.log; }
+    eval "wait \$pid_${host}_$process" || { failed=$((failed + 1)); cat /run/token.$host.$process.log; }
   done
 done
 say renewals-that-failed $failed
-for host in a b; do
+for host in a twin b; do
   on $host 1000 "$HALLPASS" token --fresh >/dev/null || say lost $host
   on $host 1000 "$HALLPASS" status --json >/run/status.$host
   say "stands-$host" "$(grep -o '"stands":[a-z]*' /run/status.$host | tr '\n' ' ')"
