@@ -99,7 +99,7 @@ use std::sync::Arc;
 
 pub use hallpass_model::device::DeviceClass;
 pub use hallpass_model::purpose::Purpose;
-pub use hallpass_model::secret::{Kind as SecretKind, Secret};
+pub use hallpass_model::secret::{AuthorizationCode, Kind as SecretKind, Secret};
 pub use hallpass_model::time::{Lifetime, Timestamp};
 pub use hallpass_model::wire::oauth::Scopes;
 
@@ -107,8 +107,8 @@ pub use checkup::{IssuerSeen, Offered};
 pub use error::HolderError;
 pub use identity::{Identity, ProfileName};
 pub use login::{
-    Cancelled, Choice, Flow, LoginEvent, LoginRequest, NoFlow, Offers, OnEvent, Opener, SignedIn,
-    Surroundings, choose,
+    AskPasted, Cancelled, Choice, Flow, LoginEvent, LoginRequest, NoFlow, NotTheAnswer, Offers, OnEvent,
+    Opener, PASTED_LEN_MAX, PastedLine, SignedIn, Surroundings, choose,
 };
 pub use logout::{Credential, Fate, Receipt};
 pub use not_taken::NotTaken;
