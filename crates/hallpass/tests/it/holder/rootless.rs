@@ -193,6 +193,37 @@ async fn in_namespaces_of_its_own_a_sign_in_is_made_kept_and_used_and_files_stay
     assert_eq!(String::from_utf8_lossy(&foreign.stdout), "", "all is the user's own");
 }
 
+/// What is done to a command before it starts.
+type Change = fn(&mut Command);
+
+/// A place that lacks something, and what is said there.
+struct Lacking<'a> {
+    what: &'a str,
+    before: &'a [&'a str],
+    more: &'a [&'a str],
+    change: Change,
+    why: &'a str,
+    hint: &'a str,
+}
+
+impl<'a> Lacking<'a> {
+    fn new(what: &'a str, change: Change) -> Self {
+        Self { what, before: &[], more: &[], change, why: "", hint: "" }
+    }
+
+    fn inside(self, before: &'a [&'a str]) -> Self {
+        Self { before, ..self }
+    }
+
+    fn asked(self, more: &'a [&'a str]) -> Self {
+        Self { more, ..self }
+    }
+
+    fn says(self, why: &'a str, hint: &'a str) -> Self {
+        Self { why, hint, ..self }
+    }
+}
+
 /// What is missing is said, before anybody is asked, and what would do instead.
 #[tokio::test]
 async fn what_a_place_lacks_is_said_before_anybody_is_asked_with_what_would_do_instead() {
@@ -200,7 +231,6 @@ async fn what_a_place_lacks_is_said_before_anybody_is_asked_with_what_would_do_i
     let read_only = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"];
     let no_proc = ["bwrap", "--bind", "/", "/", "--dev", "/dev", "--tmpfs", "/proc"];
     let empty: [&str; 0] = [];
-    type Change = fn(&mut Command);
     let no_home: Change = |command| {
         command.env_remove("HOME");
     };
@@ -211,49 +241,25 @@ async fn what_a_place_lacks_is_said_before_anybody_is_asked_with_what_would_do_i
         command.env("HOME", "/nonexistent");
     };
     let as_it_is: Change = |_| {};
-    let table: [(&str, &[&str], &[&str], Change, i32, &str, &str); 6] = [
-        ("no HOME", &empty, &[], no_home, 70, "no home folder", "--one-run"),
-        (
-            "the home of an image",
-            &empty,
-            &[],
-            home_of_root,
-            70,
-            "cannot make `/.local/state`",
-            "HALLPASS_STATE_DIR",
-        ),
-        ("a home that is not there", &empty, &[], no_such_home, 70, "cannot make `/nonexistent", "--one-run"),
-        (
-            "a disk that cannot be written",
-            &read_only,
-            &[],
-            as_it_is,
-            70,
-            "Read-only file system",
-            "--one-run",
-        ),
-        (
-            "no /proc",
-            &no_proc,
-            &["--one-run", "--", "true"],
-            as_it_is,
-            70,
-            "`/proc/self/exe` is not there",
-            "mount /proc",
-        ),
-        (
-            "nowhere for the key",
-            &empty,
-            &["--store", "secret-service"],
-            as_it_is,
-            70,
-            "no session bus",
-            "--one-run",
-        ),
+    let places = [
+        Lacking::new("no HOME", no_home).says("no home folder", "--one-run"),
+        Lacking::new("the home of an image", home_of_root)
+            .says("cannot make `/.local/state`", "HALLPASS_STATE_DIR"),
+        Lacking::new("a home that is not there", no_such_home).says("cannot make `/nonexistent", "--one-run"),
+        Lacking::new("a disk that cannot be written", as_it_is)
+            .inside(&read_only)
+            .says("Read-only file system", "--one-run"),
+        Lacking::new("no /proc", as_it_is)
+            .inside(&no_proc)
+            .asked(&["--one-run", "--", "true"])
+            .says("`/proc/self/exe` is not there", "mount /proc"),
+        Lacking::new("nowhere for the key", as_it_is)
+            .asked(&["--store", "secret-service"])
+            .says("no session bus", "--one-run"),
     ];
-    for (what, before, more, change, code, why, hint) in table {
+    for Lacking { what, before, more, change, why, hint } in places {
         let said = place.sign_in(before, more, change).await;
-        assert_eq!(said.code(), code, "{what}: {}", said.err());
+        assert_eq!(said.code(), 70, "{what}: {}", said.err());
         assert!(said.err().contains(why) && said.err().contains(hint), "{what}: {}", said.err());
         assert!(!said.err().contains("shared"), "{what}: it is one person's: {}", said.err());
         assert_eq!(
