@@ -75,9 +75,12 @@ mod tests {
         }
     }
 
+    /// What an environment says.
+    type Environment<'a> = &'a [(&'a str, &'a str)];
+
     #[test]
     fn a_job_sets_what_a_person_does_not() {
-        let table: [(&[(&str, &str)], Option<&str>); 12] = [
+        let table: [(Environment<'_>, Option<&str>); 12] = [
             (&[], None),
             (&[("JENKINS_URL", "https://ci.example")], None), // for jenkins-cli
             (&[("JENKINS_URL", "https://ci.example"), ("BUILD_NUMBER", "7")], Some("Jenkins")),
