@@ -7,6 +7,7 @@ use hallpass_model::jose::{SigningKey, Typ, base64url};
 use hallpass_model::wire::dpop::ath;
 use hallpass_verifier::{BadProof, BadToken, Dpop, Incoming, JwkSet, Rejection, Scopes, Verifier};
 use http::{HeaderMap, HeaderValue, Method, Uri};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::judging::{ISSUER, NOTES, NOW, claims};
@@ -357,4 +358,67 @@ async fn a_proof_s_own_id_is_there_and_of_a_length_that_can_be_remembered() {
     }
     let far = proofs.judge_claim("iat", json!(i64::MAX)).await;
     assert_eq!(far, Err(Rejection::Proof(BadProof::Time)));
+}
+
+/// A text that is altered in a few places, a character at a time.
+fn altered(good: &str, changes: &[(prop::sample::Index, u8, u8)]) -> String {
+    let mut bytes = good.as_bytes().to_vec();
+    for (at, how, byte) in changes {
+        let (at, byte) = (at.index(bytes.len().max(1)), b' ' + byte % 95);
+        match how % 4 {
+            _ if bytes.is_empty() => {}
+            0 => bytes[at] = byte,
+            1 => bytes.insert(at, byte),
+            2 => drop(bytes.remove(at)),
+            _ => bytes.swap(at, 0),
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+fn changes() -> impl Strategy<Value = Vec<(prop::sample::Index, u8, u8)>> {
+    prop::collection::vec(any::<(prop::sample::Index, u8, u8)>(), 1..6)
+}
+
+proptest! {
+    #[test]
+    fn no_altered_token_is_let_in(changes in changes(), made_up in ".{0,200}") {
+        let forge = Forge::new();
+        let good = sign(&forge.key, &forge.header(), &good());
+        let token = altered(&good, &changes);
+        prop_assert_eq!(forge.judge(&token).is_ok(), token == good);
+        prop_assert!(forge.judge(&made_up).is_err());
+    }
+
+    #[test]
+    fn no_altered_proof_is_taken(changes in changes()) {
+        let proofs = Proofs::new();
+        let good = sign(&proofs.key, &proofs.header(), &proofs.claims());
+        let proof = altered(&good, &changes);
+        let judged = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(proofs.judge(&proof));
+        prop_assert_eq!(judged.is_ok(), proof == good, "{:?}", judged);
+    }
+
+    #[test]
+    fn no_published_keys_panic(changes in changes(), made_up in ".*") {
+        let published = json!({ "keys": [SigningKey::generate().public()] }).to_string();
+        let _ = serde_json::from_str::<JwkSet>(&altered(&published, &changes));
+        prop_assert!(serde_json::from_str::<JwkSet>(&made_up).is_err());
+    }
+
+    #[test]
+    fn no_header_panics(authorization in any::<Vec<u8>>(), proof in any::<Vec<u8>>(), path in "/[a-z%/.]{0,20}") {
+        let mut headers = HeaderMap::new();
+        for (name, bytes) in [("authorization", [b"DPoP ", authorization.as_slice()].concat()), ("dpop", proof)] {
+            if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+                headers.insert(name, value);
+            }
+        }
+        let Ok(uri) = path.parse::<Uri>() else { return Ok(()) };
+        let verifier = Forge::new().verifier.with_dpop(Dpop::at("https://notes.example").unwrap());
+        let incoming = Incoming::new(&Method::GET, &uri, &headers);
+        let scopes = Scopes::none();
+        let accepted = verifier.accept(incoming, &scopes, NOW);
+        prop_assert!(tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(accepted).is_err());
+    }
 }
