@@ -123,7 +123,9 @@ use std::sync::Arc;
 
 pub use hallpass_model::device::DeviceClass;
 pub use hallpass_model::purpose::Purpose;
-pub use hallpass_model::secret::{AccessToken, KeyMaterial, Kind as SecretKind, Passphrase, Secret};
+pub use hallpass_model::secret::{
+    AccessToken, AuthorizationCode, KeyMaterial, Kind as SecretKind, Passphrase, Secret,
+};
 pub use hallpass_model::time::{Lifetime, Timestamp};
 pub use hallpass_model::wire::errors::ErrorCode;
 pub use hallpass_model::wire::metadata::BadIssuer;
@@ -134,8 +136,8 @@ pub use checkup::{IssuerSeen, Offered};
 pub use error::HolderError;
 pub use identity::{Identity, ProfileName};
 pub use login::{
-    Cancelled, Choice, Flow, LoginEvent, LoginRequest, NoFlow, Offers, OnEvent, Opener, SignedIn,
-    Surroundings, choose,
+    AskPasted, Cancelled, Choice, Flow, LoginEvent, LoginRequest, NoFlow, NotTheAnswer, Offers, OnEvent,
+    Opener, PASTED_LEN_MAX, PastedLine, SignedIn, Surroundings, choose,
 };
 pub use logout::{Credential, Fate, Receipt};
 pub use not_taken::NotTaken;

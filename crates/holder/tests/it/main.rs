@@ -5,6 +5,7 @@ mod desk;
 mod browser_login;
 mod device_login;
 mod passes;
+mod pasted_login;
 mod profiles;
 mod renewal;
 mod logout;
