@@ -16,6 +16,7 @@ use crate::Holder;
 use crate::daemon::client::{NoAnswer, ask_over};
 use crate::daemon::wire::{self, Done, TokenAsked, TokenGiven};
 use crate::error::HolderError;
+#[cfg(feature = "exec")]
 use crate::exec::Release;
 use crate::identity::Identity;
 use crate::pass::{Pass, PassRequest};
@@ -104,6 +105,7 @@ impl PassSocket {
     }
 
     /// Gives passes back, as a run ends. Where that fails they end with the command that opened the socket.
+    #[cfg(feature = "exec")]
     pub(crate) async fn take_back(&self, passes: impl Iterator<Item = &Secret<AccessToken>>) -> Release {
         let mut release = Release::LeftToExpire;
         for pass in passes {

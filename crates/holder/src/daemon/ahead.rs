@@ -9,8 +9,9 @@ use std::time::Duration;
 use hallpass_model::time::Lifetime;
 use hallpass_model::wire::oauth::TokenType;
 
+use super::conversation::request;
 use super::kept::Moment;
-use super::office::{Office, request};
+use super::office::Office;
 use super::wire::TokenAsked;
 use crate::error::HolderError;
 

@@ -5,6 +5,9 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hallpass_model::purpose::Purpose;
+use hallpass_model::time::Lifetime;
+use hallpass_model::wire::oauth::Scopes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
@@ -12,10 +15,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
 use super::problem::{BAD_REQUEST, Problem};
+use super::wire::{TokenAsked, TokenGiven};
+use crate::pass::PassRequest;
 
 /// A question is a record of a few large tokens at most.
 const QUESTION_MAX: usize = 1024 * 1024;
@@ -57,7 +63,7 @@ async fn respond<F>(request: Request<Incoming>, answer: &impl Fn(Question) -> F)
 where
     F: Future<Output = Result<Answer, Problem>>,
 {
-    let answered = match read(request).await {
+    let answered = match whole(request).await {
         Ok(question) => answer(question).await,
         Err(problem) => Err(problem),
     };
@@ -76,7 +82,7 @@ where
         .expect("the headers are constants")
 }
 
-async fn read(request: Request<Incoming>) -> Result<Question, Problem> {
+async fn whole(request: Request<Incoming>) -> Result<Question, Problem> {
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, QUESTION_MAX).collect();
     let body = match tokio::time::timeout(QUESTION_TIME_OUT, body).await {
@@ -94,4 +100,52 @@ impl AsRef<[u8]> for Body {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// An answer with a token in it. Wiped when dropped.
+pub(crate) struct Shown(pub(crate) TokenGiven);
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0.access_token);
+    }
+}
+
+/// What a question for a token is as a request of ours.
+pub(crate) fn request(asked: &TokenAsked) -> Result<PassRequest, Problem> {
+    let bad = |what: &str| Problem::new("usage", what);
+    if let Some(resource) = &asked.resource
+        && !url::Url::parse(resource).is_ok_and(|url| !url.cannot_be_a_base() && !resource.contains('#'))
+    {
+        return Err(bad("`resource` is not an absolute address without a fragment"));
+    }
+    let scopes = match &asked.scope {
+        Some(scope) => Scopes::parse_tolerant(scope).map_err(|why| bad(&format!("`scope`: {why}")))?,
+        None => Scopes::none(),
+    };
+    let purpose = asked.purpose.as_deref().map(str::parse::<Purpose>).transpose();
+    Ok(PassRequest {
+        resource: asked.resource.clone(),
+        scopes,
+        lifetime: asked.lifetime.map(Lifetime::seconds),
+        purpose: purpose.map_err(|why| bad(&format!("`purpose`: {why}")))?,
+    })
+}
+
+/// Reads the question of a body.
+pub(crate) fn read<'a, Q: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<Q, Problem> {
+    let bad = || Problem::new(BAD_REQUEST, "the question is not the JSON object it should be");
+    // A list would do for a struct, too.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(bad());
+    }
+    // The parser's own words may repeat what it read.
+    serde_json::from_slice(body).map_err(|_| bad())
+}
+
+/// Writes an answer down.
+pub(crate) fn render(answer: &impl Serialize) -> Answer {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(super::http::ANSWER_USUAL));
+    serde_json::to_writer(&mut *bytes, answer).expect("an answer is a struct of JSON values");
+    bytes
 }

@@ -1,8 +1,8 @@
 //! The daemon's end of the socket.
 
-use std::fs::{DirBuilder, File};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,7 +58,7 @@ pub fn bind(place: &Path) -> Result<Bound, HolderError> {
     let folder = place.parent().filter(|folder| folder.is_absolute()).ok_or_else(|| {
         HolderError::NoDaemon { why: format!("`{}` is not an absolute path", place.display()) }
     })?;
-    make(folder)?;
+    private::runtime_folder(folder)?;
     let lock = private::lock_file(&place.with_extension("lock"))?;
     if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Err(HolderError::NoDaemon { why: format!("one runs already at `{}`", place.display()) });
@@ -71,27 +71,6 @@ pub fn bind(place: &Path) -> Result<Bound, HolderError> {
     std::fs::set_permissions(place, PermissionsExt::from_mode(0o600)).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(Bound { listener, place: place.to_owned(), _lock: lock })
-}
-
-/// A folder of our own: made, or as it must be. One that is there is not changed: it may be anybody's.
-pub(crate) fn make(folder: &Path) -> Result<(), HolderError> {
-    match DirBuilder::new().mode(0o700).recursive(true).create(folder) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            return Err(HolderError::disk("cannot make", folder)(error));
-        }
-        _ => {}
-    }
-    let found = std::fs::symlink_metadata(folder).map_err(HolderError::disk("cannot look at", folder))?;
-    let unsafe_because = |why| Err(HolderError::Unsafe { path: folder.to_owned(), why });
-    if !found.is_dir() {
-        unsafe_because("it is not a folder")
-    } else if found.uid() != own_uid() {
-        unsafe_because("it belongs to another user")
-    } else if found.mode() & 0o077 != 0 {
-        unsafe_because("others can look into it; make it 0700")
-    } else {
-        Ok(())
-    }
 }
 
 impl Bound {

@@ -31,14 +31,13 @@ use tokio::task::JoinSet;
 
 use self::bounds::Bounds;
 use super::supply::{Held, Supply};
-use crate::daemon::conversation::{Answer, Question, converse};
-use crate::daemon::office::{Shown, read, render, request};
+use crate::daemon::conversation::{Answer, Question, Shown, converse, read, render, request};
 use crate::daemon::problem::{BAD_REQUEST, NOT_FOUND, Problem, WIDER};
-use crate::daemon::server::make;
 use crate::daemon::wire::{self, Done, TokenAsked, TokenGiven};
 use crate::error::HolderError;
 use crate::identity::Identity;
 use crate::pass_socket::{GIVE_BACK, Gives, GivingBack};
+use crate::private;
 
 /// The socket's own name, and its name before it listens.
 const SOCKET: &str = "pass.sock";
@@ -81,7 +80,7 @@ impl Socket {
     /// `Unsupported` where the provider has no passes that could be narrower; else what the system says.
     pub(super) fn open(runtime: &Path, supply: Arc<Supply>) -> Result<Self, HolderError> {
         let bounds = Bounds::of(&supply)?;
-        make(runtime)?;
+        private::runtime_folder(runtime)?;
         sweep(runtime);
         let folder = folder(runtime)?;
         let (place, not_yet) = (folder.join(SOCKET), folder.join(NOT_YET));

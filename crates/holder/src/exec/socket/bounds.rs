@@ -86,7 +86,7 @@ impl Bounds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::office::request;
+    use crate::daemon::conversation::request;
 
     fn bounds() -> Bounds {
         Bounds {
