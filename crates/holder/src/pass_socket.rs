@@ -8,7 +8,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hallpass_model::secret::{AccessToken, Secret};
+#[cfg(feature = "exec")]
+use hallpass_model::secret::AccessToken;
+use hallpass_model::secret::Secret;
 use hallpass_model::wire::oauth::Scopes;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,7 @@ pub struct PassSocket {
 
 /// What a pass socket gives: the answer of `GET /v1/status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Gives {
     /// The issuer of the passes.
     pub issuer: String,
