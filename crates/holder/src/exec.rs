@@ -285,6 +285,9 @@ impl Holder {
                 socket: None,
             }));
         }
+        if self.workload(identity).is_some() {
+            return Ok(None);
+        }
         let loaded = self.standing(identity)?;
         if let Some(refresh) = loaded.record.refresh.as_ref().filter(|_| self.is_for_one_run(identity)) {
             // The whole sign-in dies with the command.

@@ -82,6 +82,9 @@ impl Holder {
         if let Some(socket) = &self.pass_socket {
             return socket.pass(request, false).await;
         }
+        if let Some(workload) = self.workload(identity) {
+            return Box::pin(self.workload_pass(workload, request, false)).await;
+        }
         if let Some(answered) = self.daemon_token(identity, request, false).await {
             return answered;
         }
@@ -90,6 +93,9 @@ impl Holder {
 
     /// The same from nothing that is kept: the sign-in is [renewed](Self::renew) first.
     pub async fn fresh_token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
+        if let Some(workload) = self.workload(identity) {
+            return Box::pin(self.workload_pass(workload, request, false)).await;
+        }
         self.renew(identity).await?;
         Ok(self.pass_of(identity, request, &TokenType::Bearer, false).await?.0)
     }
@@ -144,6 +150,9 @@ impl Holder {
     ) -> Result<Pass, HolderError> {
         if let Some(socket) = &self.pass_socket {
             return socket.pass(request, true).await;
+        }
+        if let Some(workload) = self.workload(identity) {
+            return Box::pin(self.workload_pass(workload, request, true)).await;
         }
         if refused.is_none()
             && let Some(answered) = self.daemon_token(identity, request, true).await
