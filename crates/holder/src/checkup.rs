@@ -9,6 +9,7 @@ use crate::vault::Rung;
 
 /// What was seen of an issuer.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct IssuerSeen {
     /// What its metadata say, or why there are none.
     pub metadata: Result<Offered, HolderError>,
@@ -19,6 +20,7 @@ pub struct IssuerSeen {
 
 /// What an issuer offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Offered {
     /// Signing in by a browser.
     pub browser: bool,

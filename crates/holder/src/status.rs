@@ -16,6 +16,7 @@ use crate::vault::Rung;
 
 /// What is known here about a sign-in.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Status {
     /// Which one.
     pub identity: Identity,
@@ -31,6 +32,7 @@ pub struct Status {
 
 /// What stands in an opened record, secrets left out.
 #[derive(Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Opened {
     /// Who, for people; claimed by the provider.
     pub person: Option<String>,

@@ -158,12 +158,11 @@ pub(crate) async fn exec(args: ExecArgs, out: &mut Output) -> Result<Exit, Failu
     let holder = args.which.holder.open()?;
     let identity = args.which.find(&holder, out)?;
     let bound = args.which.bound(&identity)?;
-    let pass = PassRequest {
-        resource: args.resource.or(bound.resource),
-        scopes: scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }),
-        lifetime: Some(args.run.ttl),
-        purpose: Some(args.purpose),
-    };
+    let pass = PassRequest::default()
+        .resource(args.resource.or(bound.resource))
+        .scopes(scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }))
+        .lifetime(args.run.ttl)
+        .purpose(args.purpose);
     run(&holder, &identity, pass, args.run, args.command, out).await
 }
 
@@ -198,7 +197,7 @@ pub(super) async fn run(
         },
     };
     let outcome = holder.exec(identity, &request, &mut |event| tell(&event, out)).await;
-    let Outcome { ended, release } = outcome.map_err(|error| ours(error.into()))?;
+    let Outcome { ended, release, .. } = outcome.map_err(|error| ours(error.into()))?;
     if let Release::Pending { why } = release {
         out.warn(format_args!("the token is not revoked yet: {why}"));
         out.warn("a watcher goes on trying, and the token is over by itself when its time is up");

@@ -187,12 +187,10 @@ impl Desk {
 
 impl Meant<'_> {
     fn request(&self, further: Further) -> PassRequest {
-        PassRequest {
-            resource: self.target.resource.clone(),
-            scopes: further.scopes.unwrap_or_else(|| self.target.scopes.clone()),
-            lifetime: None,
-            purpose: further.purpose,
-        }
+        PassRequest::default()
+            .resource(self.target.resource.clone())
+            .scopes(further.scopes.unwrap_or_else(|| self.target.scopes.clone()))
+            .purpose(further.purpose)
     }
 
     /// A token that is good now.
