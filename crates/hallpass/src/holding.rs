@@ -65,6 +65,11 @@ impl HolderArgs {
         Self { ca_file: None, no_input: true }
     }
 
+    /// The same, and nobody is asked anything.
+    pub(crate) fn quietly(&self) -> Self {
+        Self { ca_file: self.ca_file.clone(), no_input: true }
+    }
+
     /// The holder of this user's credentials.
     pub(crate) fn open(&self) -> Result<Holder, Failure> {
         Ok(self.holder(Some(state_folder()?)).with_daemon(self.daemon()?))

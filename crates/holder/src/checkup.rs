@@ -53,6 +53,15 @@ impl Holder {
         self.shelf.vault().try_all()
     }
 
+    /// How many items of other programs stand in the desktop's keyring under these attributes, which are not secret. None is
+    /// opened, and nobody is asked to unlock anything.
+    ///
+    /// # Errors
+    /// Why it cannot be asked, in words that follow its name.
+    pub fn on_desktop(&self, attributes: &[(&str, &str)]) -> Result<usize, String> {
+        self.shelf.vault().count_on_desktop(attributes)
+    }
+
     /// Whether a record could be written here: by writing as much, and removing it again.
     ///
     /// # Errors

@@ -65,14 +65,6 @@ pub struct Opened {
 }
 
 impl Holder {
-    /// Where the key of a sign-in rests, without opening it or asking anybody.
-    ///
-    /// # Errors
-    /// If there is nothing, or its file cannot be read.
-    pub fn status_unopened(&self, identity: &Identity) -> Result<Rung, HolderError> {
-        Ok(self.shelf.header(identity)?.ok_or_else(|| crate::refresh::gone(identity))?.key.rung())
-    }
-
     /// What is known here about a sign-in, without asking anybody but, where the key rests in a passphrase, the person.
     ///
     /// # Errors
