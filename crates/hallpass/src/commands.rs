@@ -6,6 +6,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
 mod admin;
+mod advise;
 mod assess;
 mod completions;
 mod curl;
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArgs),
     Wrap(wrap::WrapArgs),
     Assess(assess::AssessArgs),
+    Advise(advise::AdviseArgs),
     Daemon(daemon::DaemonArgs),
     Helper(helper::HelperArgs),
     Torture(torture::TortureArgs),
@@ -92,6 +94,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Helper(args) => on_this_thread(helper::helper(args, out)),
         Command::Torture(args) => on_this_thread(torture::torture(args, out)),
         Command::TortureTurns(args) => on_this_thread(torture::turns(args, out)),
+        Command::Advise(args) => advise::advise(&args, out),
         Command::Assess(args) => on_this_thread(assess::assess(args, out)),
         Command::AssessRun(args) => assess::run::become_tool(&args),
         Command::WatchRun => on_this_thread(exec::watch()),
