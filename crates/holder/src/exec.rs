@@ -123,6 +123,7 @@ pub enum RunEvent<'a> {
 
 /// What the command got, for the person to see before it starts.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Leased<'a> {
     /// The API, if that is known.
     pub resource: Option<&'a str>,
@@ -140,6 +141,7 @@ pub struct Leased<'a> {
 
 /// How it went.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Outcome {
     /// How the command ended.
     pub ended: Ended,
@@ -149,6 +151,7 @@ pub struct Outcome {
 
 /// What became of a pass when its command was over.
 #[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Release {
     /// Revoked at the issuer.
     Revoked,
