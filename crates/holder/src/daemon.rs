@@ -35,7 +35,7 @@ pub use ahead::LOOK_EVERY;
 pub use asking::Fast;
 pub use client::Daemon;
 pub use server::{Bound, Serve, bind};
-pub use wire::{DaemonStatus, Ended, TokenAsked, TokenGiven};
+pub use wire::{DaemonStatus, Ended, TokenAsked};
 
 /// The socket's own name.
 const SOCKET: &str = "daemon.sock";
