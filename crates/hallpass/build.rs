@@ -8,7 +8,6 @@ const PACKED_SINCE: (u32, u32) = (2, 36);
 /// `hallpass token` is over within a millisecond or two, and a quarter of one was spent on reading half a megabyte of
 /// relocations. Packed they are a few kilobytes. The program then needs such a C library, so this is done only where the
 /// machine that builds has one, and is what is built for.
-#[expect(clippy::print_stdout, reason = "that is how cargo is told")]
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     if is_for_this_machine() && glibc().is_some_and(|version| version >= PACKED_SINCE) {
