@@ -5,13 +5,17 @@ use std::process::Command;
 /// The first glibc that reads packed relocations (its release notes, 2.36).
 const PACKED_SINCE: (u32, u32) = (2, 36);
 
-/// `hallpass token` is over within a millisecond or two, and a quarter of one was spent on reading half a megabyte of
-/// relocations. Packed they are a few kilobytes. The program then needs such a C library, so this is done only where the
-/// machine that builds has one, and is what is built for.
+/// `hallpass token` is over within a millisecond or two, and a quarter of one is the loader's: it reads most of a megabyte of
+/// relocations, which packed are a few kilobytes, and looks for a library of gcc's that the program can as well hold.
+/// The program then needs such a C library, so this is done only where the machine that builds has one, and is what is
+/// built for.
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     if is_for_this_machine() && glibc().is_some_and(|version| version >= PACKED_SINCE) {
         println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+        // Before the shared one, which then nothing needs: unwinding, and what it leans on.
+        println!("cargo:rustc-link-lib=gcc_eh");
+        println!("cargo:rustc-link-lib=gcc");
     }
 }
 

@@ -59,10 +59,8 @@ const HELD: usize = 16;
 #[tokio::test]
 async fn what_is_no_token_passes_to_the_byte_however_much_it_is() {
     let machine = Machine::signed_in().await;
-    let line = format!(
-        "peak() {{ sed -n \"s/^VmHWM:[^0-9]*\\([0-9]*\\) kB/\\1/p\" /proc/$PPID/status; }}; \
-         peak >&2; cat much; printf %s $HALLPASS_TOKEN; cat much; peak >&2"
-    );
+    let line = "peak() { sed -n \"s/^VmHWM:[^0-9]*\\([0-9]*\\) kB/\\1/p\" /proc/$PPID/status; }; \
+                peak >&2; cat much; printf %s $HALLPASS_TOKEN; cat much; peak >&2";
     let line = format!(
         "head -c {0} /dev/urandom > much; {{ cat much; printf \"[token]\"; cat much; }} > expected; \
          \"$HALLPASS\" exec --mask --quiet --purpose x -- sh -c '{line}' | cmp - expected && echo same",
