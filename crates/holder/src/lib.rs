@@ -59,11 +59,16 @@
 //! # What is promised
 //!
 //! Versions are semantic: the public items, in `docs/reference/holder-api.txt`, change only with the version. Structs and
-//! enums that will grow are `non_exhaustive`: they have a constructor, and their fields are set one by one. Types of other
-//! crates in it, whose new major version is one of this crate's: [`Url`], clap's derived traits (`clap`), reqwest's requests
-//! and answers (`client`), and tokio, on whose runtime the futures run. Times are [`Timestamp`]s, milliseconds since 1970 UTC;
-//! lengths of time are [`Lifetime`]s. [`Holder`], [`app::Account`], [`Presentable`] and the client are `Send + Sync`, and so
-//! are errors; futures are `Send`.
+//! enums that will grow are `non_exhaustive`: they have a constructor, and their fields are set one by one. An enum that is
+//! not is whole, and whoever asks by it should see each case. What `exec`, `daemon` and `adapters` are asked by is younger,
+//! and plain.
+//!
+//! Types of other crates in it, whose new major version is one of this crate's: [`Url`], clap's derived traits (`clap`),
+//! reqwest's requests and answers (`client`), zeroize's `Zeroizing` (`adapters`), and tokio, on whose runtime the futures
+//! run. Times are [`Timestamp`]s, milliseconds since 1970 UTC; lengths of time are [`Lifetime`]s.
+//!
+//! [`Holder`], [`app::Account`], [`Presentable`] and the client are `Send + Sync`, and so are errors; futures are `Send`. No
+//! `Debug` shows a secret.
 //!
 //! # In reading order
 
@@ -81,6 +86,7 @@ pub mod cli; // its commands
 mod login; // asking a person, in a browser here or anywhere
 mod refresh; // single flight: the lock, the re-read, the save before the answer
 mod pass; // a token for one API
+mod workload; // a CI job's, a pod's, a service's, by what it is
 mod not_taken; // a token that a server did not take
 #[cfg(feature = "adapters")]
 mod role; // a pass traded for a session of a cloud's role
@@ -153,6 +159,7 @@ pub use shelf::{Foreign, Unreadable};
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Places, Rung, keyring_idle_life};
 pub use which::{Wanted, told_apart};
+pub use workload::Ambient;
 pub use wrapped::{KEPT_LEN_MAX, KeptFile, Wrapped};
 
 use provider::{Provider, Trust};
@@ -163,6 +170,7 @@ use vault::Vault;
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What a holder needs to know.
+#[non_exhaustive]
 pub struct Settings {
     /// The program's own state folder; made, and made private, when first written to. Without one nothing is ever
     /// written, and [`Rung::Memory`] is the only one there is.
@@ -177,6 +185,28 @@ pub struct Settings {
     pub places: Places,
 }
 
+impl Settings {
+    /// By this clock, and nothing else yet: nothing is written, nobody is asked for a passphrase, and keys rest nowhere but in
+    /// memory and the kernel. What is to be otherwise is set field by field.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            state: None,
+            ca_file: None,
+            clock,
+            ask_passphrase: Arc::new(|_| Ok(None)),
+            places: Places::default(),
+        }
+    }
+
+    /// The same, changed.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+}
+
 /// The credentials of this user on this machine. Cheap to clone: clones share what is in memory.
 #[derive(Clone)]
 pub struct Holder {
@@ -189,6 +219,8 @@ pub struct Holder {
     ca_file: Option<PathBuf>,
     /// Who is asked first.
     daemon: Option<Arc<daemon::Daemon>>,
+    /// What this machine runs, where that is no person's.
+    workload: Option<Arc<workload::Workload>>,
 }
 
 impl Holder {
@@ -204,6 +236,7 @@ impl Holder {
             clock: settings.clock,
             ca_file: settings.ca_file,
             daemon: None,
+            workload: None,
             shelf: Arc::new(shelf),
         }
     }

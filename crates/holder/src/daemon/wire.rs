@@ -75,7 +75,12 @@ pub struct TokenAsked {
 
 /// Its answer.
 #[derive(Clone, Serialize, Deserialize)]
+<<<<<<< HEAD
 pub(super) struct TokenGiven {
+=======
+#[non_exhaustive]
+pub struct TokenGiven {
+>>>>>>> main
     /// The token. SECURITY: the one secret there is in any answer.
     pub(super) access_token: String,
     /// `Bearer`.
@@ -117,6 +122,7 @@ pub(crate) struct Run {
 
 /// `GET /v1/status`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DaemonStatus {
     /// The version of the program.
     pub version: String,
@@ -217,6 +223,7 @@ pub(super) struct Stopped {
 
 /// A sign-in that ended with the daemon.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Ended {
     /// Its issuer.
     pub issuer: String,
