@@ -75,12 +75,7 @@ pub struct TokenAsked {
 
 /// Its answer.
 #[derive(Clone, Serialize, Deserialize)]
-<<<<<<< HEAD
 pub(super) struct TokenGiven {
-=======
-#[non_exhaustive]
-pub struct TokenGiven {
->>>>>>> main
     /// The token. SECURITY: the one secret there is in any answer.
     pub(super) access_token: String,
     /// `Bearer`.
