@@ -56,6 +56,8 @@ impl Bounds {
         if asked.issuer.as_ref().is_some_and(|other| other != issuer)
             || asked.client_id.as_ref().is_some_and(|other| other != client_id)
             || asked.profile.as_ref().is_some_and(|profile| !profile.is_empty())
+            || asked.org.is_some()
+        // whose it is is not told inside
         {
             return wider("this socket gives passes of one sign-in, and another was asked for".into());
         }
@@ -145,6 +147,7 @@ mod tests {
             (r#"{"issuer": "https://id.example/other"}"#, "one sign-in"),
             (r#"{"client_id": "another"}"#, "one sign-in"),
             (r#"{"profile": "work"}"#, "one sign-in"),
+            (r#"{"org": "acme"}"#, "one sign-in"),
         ] {
             let why = asked(json).unwrap_err();
             assert!(why.contains(names), "{json}: {why}");
