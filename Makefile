@@ -40,10 +40,12 @@ check: ## format, lints, docs, dependency policy, generated files
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy -p hallpass-verifier --no-default-features --locked -- -D warnings
 	cargo clippy -p hallpass-holder --locked -- -D warnings
+	cargo clippy -p hallpass-holder --features clap,client --locked -- -D warnings
 	cargo clippy -p hallpass-holder --all-features --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	scripts/dependency-policy
 	scripts/check-docs
+	scripts/holder-api --check
 
 docs: ## the program's own documentation, in target/doc
 	@scripts/setup build
@@ -52,7 +54,7 @@ docs: ## the program's own documentation, in target/doc
 fmt: ## format the code
 	cargo fmt --all
 
-bench: ## our numbers beside another implementation's; ONLY=name for one of them
-	@scripts/setup test
+bench: ## our numbers beside other implementations'; ONLY=name for one of them
+	@scripts/setup bench
 	cargo build --release --locked -p hallpass -p hallpass-bench
 	target/release/hallpass-bench $(if $(ONLY),--only $(ONLY))

@@ -33,6 +33,16 @@ variables! {
     HALLPASS_ISSUER;
     /// The client to be, with issuers other than Hallpass.
     HALLPASS_CLIENT_ID;
+    /// The trust by which a job comes in, where several let it.
+    HALLPASS_TRUST;
+    /// What says what a job is: a token of what runs it, for our issuer. GitLab's `id_tokens` set it.
+    HALLPASS_ID_TOKEN;
+    /// A file with such a token in it, always a good one: a projected token of Kubernetes.
+    HALLPASS_ID_TOKEN_FILE;
+    /// Where a job of GitHub Actions asks for such a token.
+    ACTIONS_ID_TOKEN_REQUEST_URL;
+    /// And its key to that address.
+    ACTIONS_ID_TOKEN_REQUEST_TOKEN;
     /// The profile that is meant.
     HALLPASS_PROFILE;
     /// The holder's settings file, instead of `hallpass/config.toml` in the folder of settings.
@@ -45,6 +55,8 @@ variables! {
     HALLPASS_DAEMON;
     /// The daemon's socket, instead of the one in the runtime folder.
     HALLPASS_SOCKET;
+    /// The pass socket of a command outside (`exec --as socket`): `token` and `exec` ask there and nowhere else.
+    HALLPASS_TOKEN_SOCKET;
     /// Where the keys of new sign-ins rest: `secret-service`, `keyring`, `passphrase`, ...
     HALLPASS_STORE;
     /// A file with the passphrase of the records, where nobody is there to type it.
@@ -71,6 +83,8 @@ variables! {
     HALLPASS_TLS_KEY;
     /// The networks whose forwarded headers the server believes, with commas between them.
     HALLPASS_TRUSTED_PROXIES;
+    /// The networks that are not public and from which the server may fetch keys of outside issuers, with commas between them.
+    HALLPASS_OUTSIDE_NETWORKS;
     /// The file of the server's key-encryption key.
     HALLPASS_KEK;
     /// The file of the server's ledger key.
@@ -201,6 +215,8 @@ variables! {
     // What tells that others are the same user here.
     /// The user who became this one.
     SUDO_USER;
+    /// The user who became this one.
+    DOAS_USER;
     /// A Jenkins job.
     JENKINS_URL;
     /// A GitLab job.
@@ -221,6 +237,12 @@ variables! {
     bamboo_buildKey;
     /// A GoCD job.
     GO_PIPELINE_NAME;
+    /// A Drone job.
+    DRONE;
+    /// A job of Bitbucket Pipelines.
+    BITBUCKET_BUILD_NUMBER;
+    /// The number of a job, as several build systems have it.
+    BUILD_NUMBER;
 
     // Read by the HTTP client.
     /// The proxy for `https` addresses.
@@ -266,6 +288,7 @@ pub(crate) fn files_named_by(names: &[&str]) -> Vec<PathBuf> {
 }
 
 /// The names of everything that is set, for finding the misspelt.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub(crate) fn names() -> impl Iterator<Item = String> {
     std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
 }

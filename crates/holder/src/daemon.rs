@@ -9,22 +9,36 @@
 //! - Where an upgrade puts another program at its place, that takes over from it, and nothing is lost.
 //! - Everything works without it, but for what it alone holds.
 
-mod wire; // what is asked and answered
-mod problem; // errors on the wire
+pub(crate) mod wire; // what is asked and answered
+pub(crate) mod problem; // errors on the wire
 mod http; // HTTP/1.1 as far as two of us need it
-mod client; // asking
+pub(crate) mod client; // asking
 mod asking; // what the holder asks for
+#[cfg(any(feature = "daemon", feature = "exec"))]
+pub(crate) mod conversation; // answering one question
+#[cfg(feature = "daemon")]
 mod server; // listening
+#[cfg(feature = "daemon")]
 mod office; // what it holds, and the answers
+#[cfg(feature = "daemon")]
 mod proofs; // and the proofs that go with them
+#[cfg(feature = "daemon")]
 mod kept; // answers that are good for a while
+#[cfg(feature = "daemon")]
 mod ahead; // what it does when nobody asks
+#[cfg(feature = "daemon")]
 mod ears; // hearing that a session was cut
+#[cfg(feature = "daemon")]
 mod lock; // nothing is given out in between
+#[cfg(feature = "daemon")]
 mod sealing; // under a passphrase
+#[cfg(feature = "daemon")]
 mod memory; // kept off the disk
+#[cfg(feature = "daemon")]
 mod program; // which one is started where another takes over
+#[cfg(feature = "daemon")]
 mod channel; // what the two say to one another
+#[cfg(feature = "daemon")]
 mod hand_over; // an upgrade takes over from us
 
 use std::ffi::OsString;
@@ -36,13 +50,16 @@ use hallpass_model::secret::{Passphrase, Secret};
 
 use crate::private::own_uid;
 
+#[cfg(feature = "daemon")]
 pub use ahead::LOOK_EVERY;
 pub use asking::Fast;
 pub(crate) use asking::Signer;
 pub use client::Daemon;
+#[cfg(feature = "daemon")]
 pub use program::Program;
+#[cfg(feature = "daemon")]
 pub use server::{Bound, End, Serve, bind};
-pub use wire::{DaemonStatus, Ended, HandedOver, TokenAsked, TokenGiven};
+pub use wire::{DaemonStatus, Ended, HandedOver, TokenAsked};
 
 /// The socket's own name.
 const SOCKET: &str = "daemon.sock";

@@ -82,6 +82,7 @@ impl fmt::Debug for Headers {
 
 /// What an API said of a request, as far as it matters to the next one.
 #[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct Told<'a> {
     /// The status of its answer.
     pub status: u16,
@@ -238,9 +239,10 @@ impl Presentable {
             helps |= new && told.wants_nonce();
         }
         if let Some(date) = told.date {
-            let offset = date.millis() - (self.0.clock)().millis();
+            let offset = date.millis().saturating_sub((self.0.clock)().millis());
             // Only a clock that is off by more than honest ones explains a refusal.
-            let far = (offset - learned.offset).abs() > CLOCK_SKEW.as_millis().min(DPOP_WINDOW.as_millis());
+            let far = offset.saturating_sub(learned.offset).saturating_abs()
+                > CLOCK_SKEW.as_millis().min(DPOP_WINDOW.as_millis());
             if far && told.refuses_proof() {
                 learned.offset = offset;
                 helps = true;
@@ -255,7 +257,31 @@ impl Presentable {
     }
 }
 
-impl Told<'_> {
+impl<'a> Told<'a> {
+    /// An answer of this status. The rest is set field by field.
+    #[must_use]
+    pub fn new(status: u16) -> Self {
+        Self { status, ..Self::default() }
+    }
+
+    /// With what its `WWW-Authenticate` headers say.
+    #[must_use]
+    pub fn challenge(self, challenge: &'a str) -> Self {
+        Self { challenge, ..self }
+    }
+
+    /// With its `DPoP-Nonce`.
+    #[must_use]
+    pub fn nonce(self, nonce: impl Into<Option<&'a str>>) -> Self {
+        Self { nonce: nonce.into(), ..self }
+    }
+
+    /// With its `Date`.
+    #[must_use]
+    pub fn date(self, date: impl Into<Option<Timestamp>>) -> Self {
+        Self { date: date.into(), ..self }
+    }
+
     fn wants_nonce(&self) -> bool {
         self.status == 401 && self.names_error("use_dpop_nonce")
     }

@@ -12,6 +12,7 @@ use crate::settings::{self, Settings};
 
 mod backup;
 mod clients;
+mod credential_kinds;
 mod devices;
 mod links;
 mod orgs;
@@ -21,10 +22,11 @@ mod resources;
 mod sessions;
 mod table;
 mod teams;
+mod trusts;
 
 pub(super) use table::plain;
 
-/// Run the server's orgs, people, clients and resources
+/// Run the server's orgs, people, clients, resources and trusts
 ///
 /// Speaks to a running `hallpass serve` on this machine through the socket in its data folder, which answers
 /// the server's own user and root only.
@@ -75,6 +77,8 @@ enum AdminCommand {
     #[command(subcommand)]
     Resource(resources::ResourceCommand),
     #[command(subcommand)]
+    Trust(trusts::TrustCommand),
+    #[command(subcommand)]
     Owner(owners::OwnerCommand),
     #[command(subcommand)]
     Device(devices::DeviceCommand),
@@ -83,6 +87,7 @@ enum AdminCommand {
     Limits(orgs::LimitsArgs),
     Cut(sessions::CutArgs),
     Approve(sessions::ApproveArgs),
+    CredentialKinds(credential_kinds::CredentialKindsArgs),
     SetupLink(links::SetupLinkArgs),
     Recover(links::RecoverArgs),
     Backup(backup::BackupArgs),
@@ -96,6 +101,9 @@ pub(crate) async fn admin(args: AdminArgs, out: &mut Output) -> Result<Exit, Fai
         // The one command that must not find a server.
         return backup::restore(restore, place, out);
     }
+    if let AdminCommand::CredentialKinds(_) = args.what {
+        return credential_kinds::show(out);
+    }
     let mut server = place.client().await?;
     match args.what {
         AdminCommand::Org(command) => orgs::run(command, &mut server, out).await,
@@ -103,6 +111,7 @@ pub(crate) async fn admin(args: AdminArgs, out: &mut Output) -> Result<Exit, Fai
         AdminCommand::Team(command) => teams::run(command, &mut server, out).await,
         AdminCommand::Client(command) => clients::run(command, &mut server, out).await,
         AdminCommand::Resource(command) => resources::run(command, &mut server, out).await,
+        AdminCommand::Trust(command) => trusts::run(command, &mut server, out).await,
         AdminCommand::Owner(command) => owners::run(command, &mut server, out).await,
         AdminCommand::Device(command) => devices::run(command, &mut server, out).await,
         AdminCommand::Session(command) => sessions::run(command, &mut server, out).await,
@@ -112,7 +121,7 @@ pub(crate) async fn admin(args: AdminArgs, out: &mut Output) -> Result<Exit, Fai
         AdminCommand::SetupLink(args) => links::setup_link(args, &mut server, out).await,
         AdminCommand::Recover(args) => links::recover(args, &mut server, out).await,
         AdminCommand::Backup(args) => backup::backup(args, &mut server, out).await,
-        AdminCommand::Restore(_) => unreachable!("answered above"),
+        AdminCommand::Restore(_) | AdminCommand::CredentialKinds(_) => unreachable!("answered above"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the holder asks the daemon for, where one is to be had. Where none is, or it cannot, the holder does it itself.
 
 use hallpass_model::jose::base64url;
-use hallpass_model::secret::Secret;
+use hallpass_model::secret::{AccessToken, Secret};
 use hallpass_model::wire::oauth::{Scopes, TokenType};
 use url::Url;
 use zeroize::Zeroizing;
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::client::{Daemon, NoAnswer};
 use super::wire::{
     self, Deposit, Done, HeadersAsked, HeadersGiven, Held, NotTakenAsked, Records, RenameAsked, SignedOut,
-    TokenAsked, TokenGiven, Which,
+    TokenAlone, TokenAsked, TokenGiven, Which,
 };
 use crate::Holder;
 use crate::error::HolderError;
@@ -27,7 +27,7 @@ use crate::vault::Rung;
 #[derive(Debug)]
 pub enum Fast {
     /// A token.
-    Given(TokenGiven),
+    Given(Secret<AccessToken>),
     /// An error that asking another way would not mend.
     Failed(HolderError),
     /// Ask another way.
@@ -37,8 +37,8 @@ pub enum Fast {
 impl Daemon {
     /// Asks for a token without a runtime, a thread or a look at the disk: for the command that does nothing else.
     pub fn token(&self, asked: &TokenAsked) -> Fast {
-        match self.ask_slowly("POST", wire::TOKEN, asked) {
-            Ok(given) => Fast::Given(given),
+        match self.ask_slowly::<TokenAlone>("POST", wire::TOKEN, asked) {
+            Ok(given) => Fast::Given(Secret::from_text(given.access_token)),
             Err(NoAnswer::Problem(problem)) => match problem.into_error() {
                 Some(error) => Fast::Failed(error),
                 None => Fast::NotHere,

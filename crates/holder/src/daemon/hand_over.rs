@@ -19,7 +19,8 @@ use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
 use super::channel::{self, Handed, KNOWS, SERVES};
-use super::office::{Answer, Office, render};
+use super::conversation::{Answer, render};
+use super::office::Office;
 use super::problem::Problem;
 use super::program::{Another, FileId, Program};
 use super::wire::HandedOver;

@@ -2,7 +2,8 @@
 
 use http::Method;
 
-use super::office::{Answer, Office, read, render, request};
+use super::conversation::{Answer, read, render, request};
+use super::office::Office;
 use super::problem::Problem;
 use super::wire::{HeadersAsked, HeadersGiven};
 use crate::present::Learned;

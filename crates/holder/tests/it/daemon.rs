@@ -45,7 +45,7 @@ async fn what_a_token_says_of_its_end_is_not_believed_once_the_clock_was_set() {
         let daemon = daemon.clone();
         let answer = tokio::task::spawn_blocking(move || daemon.token(&TokenAsked::default()));
         match answer.await.unwrap() {
-            Fast::Given(given) => given.access_token,
+            Fast::Given(token) => token.expose_text().to_owned(),
             other => panic!("{other:?}"),
         }
     };

@@ -18,6 +18,7 @@ mod cut; // it hears that its session is over
 mod hand_over; // an upgrade takes over from it
 mod held; // what it alone holds can do everything
 mod locking; // nothing is given out in between
+mod short; // one question, and the same answer
 mod wiped; // no byte of a token is in its memory
 
 impl Home {
