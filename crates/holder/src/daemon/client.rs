@@ -401,8 +401,8 @@ impl Write for Room {
     }
 }
 
-/// Reads an answer to its end, which is there before the daemon has hung up: nobody waits for that.
-/// An error leaves what came before it.
+/// Reads an answer to its end, which is there before the daemon has hung up: nobody waits for that. An
+/// error leaves what came before it.
 fn whole(stream: &UnixStream, bytes: &mut Zeroizing<Vec<u8>>) -> io::Result<()> {
     while http::answer(bytes).is_none() && bytes.len() < http::ANSWER_MAX {
         if bytes.len() == bytes.capacity() {
@@ -441,6 +441,12 @@ fn pause() {
 mod tests {
     use super::*;
 
+    fn read_whole(from: &UnixStream) -> Zeroizing<Vec<u8>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(http::ANSWER_SHORT));
+        whole(from, &mut bytes).unwrap();
+        bytes
+    }
+
     /// An answer of any length, in pieces, by a daemon that does not hang up.
     #[test]
     fn an_answer_is_whole_where_it_says_so_and_not_when_the_daemon_hangs_up() {
@@ -452,13 +458,13 @@ mod tests {
                 sent.as_bytes().chunks(1 + len / 3).for_each(|piece| there.write_all(piece).unwrap());
                 whole_of_it.1.recv().unwrap(); // until then it is there
             });
-            assert_eq!(whole(&here).unwrap().as_slice(), answer.as_bytes(), "{len}");
+            assert_eq!(read_whole(&here).as_slice(), answer.as_bytes(), "{len}");
             whole_of_it.0.send(()).unwrap();
             daemon.join().unwrap();
         }
         let (here, mut there) = UnixStream::pair().unwrap();
         there.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhell").unwrap();
         drop(there);
-        assert!(http::answer(&whole(&here).unwrap()).is_none(), "it was cut short");
+        assert!(http::answer(&read_whole(&here)).is_none(), "it was cut short");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use hallpass_holder::daemon::{Daemon, Fast, Offered, Serve, TokenAsked, Use, bind};
-use hallpass_holder::{Holder, Places, Settings};
+use hallpass_holder::{Holder, Settings};
 use hallpass_model::secret::Secret;
 use hallpass_model::time::Timestamp;
 use hallpass_testkit::small_provider::{Manner, SmallProvider};
@@ -22,13 +22,11 @@ async fn what_a_token_says_of_its_end_is_not_believed_once_the_clock_was_set() {
     desk.signed_in(&provider).await;
     let set = Arc::new(AtomicI64::new(0));
     let clock = set.clone();
-    let holder = Holder::new(Settings {
-        state: Some(desk.state.path().join("hallpass")),
-        ca_file: None,
-        clock: Arc::new(move || Timestamp::from_millis(now().millis() + clock.load(Ordering::Relaxed))),
-        ask_passphrase: Arc::new(|_| Ok(Some(Secret::from_text("correct horse".into())))),
-        places: Places::default(),
-    });
+    let clock = move || Timestamp::from_millis(now().millis() + clock.load(Ordering::Relaxed));
+    let holder = Holder::new(Settings::new(Arc::new(clock)).with(|settings| {
+        settings.state = Some(desk.state.path().join("hallpass"));
+        settings.ask_passphrase = Arc::new(|_| Ok(Some(Secret::from_text("correct horse".into()))));
+    }));
     let run = tempfile::tempdir().unwrap();
     let socket = run.path().join("run/daemon.sock");
     let bound = bind(&socket).unwrap();

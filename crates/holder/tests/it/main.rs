@@ -3,6 +3,7 @@
 
 mod desk;
 mod browser_login;
+#[cfg(feature = "daemon")]
 mod daemon;
 mod device_login;
 mod passes;
