@@ -49,7 +49,9 @@ async fn what_a_token_says_of_its_end_is_not_believed_once_the_clock_was_set() {
     };
     let person = async {
         let mut token = ask().await;
-        for (times, hours) in [(1, 1), (2, -1)] {
+        // Set back, it would be taken for good for an hour more.
+        for hours in [-1, 2] {
+            let renewed = provider.asked("refresh_token");
             assert_eq!(ask().await, token, "it is kept");
             set.fetch_add(hours * HOUR_MILLIS, Ordering::Relaxed);
             // It looks at its clocks in a moment.
@@ -57,7 +59,7 @@ async fn what_a_token_says_of_its_end_is_not_believed_once_the_clock_was_set() {
                 tokio::task::yield_now().await;
             }
             token = ask().await;
-            assert_eq!(provider.asked("refresh_token"), times, "the clock went {hours} hours on");
+            assert!(provider.asked("refresh_token") > renewed, "the clock went {hours} hours on");
         }
     };
     let in_time = tokio::time::timeout(Duration::from_secs(30), person);
