@@ -22,6 +22,7 @@ use crate::output::{Form, Output};
 use crate::surroundings::host::Shared;
 use crate::{env, passphrase, surroundings, typed};
 
+mod by_hand; // endpoints
 mod screen;
 mod target; // what is to be signed in to
 
@@ -35,6 +36,8 @@ Examples:
   hallpass login https://id.example/acme --resource https://api.example --scope notes:read
   hallpass login https://id.example/acme --flow device --purpose 'release 1.4'
   hallpass login github --client-id Iv1.0123456789abcdef
+  hallpass login https://git.example --client-id 0123 --token-endpoint https://git.example/login/oauth/access_token \
+    --device-authorization-endpoint https://git.example/login/device/code
   hallpass login https://id.example/acme --resource https://api.example --one-run -- ./report.sh")]
 pub(crate) struct LoginArgs {
     /// The issuer's address, or `github`, `gitlab`, `google` (HALLPASS_ISSUER)
@@ -80,6 +83,9 @@ pub(crate) struct LoginArgs {
     /// Keep it in memory, for the command after `--` alone, and sign out when that ends
     #[arg(long, requires = "command")]
     one_run: bool,
+
+    #[command(flatten)]
+    endpoints: by_hand::EndpointArgs,
 
     #[command(flatten)]
     run: RunArgs,
@@ -144,7 +150,7 @@ pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Fai
 
 fn request(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Result<LoginRequest, Failure> {
     let target = target::target(args, holder, out)?;
-    let at = surroundings::surroundings();
+    let at = surroundings::surroundings_of_who_looks();
     let at = Surroundings { terminal: at.terminal && args.holder.may_ask(), ..at };
     let shared = surroundings::host::shared(&at)?;
     let rung = match (args.one_run, args.store, env::HALLPASS_STORE.text()) {
@@ -165,6 +171,7 @@ fn request(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Result<LoginR
     }
     Ok(LoginRequest {
         issuer: target.issuer,
+        endpoints: target.endpoints,
         client_id: target.client_id,
         profile: target.profile,
         as_new: args.as_new,
@@ -210,9 +217,18 @@ pub(super) fn sort_of(class: DeviceClass) -> &'static str {
     }
 }
 
+/// A part of every address at which issuers publish metadata (RFC 8615).
+const METADATA: &str = "/.well-known/";
+
 /// A sign-in that could not be had. Where it is the disk that is wanting, memory may do; where it is the flow that was asked
 /// for, another.
 fn failed(error: HolderError, flow: Option<Flow>, strict: bool) -> Failure {
+    if matches!(&error, HolderError::Unexpected { place, .. } if place.contains(METADATA)) {
+        return Failure::from(error).hint(
+            "if it publishes no metadata, name its endpoints: `--token-endpoint`, and `--device-authorization-endpoint` or \
+             `--authorization-endpoint`",
+        );
+    }
     if flow == Some(Flow::Device)
         && matches!(error, HolderError::Refused { .. } | HolderError::Unexpected { .. })
     {

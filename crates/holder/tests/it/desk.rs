@@ -189,6 +189,7 @@ pub(crate) fn base_request(issuer: &str, flow: Flow) -> LoginRequest {
         surroundings: Surroundings::default(),
         opener: Opener::Nobody,
         ask_pasted: None,
+        endpoints: hallpass_holder::Endpoints::default(),
         device_name: "desk".into(),
         device_class: DeviceClass::Laptop,
         rung: Some(Rung::Passphrase),

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use hallpass_holder::{Holder, IssuerSeen, Offers, choose};
+use hallpass_holder::{Holder, HolderError, IssuerSeen, Offers, choose};
 use hallpass_model::lifetimes::CLOCK_SKEW;
 
 use super::Finding;
@@ -44,6 +44,11 @@ fn of_issuer(issuer: &str, seen: Option<IssuerSeen>) -> Vec<Finding> {
     let Some(seen) = seen else { return unreachable("does not answer in time".into()) };
     let offered = match seen.metadata {
         Ok(offered) => offered,
+        Err(error @ HolderError::Unexpected { .. }) => {
+            let why =
+                format!("{issuer} publishes no metadata ({error}): right if you named its endpoints by hand");
+            return vec![Finding::note("issuer", why)];
+        }
         Err(error) => return unreachable(format!("cannot be used: {error}")),
     };
     let mut has = vec![if offered.ours { "a Hallpass issuer" } else { "an OAuth issuer" }];
@@ -83,7 +88,7 @@ fn clock(issuer: &str, behind: i64) -> Finding {
 }
 
 fn browser() -> Finding {
-    let at = surroundings::surroundings();
+    let at = surroundings::surroundings_of_who_looks();
     let all = Offers { browser: true, device: true, paste: true };
     match choose(None, all, &at) {
         Ok(choice) => {

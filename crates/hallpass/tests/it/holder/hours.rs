@@ -34,6 +34,7 @@ fn request(provider: &SmallProvider, api: &Api) -> LoginRequest {
         surroundings: Surroundings::default(),
         opener: Opener::Nobody,
         ask_pasted: None,
+        endpoints: hallpass_holder::Endpoints::default(),
         device_name: "a test".to_owned(),
         device_class: DeviceClass::Unknown,
         rung: Some(Rung::Memory),

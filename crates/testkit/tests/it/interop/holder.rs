@@ -62,6 +62,7 @@ impl Desk {
             surroundings: Surroundings { desktop: true, terminal: true, ..Surroundings::default() },
             opener: Opener::Nobody,
             ask_pasted: None,
+            endpoints: hallpass_holder::Endpoints::default(),
             device_name: "desk".to_owned(),
             device_class: DeviceClass::Laptop,
             rung: Some(Rung::Memory),
