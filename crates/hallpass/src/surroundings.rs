@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::IsTerminal;
 
 use hallpass_holder::environment::{self, Environment};
-use hallpass_holder::{Opener, Places, Surroundings};
+use hallpass_holder::{Ambient, Opener, Places, Surroundings};
 
 pub(crate) use environment::machine_name;
 use hallpass_model::device::DeviceClass;
@@ -36,6 +36,11 @@ pub(crate) fn opener() -> Opener {
 /// Where this machine keeps keys, besides the kernel.
 pub(crate) fn places() -> Places {
     environment().places()
+}
+
+/// What says what runs here, where that is a workload.
+pub(crate) fn ambient() -> Option<Ambient> {
+    environment().ambient()
 }
 
 /// Whether somebody sits at a terminal who sees a question and types the answer.
@@ -79,6 +84,7 @@ mod tests {
         environment.surroundings();
         environment.opener();
         environment.places();
+        environment.ambient();
         environment.state_folder("hallpass");
         assert_eq!(undeclared.take(), Vec::<String>::new());
     }

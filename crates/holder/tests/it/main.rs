@@ -11,3 +11,4 @@ mod renewal;
 mod logout;
 mod owed;
 mod oidc_provider;
+mod promises;
