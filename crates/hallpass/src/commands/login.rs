@@ -11,6 +11,7 @@ use hallpass_holder::{
 use hallpass_model::device::DeviceClass;
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{KeyMaterial, Secret};
+use hallpass_model::wire::errors::ErrorCode;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -36,7 +37,8 @@ Examples:
   hallpass login https://id.example/acme --resource https://api.example --scope notes:read
   hallpass login https://id.example/acme --flow device --purpose 'release 1.4'
   hallpass login github --client-id Iv1.0123456789abcdef
-  hallpass login https://git.example --client-id 0123 --token-endpoint https://git.example/login/oauth/access_token \
+  hallpass login https://git.example --client-id 0123 \\
+    --token-endpoint https://git.example/login/oauth/access_token \\
     --device-authorization-endpoint https://git.example/login/device/code
   hallpass login https://id.example/acme --resource https://api.example --one-run -- ./report.sh")]
 pub(crate) struct LoginArgs {
@@ -220,6 +222,19 @@ pub(super) fn sort_of(class: DeviceClass) -> &'static str {
 /// A part of every address at which issuers publish metadata (RFC 8615).
 const METADATA: &str = "/.well-known/";
 
+/// Whether it may be that no codes are allowed there.
+fn no_codes(error: &HolderError) -> bool {
+    use ErrorCode::{AccessDenied, InvalidGrant, UnauthorizedClient, Unknown, UnsupportedGrantType};
+    match error {
+        HolderError::Refused { code, .. } => matches!(
+            code,
+            AccessDenied | InvalidGrant | Unknown(_) | UnauthorizedClient | UnsupportedGrantType
+        ),
+        HolderError::Unexpected { .. } => true,
+        _ => false,
+    }
+}
+
 /// A sign-in that could not be had. Where it is the disk that is wanting, memory may do; where it is the flow that was asked
 /// for, another.
 fn failed(error: HolderError, flow: Option<Flow>, strict: bool) -> Failure {
@@ -229,9 +244,7 @@ fn failed(error: HolderError, flow: Option<Flow>, strict: bool) -> Failure {
              `--authorization-endpoint`",
         );
     }
-    if flow == Some(Flow::Device)
-        && matches!(error, HolderError::Refused { .. } | HolderError::Unexpected { .. })
-    {
+    if flow == Some(Flow::Device) && no_codes(&error) {
         return Failure::from(error).hint(
             "if codes are not allowed there, sign in without one: `--flow browser`, or `--flow paste` where no browser \
              reaches this machine",
