@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use hallpass_holder::daemon::{self, Daemon, Offered, Start, Use};
-use hallpass_holder::{Asking, Holder, HolderError, Identity, ProfileName, Settings};
+use hallpass_holder::daemon::{self, Daemon, Offered, Start, TokenAsked, Use};
+use hallpass_holder::{Asking, Holder, HolderError, Identity, PassSocket, ProfileName, Settings};
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{Passphrase, Secret};
 
@@ -65,6 +65,11 @@ impl HolderArgs {
         Self { ca_file: None, no_input: true }
     }
 
+    /// The same, and nobody is asked anything.
+    pub(crate) fn quietly(&self) -> Self {
+        Self { ca_file: self.ca_file.clone(), no_input: true }
+    }
+
     /// The holder of this user's credentials.
     pub(crate) fn open(&self) -> Result<Holder, Failure> {
         Ok(self.holder(Some(state_folder()?)).with_daemon(self.daemon()?))
@@ -79,13 +84,12 @@ impl HolderArgs {
             (Some(passphrase), Asking::Open) => Ok(Some(Secret::new(passphrase.expose().to_vec()))),
             _ => passphrase::find(asking, file.as_deref(), false),
         };
-        let holder = Holder::new(Settings {
-            state: Some(state.clone()),
-            ca_file: self.ca_file(),
-            clock: Arc::new(clock::now),
-            ask_passphrase: Arc::new(ask),
-            places: surroundings::places(),
-        });
+        let holder = Holder::new(Settings::new(Arc::new(clock::now)).with(|settings| {
+            settings.state = Some(state.clone());
+            settings.ca_file = self.ca_file();
+            settings.ask_passphrase = Arc::new(ask);
+            settings.places = surroundings::places();
+        }));
         Ok((holder, state, offered))
     }
 
@@ -124,13 +128,12 @@ impl HolderArgs {
         let file = env::HALLPASS_PASSPHRASE_FILE.path();
         // It is typed at the terminal itself, wherever our input and output go.
         let ask = self.may_ask() && surroundings::a_terminal_is_there();
-        Holder::new(Settings {
-            state,
-            ca_file: self.ca_file(),
-            clock: Arc::new(clock::now),
-            ask_passphrase: Arc::new(move |asking| passphrase::find(asking, file.as_deref(), ask)),
-            places: surroundings::places(),
-        })
+        Holder::new(Settings::new(Arc::new(clock::now)).with(|settings| {
+            settings.state = state;
+            settings.ca_file = self.ca_file();
+            settings.ask_passphrase = Arc::new(move |asking| passphrase::find(asking, file.as_deref(), ask));
+            settings.places = surroundings::places();
+        }))
     }
 
     /// A passphrase, from its file or the person at the terminal. `None` where there is neither.
@@ -155,7 +158,36 @@ impl HolderArgs {
     }
 }
 
+/// Where passes come from.
+pub(crate) struct Source {
+    pub(crate) holder: Holder,
+    pub(crate) identity: Identity,
+    /// What a directory says a pass is for.
+    pub(crate) bound: Bound,
+}
+
 impl WhichArgs {
+    /// Where passes come from: the pass socket of a command outside, where there is one, and else a sign-in or
+    /// an identity of this machine's.
+    pub(crate) async fn source(&self, out: &mut Output) -> Result<Source, Failure> {
+        let Some(place) = env::HALLPASS_TOKEN_SOCKET.path() else {
+            let (holder, identity) = self.whose(out)?;
+            let bound = self.bound(&identity)?;
+            return Ok(Source { holder, identity, bound });
+        };
+        // SECURITY: whoever made the socket meant less than a sign-in that may be here, too.
+        if !self.flags().nothing() {
+            let both = "a sign-in is named, and HALLPASS_TOKEN_SOCKET says that tokens come from a socket";
+            return Err(
+                Failure::usage(both).hint("leave `--profile`, `--issuer` and `--client-id` out, or unset it")
+            );
+        }
+        let socket = PassSocket::new(place);
+        let identity = socket.gives().await?.identity();
+        let holder = self.holder.holder(None).with_pass_socket(socket);
+        Ok(Source { holder, identity, bound: Bound::default() })
+    }
+
     /// The sign-in to use, and the holder that has it. Where this is a job or a pod that is given an identity, and an issuer
     /// is named for it, it is that one's: no person's sign-in is looked for, unless a profile is named.
     pub(crate) fn whose(&self, out: &mut Output) -> Result<(Holder, Identity), Failure> {
@@ -228,6 +260,32 @@ impl WhichArgs {
         })
     }
 
+    /// The one question to the daemon that finds what [`find`](Self::find) and [`bound`](Self::bound) find, and what is to be
+    /// said beside its answer. `None` where one question does not do, or something is wrong that they would tell of.
+    pub(crate) fn as_question(&self, asked: TokenAsked) -> Option<(TokenAsked, Option<String>)> {
+        let nearest = Nearest::find().ok()?;
+        let voices = self.voices(&nearest).ok()?;
+        let says = voices.into_iter().find(|voice| !voice.nothing()).unwrap_or_default();
+        if says.issuer.is_some() && says.client_id.is_some() && says.profile.is_some() {
+            return None; // the daemon takes a sign-in that is said in full for one that was found
+        }
+        let profile = says.profile.map(|profile| profile.to_string());
+        let mut asked = TokenAsked { issuer: says.issuer, client_id: says.client_id, profile, ..asked };
+        let warning = nearest.warning();
+        if let Nearest::Trusted(binding) = nearest {
+            // It binds the sign-in that it asks for, and whether another was chosen shows only once that is found.
+            if self.chosen_on_purpose().ok()? {
+                return None;
+            }
+            asked.org = binding.org.clone();
+            let bound = Bound::of(binding);
+            asked.resource = asked.resource.or(bound.resource);
+            let reach = scopes(&bound.scopes);
+            asked.scope = asked.scope.or_else(|| (!reach.is_empty()).then(|| reach.to_string()));
+        }
+        Some((asked, warning))
+    }
+
     /// Whether a person said which one, here and now or for this terminal.
     fn chosen_on_purpose(&self) -> Result<bool, Failure> {
         self.names_any()
@@ -298,6 +356,12 @@ pub(crate) fn parse_purpose(text: &str) -> Result<Purpose, &'static str> {
     text.parse()
 }
 
+/// Where sockets of this user may be, for as long as they are logged in.
+pub(crate) fn runtime() -> PathBuf {
+    let place = daemon::place(None, env::XDG_RUNTIME_DIR.path().as_deref());
+    place.parent().expect("a socket stands in a folder").to_owned()
+}
+
 /// Where the daemon's socket is.
 pub(crate) fn socket() -> PathBuf {
     let named = env::HALLPASS_SOCKET.path().map(|named| std::path::absolute(&named).unwrap_or(named));
@@ -327,8 +391,10 @@ pub(crate) fn state_folder() -> Result<PathBuf, Failure> {
     let state = env::XDG_STATE_HOME.path().and_then(absolute);
     let state = state.or_else(|| Some(env::HOME.path().and_then(absolute)?.join(".local/state")));
     state.map(|state| state.join("hallpass")).ok_or_else(|| {
-        Failure::could_not_run("there is no home folder to keep sign-ins in")
-            .hint("set HOME or HALLPASS_STATE_DIR")
+        Failure::could_not_run("there is no home folder to keep sign-ins in").hint(
+            "set HOME or HALLPASS_STATE_DIR, or keep it in memory for one command: \
+                 `hallpass login ISSUER --resource URL --one-run -- COMMAND`",
+        )
     })
 }
 

@@ -59,11 +59,16 @@
 //! # What is promised
 //!
 //! Versions are semantic: the public items, in `docs/reference/holder-api.txt`, change only with the version. Structs and
-//! enums that will grow are `non_exhaustive`: they have a constructor, and their fields are set one by one. Types of other
-//! crates in it, whose new major version is one of this crate's: [`Url`], clap's derived traits (`clap`), reqwest's requests
-//! and answers (`client`), and tokio, on whose runtime the futures run. Times are [`Timestamp`]s, milliseconds since 1970 UTC;
-//! lengths of time are [`Lifetime`]s. [`Holder`], [`app::Account`], [`Presentable`] and the client are `Send + Sync`, and so
-//! are errors; futures are `Send`.
+//! enums that will grow are `non_exhaustive`: they have a constructor, and their fields are set one by one. An enum that is
+//! not is whole, and whoever asks by it should see each case. What `exec`, `daemon` and `adapters` are asked by is younger,
+//! and plain.
+//!
+//! Types of other crates in it, whose new major version is one of this crate's: [`Url`], clap's derived traits (`clap`),
+//! reqwest's requests and answers (`client`), zeroize's `Zeroizing` (`adapters`), and tokio, on whose runtime the futures
+//! run. Times are [`Timestamp`]s, milliseconds since 1970 UTC; lengths of time are [`Lifetime`]s.
+//!
+//! [`Holder`], [`app::Account`], [`Presentable`] and the client are `Send + Sync`, and so are errors; futures are `Send`. No
+//! `Debug` shows a secret.
 //!
 //! # In reading order
 
@@ -96,6 +101,7 @@ mod wrapped; // what tools keep that insist on keeping it
 pub mod daemon; // one process that holds them for the others
 #[cfg(feature = "exec")]
 pub mod exec; // a command with a pass of its own
+mod pass_socket; // where a command of a command gets its own
 mod identity; // an issuer, a client, a profile
 mod which; // which sign-in is meant
 mod shelf; // where records stand
@@ -146,6 +152,7 @@ pub use logout::{Credential, Fate, Receipt};
 pub use not_taken::NotTaken;
 pub use owed::{Owed, Retried, RetryFate};
 pub use pass::{Pass, PassRequest};
+pub use pass_socket::{Gives, PassSocket};
 pub use present::{Binding, Headers, Presentable, Told};
 pub use prints::Prints;
 pub use profile::Profile;
@@ -167,6 +174,7 @@ use vault::Vault;
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What a holder needs to know.
+#[non_exhaustive]
 pub struct Settings {
     /// The program's own state folder; made, and made private, when first written to. Without one nothing is ever
     /// written, and [`Rung::Memory`] is the only one there is.
@@ -181,6 +189,28 @@ pub struct Settings {
     pub places: Places,
 }
 
+impl Settings {
+    /// By this clock, and nothing else yet: nothing is written, nobody is asked for a passphrase, and keys rest nowhere but in
+    /// memory and the kernel. What is to be otherwise is set field by field.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            state: None,
+            ca_file: None,
+            clock,
+            ask_passphrase: Arc::new(|_| Ok(None)),
+            places: Places::default(),
+        }
+    }
+
+    /// The same, changed.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+}
+
 /// The credentials of this user on this machine. Cheap to clone: clones share what is in memory.
 #[derive(Clone)]
 pub struct Holder {
@@ -193,6 +223,8 @@ pub struct Holder {
     ca_file: Option<PathBuf>,
     /// Who is asked first.
     daemon: Option<Arc<daemon::Daemon>>,
+    /// Who is asked instead of everybody else.
+    pass_socket: Option<Arc<PassSocket>>,
     /// What this machine runs, where that is no person's.
     workload: Option<Arc<workload::Workload>>,
 }
@@ -210,6 +242,7 @@ impl Holder {
             clock: settings.clock,
             ca_file: settings.ca_file,
             daemon: None,
+            pass_socket: None,
             workload: None,
             shelf: Arc::new(shelf),
         }

@@ -1,13 +1,12 @@
 //! `hallpass exec`, and the watcher it leaves behind.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use hallpass_holder::exec::{
-    Beside, Ended, Leased, Outcome, ProxyRequest, Release, RunEvent, RunRequest, TRUST_VARIABLES, Way,
+    Beside, Ended, Leased, Outcome, ProxyRequest, Release, RunEvent, RunRequest, Way,
 };
 use hallpass_holder::{Holder, Identity, PassRequest};
 use hallpass_model::lifetimes::{ACCESS_TOKEN_MAX, EXEC_PASS};
@@ -17,10 +16,10 @@ use url::Url;
 
 use crate::failure::{Exit, Failure};
 use crate::holding::{
-    OURSELVES, WhichArgs, certificates, parse_purpose, parse_resource, parse_scope, scopes,
+    OURSELVES, Source, WhichArgs, certificates, parse_purpose, parse_resource, parse_scope, runtime, scopes,
 };
 use crate::output::Output;
-use crate::{ambient, clock, env};
+use crate::{ambient, clock, env, roots};
 
 /// The hidden commands that become the watcher, the witness and the holder of files of a run.
 pub(crate) const WATCH: &str = "watch-run";
@@ -46,6 +45,8 @@ Examples:
   hallpass exec --purpose 'read my notes' -- sh -c 'curl -H \"Authorization: Bearer $HALLPASS_TOKEN\" https://api.example/notes'
   hallpass exec --scope deploy --ttl 5m --purpose 'deploy 1.4' --env API_TOKEN -- ./deploy.sh
   hallpass exec --as proxy --purpose 'read my notes' -- sh -c 'curl $HALLPASS_PROXY_URL/notes'
+  hallpass exec --as socket --scope packages:read --purpose build -- \\
+    sh -c 'podman run -v $HALLPASS_TOKEN_SOCKET:/pass.sock -e HALLPASS_TOKEN_SOCKET=/pass.sock build'
   hallpass exec --as file --clean --purpose 'nightly sync' -- ./sync.sh   # reads $HALLPASS_TOKEN_FILE when it needs it")]
 pub(crate) struct ExecArgs {
     #[command(flatten)]
@@ -83,7 +84,7 @@ pub(super) struct RunArgs {
     way: As,
 
     /// The environment variable that holds it, or says where it is; otherwise `HALLPASS_TOKEN`, `HALLPASS_TOKEN_FD`,
-    /// `HALLPASS_TOKEN_FILE` or `HALLPASS_PROXY_URL`
+    /// `HALLPASS_TOKEN_FILE`, `HALLPASS_PROXY_URL` or `HALLPASS_TOKEN_SOCKET`
     #[arg(long = "env", value_name = "NAME", value_parser = parse_variable)]
     variable: Option<String>,
 
@@ -115,6 +116,9 @@ pub(super) enum As {
     File,
     /// Not at all: a proxy adds it to requests to the API, whose place the variable's address takes; it is renewed
     Proxy,
+    /// When it asks, from a socket whose path the variable holds: for a container or a build inside, which gets passes
+    /// no wider than this one
+    Socket,
 }
 
 impl As {
@@ -123,7 +127,10 @@ impl As {
             As::Env => Way::Env,
             As::Fd => Way::Fd,
             As::File => Way::File,
-            As::Proxy => Way::Proxy(ProxyRequest { to: run.to.clone(), only: run.only, roots: roots() }),
+            As::Proxy => {
+                Way::Proxy(ProxyRequest { to: run.to.clone(), only: run.only, roots: roots::files() })
+            }
+            As::Socket => Way::Socket { runtime: runtime() },
         }
     }
 
@@ -133,6 +140,7 @@ impl As {
             As::Fd => "HALLPASS_TOKEN_FD",
             As::File => "HALLPASS_TOKEN_FILE",
             As::Proxy => "HALLPASS_PROXY_URL",
+            As::Socket => "HALLPASS_TOKEN_SOCKET",
         }
     }
 }
@@ -154,15 +162,14 @@ impl RunArgs {
 
 pub(crate) async fn exec(args: ExecArgs, out: &mut Output) -> Result<Exit, Failure> {
     too_long(args.run.ttl)?;
+    can_run()?;
     args.run.fits()?;
-    let (holder, identity) = args.which.whose(out)?;
-    let bound = args.which.bound(&identity)?;
-    let pass = PassRequest {
-        resource: args.resource.or(bound.resource),
-        scopes: scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }),
-        lifetime: Some(args.run.ttl),
-        purpose: Some(args.purpose),
-    };
+    let Source { holder, identity, bound } = args.which.source(out).await?;
+    let pass = PassRequest::default()
+        .resource(args.resource.or(bound.resource))
+        .scopes(scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }))
+        .lifetime(args.run.ttl)
+        .purpose(args.purpose);
     run(&holder, &identity, pass, args.run, args.command, out).await
 }
 
@@ -197,7 +204,7 @@ pub(super) async fn run(
         },
     };
     let outcome = holder.exec(identity, &request, &mut |event| tell(&event, out)).await;
-    let Outcome { ended, release } = outcome.map_err(|error| ours(error.into()))?;
+    let Outcome { ended, release, .. } = outcome.map_err(|error| ours(error.into()))?;
     if let Release::Pending { why } = release {
         out.warn(format_args!("the token is not revoked yet: {why}"));
         out.warn("a watcher goes on trying, and the token is over by itself when its time is up");
@@ -267,6 +274,19 @@ pub(crate) fn take_turn(args: &BecomingArgs) -> Result<Exit, Failure> {
     Err(Failure::could_not_run(format_args!("`{command}` cannot be run: {error}")).leaving_with(exit))
 }
 
+/// Refuses where nothing can run beside a command, before anything is asked of anybody.
+pub(super) fn can_run() -> Result<(), Failure> {
+    if std::path::Path::new(OURSELVES).exists() {
+        return Ok(());
+    }
+    let why = format!(
+        "`{OURSELVES}` is not there, and nothing can be started that ends the token with the command"
+    );
+    Err(Failure::could_not_run(why).hint(
+        "mount /proc here, or get the token outside and hand it in: `hallpass exec --as socket`, `--as fd`",
+    ))
+}
+
 /// Refuses before anything is asked of anybody.
 pub(super) fn too_long(ttl: Lifetime) -> Result<(), Failure> {
     if ttl <= ACCESS_TOKEN_MAX {
@@ -317,24 +337,6 @@ fn say(leased: &Leased<'_>, out: &mut Output) {
     if !leased.ends_with_command {
         out.say("this provider has no tokens of their own for commands: it lives on after the command, until it is over");
     }
-}
-
-/// Where systems keep the certificates they trust: Debian, Fedora, openSUSE, Alpine.
-const SYSTEM_ROOTS: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
-
-/// Whom the command trusts without us. What the person named takes the system's place, as it does for their programs;
-/// what names certificates to trust besides is there too.
-fn roots() -> Vec<PathBuf> {
-    let mut roots = env::files_named_by(TRUST_VARIABLES);
-    if env::SSL_CERT_FILE.path().is_none() {
-        roots.extend(SYSTEM_ROOTS.map(PathBuf::from).into_iter().find(|path| path.is_file()));
-    }
-    roots
 }
 
 /// Reads `--to`: an https address, or a host; on this machine also an http address.

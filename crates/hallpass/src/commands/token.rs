@@ -6,8 +6,9 @@ use hallpass_model::purpose::Purpose;
 use hallpass_model::time::Lifetime;
 use serde::Serialize;
 
+use crate::env;
 use crate::failure::{Exit, Failure};
-use crate::holding::{WhichArgs, parse_purpose, parse_resource, parse_scope, scopes};
+use crate::holding::{Source, WhichArgs, parse_purpose, parse_resource, parse_scope, scopes};
 use crate::output::{Form, Output};
 
 /// Print an access token that is good now
@@ -61,7 +62,8 @@ impl TokenArgs {
     pub(crate) fn asked(&self) -> Option<hallpass_holder::daemon::TokenAsked> {
         let more = self.ttl.is_some() || self.fresh || self.dpop.is_some() || self.nonce.is_some();
         let reach = scopes(&self.scopes);
-        (!more && self.which.profile.is_none()).then(|| hallpass_holder::daemon::TokenAsked {
+        (!more).then(|| hallpass_holder::daemon::TokenAsked {
+            profile: self.which.profile.as_ref().map(ToString::to_string),
             issuer: self.which.issuer.clone(),
             client_id: self.which.client_id.clone(),
             resource: self.resource.clone(),
@@ -87,14 +89,16 @@ struct Answer<'a> {
 }
 
 pub(crate) async fn token(args: TokenArgs, out: &mut Output) -> Result<Exit, Failure> {
-    let (holder, identity) = args.which.whose(out)?;
-    let bound = args.which.bound(&identity)?;
-    let mut request = PassRequest {
-        resource: args.resource.or(bound.resource.filter(|_| args.dpop.is_none())),
-        scopes: scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }),
-        lifetime: args.ttl,
-        purpose: args.purpose,
-    };
+    if env::HALLPASS_TOKEN_SOCKET.is_set() && (args.fresh || args.dpop.is_some()) {
+        let own = "`--fresh` and `--dpop` are for a sign-in, and HALLPASS_TOKEN_SOCKET says that tokens come from a socket";
+        return Err(Failure::usage(own));
+    }
+    let Source { holder, identity, bound } = args.which.source(out).await?;
+    let mut request = PassRequest::default()
+        .resource(args.resource.or(bound.resource.filter(|_| args.dpop.is_none())))
+        .scopes(scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }))
+        .lifetime(args.ttl)
+        .purpose(args.purpose);
     let asked = args.dpop.as_deref().map(OneRequest::read).transpose()?;
     let Some(OneRequest { method, url }) = asked else {
         let pass = match args.fresh {
@@ -112,7 +116,7 @@ pub(crate) async fn token(args: TokenArgs, out: &mut Output) -> Result<Exit, Fai
     }
     let presentable = holder.present(&identity, &request, Binding::Key).await?;
     if let Some(nonce) = &args.nonce {
-        presentable.learn(&Told { nonce: Some(nonce), ..Told::default() });
+        presentable.learn(&Told::new(0).nonce(nonce.as_str()));
         holder.keep_learned(&identity, &presentable)?; // so that the next request needs not be told
     }
     let headers = presentable.headers(&method, &url)?;

@@ -12,8 +12,8 @@ use crate::identity::Identity;
 use crate::logout::Credential;
 use crate::status::Opened;
 
-pub(super) const STATUS: &str = "/v1/status";
-pub(super) const TOKEN: &str = "/v1/token";
+pub(crate) const STATUS: &str = "/v1/status";
+pub(crate) const TOKEN: &str = "/v1/token";
 pub(super) const RECORDS: &str = "/v1/records";
 pub(super) const LOGOUT: &str = "/v1/logout";
 pub(super) const FORGET: &str = "/v1/forget";
@@ -49,6 +49,9 @@ pub struct TokenAsked {
     /// The profile of the sign-in that is meant; empty for the one without a name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
+    /// The organisation that the sign-in must be of, or nothing is handed out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub org: Option<String>,
     /// The API; needed where the sign-in has several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
@@ -72,25 +75,31 @@ pub struct TokenAsked {
 
 /// Its answer.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct TokenGiven {
+pub(crate) struct TokenGiven {
     /// The token. SECURITY: the one secret there is in any answer.
-    pub access_token: String,
+    pub(crate) access_token: String,
     /// `Bearer`.
-    pub token_type: String,
+    pub(crate) token_type: String,
     /// When it is over, if the provider says.
-    pub expires: Option<Timestamp>,
+    pub(crate) expires: Option<Timestamp>,
     /// How far it reaches, if the provider says.
-    pub scope: Option<String>,
+    pub(crate) scope: Option<String>,
     /// The API it is for, if that is known.
-    pub resource: Option<String>,
+    pub(crate) resource: Option<String>,
     /// The sign-in it comes from.
     #[serde(flatten)]
-    pub identity: Identity,
+    pub(crate) identity: Identity,
     /// Whether it is a token of its own, which can be revoked alone.
-    pub own: bool,
+    pub(crate) own: bool,
     /// For a run: the lease, and how its pass is given back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) run: Option<Box<Run>>,
+}
+
+/// The same for whoever wants nothing but the token: what is not looked at is not taken apart.
+#[derive(Deserialize)]
+pub(super) struct TokenAlone {
+    pub(super) access_token: String,
 }
 
 impl std::fmt::Debug for TokenGiven {
@@ -108,6 +117,7 @@ pub(crate) struct Run {
 
 /// `GET /v1/status`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DaemonStatus {
     /// The version of the program.
     pub version: String,
@@ -208,6 +218,7 @@ pub(super) struct Stopped {
 
 /// A sign-in that ended with the daemon.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Ended {
     /// Its issuer.
     pub issuer: String,
@@ -217,7 +228,7 @@ pub struct Ended {
 
 /// Nothing more to say.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Done {}
+pub(crate) struct Done {}
 
 fn is_false(flag: &bool) -> bool {
     !flag

@@ -239,6 +239,7 @@ impl Login<'_> {
             )),
             refresh,
             passes: Vec::new(),
+            roles: Vec::new(),
             scope: granted.unwrap_or_else(|| self.scopes.clone()),
             resources: self.request.resources.clone(),
             purpose: self.request.purpose.as_ref().map(ToString::to_string),

@@ -45,6 +45,18 @@ impl SecretService {
     }
 }
 
+impl SecretService {
+    /// How many items have these attributes, open or locked, whoever's they are. None is opened, and nothing unlocked.
+    pub(super) fn count(&self, attributes: &[(&str, &str)]) -> Result<usize, String> {
+        let mut service = self.connect()?;
+        let mut body = Writer::default();
+        body.texts(attributes);
+        let mut answer = service.call(SERVICE_PATH, SERVICE_INTERFACE, "SearchItems", "a{ss}", body)?;
+        let (open, locked) = (answer.paths().ok_or(ODD)?, answer.paths().ok_or(ODD)?);
+        Ok(open.len() + locked.len())
+    }
+}
+
 impl Keeper for SecretService {
     fn save(&self, name: &str, key: &RecordKey) -> Result<(), Fault> {
         self.put(name, key).map_err(fault)
