@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use hallpass_holder::environment::{self, Environment};
 use hallpass_holder::{Opener, Places, Surroundings};
@@ -30,7 +31,14 @@ pub(crate) fn opener() -> Opener {
 
 /// Where this machine keeps keys, besides the kernel.
 pub(crate) fn places() -> Places {
-    environment().places()
+    let usual = environment().places();
+    Places { tpm: named_tpm().or(usual.tpm), ..usual }
+}
+
+/// The TPM that the person names. Absolute: the daemon looks for it from another folder.
+pub(crate) fn named_tpm() -> Option<PathBuf> {
+    let named = env::HALLPASS_TPM.path()?;
+    Some(std::path::absolute(&named).unwrap_or(named))
 }
 
 /// Whether somebody sits at a terminal who sees a question and types the answer.

@@ -41,7 +41,7 @@ impl Keeper for Breakable {
 fn machine(types: bool) -> (Vault, Breakable, Breakable) {
     let ask: AskPassphrase = Arc::new(move |_| Ok(types.then(|| Secret::from_text("correct horse".into()))));
     let (upper, lower) = (Breakable::default(), Breakable::default());
-    let mut vault = Vault::new(ask, Places::default());
+    let mut vault = Vault::new(ask, Places::default(), None);
     vault.keepers = vec![
         (Rung::SecretService, true, Box::new(upper.clone())),
         (Rung::Keyring, true, Box::new(lower.clone())),
@@ -101,7 +101,8 @@ fn a_key_that_cannot_be_had_just_now_is_not_a_key_that_is_gone() {
 }
 
 fn on(desktop: &Desktop) -> Vault {
-    Vault::new(Arc::new(|_| Ok(None)), Places { session_bus: Some(desktop.address().into()) })
+    let places = Places { session_bus: Some(desktop.address().into()), ..Places::default() };
+    Vault::new(Arc::new(|_| Ok(None)), places, None)
 }
 
 #[test]
@@ -146,7 +147,7 @@ fn a_bus_without_a_keyring_and_a_machine_without_a_bus_are_no_reason_to_wait() {
     let desktop = Desktop::bare();
     let started = std::time::Instant::now();
     let keyring_works = keyring::Keyring.probe().is_ok();
-    for vault in [on(&desktop), Vault::new(Arc::new(|_| Ok(None)), Places::default())] {
+    for vault in [on(&desktop), Vault::new(Arc::new(|_| Ok(None)), Places::default(), None)] {
         match vault.choose(None, None) {
             Ok(chosen) => assert!(keyring_works && chosen.rung == Rung::Keyring && chosen.notes.is_empty()),
             Err(why) => assert!(!keyring_works && matches!(why, HolderError::NoRung { .. }), "{why}"),
