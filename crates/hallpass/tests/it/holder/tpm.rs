@@ -103,7 +103,7 @@ async fn a_tpm_that_is_closed_to_this_user_says_which_group_may_use_it() {
     let socket = chip.socket();
     // Root may open everything but what belongs to somebody who is not in its user namespace.
     let _ = std::os::unix::fs::chown(&socket, Some(1), Some(1));
-    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o000)).unwrap();
     let mut command = Command::new("unshare");
     let login = ["login", machine.world.issuer_url.as_str(), "--flow", "device", "--store", "tpm"];
     command.arg("--user").args(rustix::process::geteuid().is_root().then_some("--map-root-user"));

@@ -24,7 +24,7 @@ use super::wire::Reader;
 const ANSWER_LEN_MAX: usize = 4096;
 /// A header: a tag, the length of the whole, and a code.
 pub(super) const HEADER_LEN: usize = 10;
-/// A command at most is tried again so often while a TPM is busy with itself.
+/// How long is waited before something is tried again.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// An open way to a TPM. Where it is the kernel's, all that was loaded through it is gone when it is closed.
@@ -85,7 +85,7 @@ impl Device {
                 Err(error) => return Err(broken(error)),
             }
             if let Some(whole) = whole_len(&answer[..len]) {
-                if whole > ANSWER_LEN_MAX || whole < HEADER_LEN {
+                if !(HEADER_LEN..=ANSWER_LEN_MAX).contains(&whole) {
                     return Err(Fault::Failing(ODD.into()));
                 }
                 if len >= whole {
