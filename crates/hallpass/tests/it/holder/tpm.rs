@@ -45,6 +45,8 @@ async fn a_key_sealed_by_the_tpm_outlives_a_restart_and_leaves_at_logout() {
     let status = run(&machine, &chip, &["status"]).await;
     assert!(status.out().contains("TPM"), "{}", status.out());
     assert!(status.out().contains("until logout, or the TPM is cleared"), "{}", status.out());
+    let page = machine.world.visitor_as(machine.world.ada).await.get("/acme/sessions").await.body;
+    assert!(page.contains("the key rests in the TPM, as it says"), "{page}");
     let files = sealed(&machine);
     assert_eq!(files.len(), 1);
     assert_eq!(std::fs::metadata(&files[0]).unwrap().permissions().mode() & 0o777, 0o600);
