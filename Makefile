@@ -40,10 +40,12 @@ check: ## format, lints, docs, dependency policy, generated files
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy -p hallpass-verifier --no-default-features --locked -- -D warnings
 	cargo clippy -p hallpass-holder --locked -- -D warnings
+	cargo clippy -p hallpass-holder --features clap,client --locked -- -D warnings
 	cargo clippy -p hallpass-holder --all-features --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	scripts/dependency-policy
 	scripts/check-docs
+	scripts/holder-api --check
 
 docs: ## the program's own documentation, in target/doc
 	@scripts/setup build

@@ -268,6 +268,7 @@ pub(crate) fn files_named_by(names: &[&str]) -> Vec<PathBuf> {
 }
 
 /// The names of everything that is set, for finding the misspelt.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub(crate) fn names() -> impl Iterator<Item = String> {
     std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
 }

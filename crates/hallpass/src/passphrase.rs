@@ -1,7 +1,5 @@
 //! Where a passphrase comes from: a private file that is named, or the person at the terminal.
 
-mod typed; // a line that is never shown
-
 use std::fs::File;
 use std::io::{Error, Read};
 use std::os::unix::fs::MetadataExt;
@@ -11,10 +9,10 @@ use hallpass_holder::Asking;
 use hallpass_model::secret::{Kind, Passphrase, Secret};
 use zeroize::Zeroizing;
 
-use typed::typed;
+use crate::typed::typed;
 
 /// A secret in a file, or typed, at most, in bytes: a page of it helps nobody, and a wrong path may lead to a large file.
-const LEN_MAX: u64 = 4 * 1024;
+pub(crate) const PASSPHRASE_LEN_MAX: usize = 4 * 1024;
 
 /// Finds the passphrase. `None` if there is no file and nobody to ask, or there is no point in asking again.
 pub(crate) fn find(
@@ -56,11 +54,11 @@ pub(crate) fn secret_file<K: Kind>(path: &Path) -> Result<Secret<K>, Error> {
     if found.is_file() && found.mode() & 0o077 != 0 {
         return Err(named("can be read by others: make it 0600"));
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LEN_MAX as usize + 1));
-    file.take(LEN_MAX + 1)
+    let mut bytes = Zeroizing::new(Vec::with_capacity(PASSPHRASE_LEN_MAX + 1));
+    file.take(PASSPHRASE_LEN_MAX as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| named(&format!("cannot be read: {error}")))?;
-    if bytes.len() as u64 > LEN_MAX {
+    if bytes.len() > PASSPHRASE_LEN_MAX {
         return Err(named("is too long for a secret"));
     }
     let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);

@@ -31,8 +31,9 @@ pub(crate) fn opener() -> Opener {
 
 /// Where this machine keeps keys, besides the kernel.
 pub(crate) fn places() -> Places {
-    let usual = environment().places();
-    Places { tpm: named_tpm().or(usual.tpm), ..usual }
+    let mut places = environment().places();
+    places.tpm = named_tpm().or(places.tpm);
+    places
 }
 
 /// The TPM that the person names. Absolute: the daemon looks for it from another folder.

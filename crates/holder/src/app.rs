@@ -16,7 +16,7 @@ use hallpass_model::wire::oauth::Scopes;
 use crate::environment::{Environment, device_class, machine_name};
 use crate::error::HolderError;
 use crate::identity::Identity;
-use crate::login::{Cancelled, Flow, LoginRequest, OnEvent, Opener, SignedIn, Surroundings};
+use crate::login::{AskPasted, Cancelled, Flow, LoginRequest, OnEvent, Opener, SignedIn, Surroundings};
 use crate::logout::Receipt;
 use crate::pass::{Pass, PassRequest};
 use crate::present::{Binding, Presentable};
@@ -35,6 +35,7 @@ pub struct App {
     state: Option<PathBuf>,
     ca_file: Option<PathBuf>,
     ask_passphrase: AskPassphrase,
+    ask_pasted: Option<AskPasted>,
     clock: Clock,
     surroundings: Surroundings,
     opener: Opener,
@@ -56,6 +57,7 @@ impl App {
             state: None,
             ca_file: None,
             ask_passphrase: Arc::new(|_| Ok(None)),
+            ask_pasted: None,
             clock: Arc::new(system_time),
             surroundings: Surroundings::default(),
             opener: Opener::Nobody,
@@ -99,6 +101,12 @@ impl App {
         ask: impl Fn(Asking) -> io::Result<Option<Secret<Passphrase>>> + Send + Sync + 'static,
     ) -> Self {
         Self { ask_passphrase: Arc::new(ask), ..self }
+    }
+
+    /// Who is asked to paste the address where a browser elsewhere ended, where the issuer gives no codes and a browser
+    /// reaches no port here. Nobody, otherwise: such a sign-in fails.
+    pub fn ask_pasted(self, ask: AskPasted) -> Self {
+        Self { ask_pasted: Some(ask), ..self }
     }
 
     /// Where the key of a new sign-in is to rest. The best place there is, otherwise.
@@ -188,6 +196,7 @@ impl Account {
             device_class: device_class(&app.surroundings),
             surroundings: app.surroundings.clone(),
             opener: app.opener.clone(),
+            ask_pasted: app.ask_pasted.clone(),
             device_name: machine_name(),
             rung: app.rung.or_else(|| app.state.is_none().then_some(Rung::Memory)),
             for_one_command: false,

@@ -150,6 +150,13 @@ fn show(event: &LoginEvent<'_>, console: &mut Console<'_>) {
                 console.say(format_args!("or open {complete}"));
             }
         }
+        LoginEvent::ToPaste { address, ends_at, .. } => {
+            console.say(format_args!("open this address in any browser: {address}"));
+            console.say(format_args!(
+                "its last page cannot be loaded, and has an address that begins with {ends_at}: paste that here"
+            ));
+        }
+        LoginEvent::NotTheAnswer { why, .. } => console.say(why),
         LoginEvent::Note(note) => console.say(note),
         LoginEvent::Rung(_) | LoginEvent::Chose(_) | LoginEvent::Waiting { .. } => {}
     }

@@ -13,13 +13,21 @@ mod problem; // errors on the wire
 mod http; // HTTP/1.1 as far as two of us need it
 mod client; // asking
 mod asking; // what the holder asks for
+#[cfg(feature = "daemon")]
 mod server; // listening
+#[cfg(feature = "daemon")]
 mod office; // what it holds, and the answers
+#[cfg(feature = "daemon")]
 mod kept; // answers that are good for a while
+#[cfg(feature = "daemon")]
 mod ahead; // what it does when nobody asks
+#[cfg(feature = "daemon")]
 mod ears; // hearing that a session was cut
+#[cfg(feature = "daemon")]
 mod lock; // nothing is given out in between
+#[cfg(feature = "daemon")]
 mod sealing; // under a passphrase
+#[cfg(feature = "daemon")]
 mod memory; // kept off the disk
 
 use std::ffi::OsString;
@@ -31,9 +39,11 @@ use hallpass_model::secret::{Passphrase, Secret};
 
 use crate::private::own_uid;
 
+#[cfg(feature = "daemon")]
 pub use ahead::LOOK_EVERY;
 pub use asking::Fast;
 pub use client::Daemon;
+#[cfg(feature = "daemon")]
 pub use server::{Bound, Serve, bind};
 pub use wire::{DaemonStatus, Ended, TokenAsked, TokenGiven};
 

@@ -74,6 +74,9 @@ pub enum HolderError {
     /// Nobody answered in time.
     #[error("nobody approved the request in time")]
     TimedOut,
+    /// Paste the whole address of the last page: what was pasted is not the answer to this sign-in.
+    #[error("nothing that was pasted is the answer to this sign-in")]
+    NoAnswerPasted,
     /// Say how to ask, or give the job an identity of its own: a person must sign in, and none is there.
     #[error(
         "nobody is there to sign in: use `--flow device` if somebody reads what is said here, or give the job an \

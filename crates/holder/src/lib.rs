@@ -41,16 +41,36 @@
 //!
 //! It prints nothing, reads no environment variable and starts no browser but as it is told: what is said goes to the
 //! program ([`LoginEvent`]), and what the environment says is handed in ([`environment::Environment`]). The HTTP client
-//! reads proxy variables, but for [`Holder::without_proxies`]. It installs no signal handler, but for
+//! reads proxy variables, but for [`Holder::without_proxies`], and finds the system's certificates where `SSL_CERT_FILE` and
+//! `SSL_CERT_DIR` say. It installs no signal handler, but for
 //! [`exec`] and, while a person signs in, `cli`.
 //!
 //! # Features
 //!
-//! None by default. `clap`: `cli`, the commands of an account. `client`: `api`, a client for an API; its types are
-//! [reqwest](https://docs.rs/reqwest)'s, and so a new major version of that is one of this crate's. Times are
-//! [`Timestamp`]s, milliseconds since 1970 UTC; lengths of time are [`Lifetime`]s.
+//! None by default: signing in and out, status, tokens and proofs for any HTTP client are here without one.
+//!
+//! - `clap`: `cli`, the commands of an account.
+//! - `client`: `api`, a client for an API. Its types are [reqwest](https://docs.rs/reqwest)'s.
+//! - `http2`: HTTP/2 besides HTTP/1.1.
+//! - `exec`: `exec`, a command with a pass of its own.
+//! - `daemon`: to be the daemon. Asking one needs no feature.
+//! - `adapters`: `adapters`, how git, registries, kubectl and cloud SDKs ask.
+//!
+//! # What is promised
+//!
+//! Versions are semantic: the public items, in `docs/reference/holder-api.txt`, change only with the version. Structs and
+//! enums that will grow are `non_exhaustive`: they have a constructor, and their fields are set one by one. Types of other
+//! crates in it, whose new major version is one of this crate's: [`Url`], clap's derived traits (`clap`), reqwest's requests
+//! and answers (`client`), and tokio, on whose runtime the futures run. Times are [`Timestamp`]s, milliseconds since 1970 UTC;
+//! lengths of time are [`Lifetime`]s. [`Holder`], [`app::Account`], [`Presentable`] and the client are `Send + Sync`, and so
+//! are errors; futures are `Send`.
 //!
 //! # In reading order
+
+#![cfg_attr(
+    not(all(feature = "exec", feature = "daemon", feature = "adapters")),
+    allow(dead_code, reason = "what those lean on stands in rooms that are here without them")
+)]
 
 mod error; // what went wrong, by what the person can do next
 pub mod app; // a program of somebody's own, in a few lines
@@ -62,6 +82,7 @@ mod login; // asking a person, in a browser here or anywhere
 mod refresh; // single flight: the lock, the re-read, the save before the answer
 mod pass; // a token for one API
 mod not_taken; // a token that a server did not take
+#[cfg(feature = "adapters")]
 mod role; // a pass traded for a session of a cloud's role
 mod present; // and how the API is shown it
 mod logout; // revoked there, wiped here
@@ -72,6 +93,7 @@ mod status; // what is known here
 mod checkup; // what a sign-in needs, looked at
 mod wrapped; // what tools keep that insist on keeping it
 pub mod daemon; // one process that holds them for the others
+#[cfg(feature = "exec")]
 pub mod exec; // a command with a pass of its own
 mod identity; // an issuer, a client, a profile
 mod which; // which sign-in is meant
@@ -85,6 +107,7 @@ mod private; // files that are nobody else's business
 mod profile; // what is known of a profile, also while nobody is signed in
 mod pins; // what was true at login, and must stay so
 mod dpop; // the key a session is bound to
+#[cfg(feature = "adapters")]
 pub mod adapters; // programs that ask in their own way: git, registries, kubectl, cloud SDKs
 mod provider; // the HTTP client of any provider, and the only one here
 mod client; // who we are at a provider
@@ -92,22 +115,29 @@ pub mod environment; // what it says, to whoever hands it in
 pub mod presets; // what is known beforehand about some providers
 mod copies; // of other machines' sign-ins, said to the issuer
 mod machine; // what this machine is called
+#[cfg(test)]
+mod hostile; // what strangers write
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use hallpass_model::device::DeviceClass;
 pub use hallpass_model::purpose::Purpose;
-pub use hallpass_model::secret::{Kind as SecretKind, Secret};
+pub use hallpass_model::secret::{
+    AccessToken, AuthorizationCode, KeyMaterial, Kind as SecretKind, Passphrase, Secret,
+};
 pub use hallpass_model::time::{Lifetime, Timestamp};
+pub use hallpass_model::wire::errors::ErrorCode;
+pub use hallpass_model::wire::metadata::BadIssuer;
 pub use hallpass_model::wire::oauth::Scopes;
+pub use url::Url;
 
 pub use checkup::{IssuerSeen, Offered};
 pub use error::HolderError;
 pub use identity::{Identity, ProfileName};
 pub use login::{
-    Cancelled, Choice, Flow, LoginEvent, LoginRequest, NoFlow, Offers, OnEvent, Opener, SignedIn,
-    Surroundings, choose,
+    AskPasted, Cancelled, Choice, Flow, LoginEvent, LoginRequest, NoFlow, NotTheAnswer, Offers, OnEvent,
+    Opener, PASTED_LEN_MAX, PastedLine, SignedIn, Surroundings, choose,
 };
 pub use logout::{Credential, Fate, Receipt};
 pub use not_taken::NotTaken;
@@ -117,6 +147,7 @@ pub use present::{Binding, Headers, Presentable, Told};
 pub use prints::Prints;
 pub use profile::Profile;
 pub use provider::http_date;
+#[cfg(feature = "adapters")]
 pub use role::RoleRequest;
 pub use shelf::{Foreign, Unreadable};
 pub use status::{Opened, Status};

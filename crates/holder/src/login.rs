@@ -4,14 +4,17 @@
 //! 2. Choose how to ask the person, and say why.
 //! 3. Prove that there is somewhere to keep what will come, before anybody is sent anywhere, and that what it replaces
 //!    can be opened, or say that it cannot.
-//! 4. Ask: a browser on this machine (`browser`), or a code typed on another (`device`).
+//! 4. Ask: a browser on this machine (`browser`), a code typed on another (`device`), or a browser on another whose last
+//!    address is pasted here (`paste`). Where no code can be had after all, that is said, and another way is taken.
 //! 5. Judge what came, and write down whom it is for: later answers are compared with that.
 //! 6. Save it durably. What cannot be saved is revoked again.
 //! 7. Revoke what the new sign-in replaces.
 
 mod browser;
 mod choose;
+mod code; // what both ways by a browser share
 mod device;
+mod paste;
 mod settle; // what came of it
 
 use std::fmt;
@@ -28,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub use browser::Opener;
 pub use choose::{Choice, NoFlow, Offers, Surroundings, choose};
+pub use paste::{AskPasted, NotTheAnswer, PASTED_LEN_MAX, PastedLine};
 
 use crate::Holder;
 use crate::client::OurClient;
@@ -39,6 +43,7 @@ use crate::provider::{Fields, Provider, With};
 use crate::shelf::Identity;
 use crate::vault::{Chosen, Rung};
 use crate::which::Wanted;
+use choose::without_codes;
 
 /// How the person is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +53,8 @@ pub enum Flow {
     Browser,
     /// A code typed into a browser anywhere (RFC 8628).
     Device,
+    /// A browser anywhere, with PKCE, whose last address is pasted here.
+    Paste,
 }
 
 impl fmt::Display for Flow {
@@ -55,6 +62,7 @@ impl fmt::Display for Flow {
         f.write_str(match self {
             Flow::Browser => "browser",
             Flow::Device => "device",
+            Flow::Paste => "paste",
         })
     }
 }
@@ -65,7 +73,8 @@ impl FromStr for Flow {
         match text {
             "browser" => Ok(Flow::Browser),
             "device" => Ok(Flow::Device),
-            _ => Err("it is `browser` or `device`"),
+            "paste" => Ok(Flow::Paste),
+            _ => Err("it is `browser`, `device` or `paste`"),
         }
     }
 }
@@ -97,6 +106,8 @@ pub struct LoginRequest {
     pub surroundings: Surroundings,
     /// What opens addresses here.
     pub opener: Opener,
+    /// What brings a line that the person pastes. Without it there is no [`Flow::Paste`].
+    pub ask_pasted: Option<AskPasted>,
     /// What this machine is called.
     pub device_name: String,
     /// What sort of machine it is.
@@ -136,6 +147,23 @@ pub enum LoginEvent<'a> {
         complete: Option<&'a str>,
         /// How long it is good.
         lasts: Lifetime,
+    },
+    /// The address to open in a browser anywhere, and where that ends: at a page that cannot be loaded, whose address is to
+    /// be pasted here.
+    ToPaste {
+        /// The address.
+        address: &'a str,
+        /// What the one to be pasted begins with.
+        ends_at: &'a str,
+        /// How long that is waited for.
+        lasts: Lifetime,
+    },
+    /// What was pasted is not the answer.
+    NotTheAnswer {
+        /// Why not.
+        why: NotTheAnswer,
+        /// How many more lines are asked for.
+        left: u32,
     },
     /// Still waiting for the person.
     Waiting {
@@ -207,6 +235,20 @@ struct Granted {
     page: Option<browser::WaitingPage>,
 }
 
+/// Why a flow brought nothing.
+enum NotGranted {
+    /// The provider, or the person's organisation there, lets this client have no codes. Another flow may do.
+    NoCodes(HolderError),
+    /// It is over.
+    Failed(HolderError),
+}
+
+impl From<HolderError> for NotGranted {
+    fn from(error: HolderError) -> Self {
+        Self::Failed(error)
+    }
+}
+
 impl Holder {
     /// Signs a person in. Nothing is kept if it fails or is cancelled, neither here nor, as far as it can be reached, at
     /// the provider.
@@ -226,7 +268,8 @@ impl Holder {
             let what = "a sign-in for one command is for one API: name it with `--resource URL`, once";
             return Err(HolderError::Usage { what: what.into() });
         }
-        let choice = choose(request.flow, offers(&metadata), &request.surroundings)?;
+        let offers = offers(&metadata, &request);
+        let mut choice = choose(request.flow, offers, &request.surroundings)?;
         let identity = Identity::new(&*metadata.issuer, client.id()).under(request.profile.clone());
         self.names_no_other(&identity)?;
         if request.rung == Some(Rung::Daemon) {
@@ -256,9 +299,19 @@ impl Holder {
             bound,
             holder: self,
         };
-        let mut granted = match choice.flow {
-            Flow::Browser => login.by_browser(on_event, cancelled.as_mut()).await?,
-            Flow::Device => login.by_device(on_event, cancelled.as_mut()).await?,
+        let mut granted = login.ask(choice.flow, on_event, cancelled.as_mut()).await;
+        if let Err(NotGranted::NoCodes(why)) = &granted
+            && request.flow.is_none()
+            && let Some(other) = without_codes(offers, &request.surroundings)
+        {
+            on_event(LoginEvent::Note(&format!("no code can be had: {why}")));
+            on_event(LoginEvent::Chose(&other));
+            choice = other;
+            granted = login.ask(choice.flow, on_event, cancelled.as_mut()).await;
+        }
+        let mut granted = match granted {
+            Ok(granted) => granted,
+            Err(NotGranted::NoCodes(error) | NotGranted::Failed(error)) => return Err(error),
         };
         let page = granted.page.take();
         let outcome = login.settle(granted, choice.flow, on_event, cancelled).await;
@@ -310,7 +363,21 @@ impl Holder {
 }
 
 impl Login<'_> {
-    /// What is asked for, in either flow; who asks is added there.
+    /// Step 4.
+    async fn ask(
+        &self,
+        flow: Flow,
+        on_event: OnEvent<'_>,
+        cancelled: Cancelled<'_>,
+    ) -> Result<Granted, NotGranted> {
+        match flow {
+            Flow::Browser => self.by_browser(on_event, cancelled).await.map_err(NotGranted::Failed),
+            Flow::Device => self.by_device(on_event, cancelled).await,
+            Flow::Paste => self.by_paste(on_event, cancelled).await.map_err(NotGranted::Failed),
+        }
+    }
+
+    /// What is asked for, in any flow; who asks is added there.
     fn asked(&self) -> Fields {
         let mut fields = Fields::new()
             .with_some("scope", (!self.scopes.is_empty()).then(|| self.scopes.to_string()))
@@ -347,10 +414,11 @@ fn is_ours(metadata: &IssuerMetadata) -> bool {
     metadata.hallpass_device_wait_supported
 }
 
-fn offers(metadata: &IssuerMetadata) -> Offers {
+fn offers(metadata: &IssuerMetadata, request: &LoginRequest) -> Offers {
     Offers {
         browser: metadata.authorization_endpoint.is_some(),
         device: metadata.device_authorization_endpoint.is_some(),
+        paste: request.ask_pasted.is_some(),
     }
 }
 

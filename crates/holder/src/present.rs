@@ -186,9 +186,10 @@ impl Presentable {
             helps |= new && told.wants_nonce();
         }
         if let Some(date) = told.date {
-            let offset = date.millis() - (self.0.clock)().millis();
+            let offset = date.millis().saturating_sub((self.0.clock)().millis());
             // Only a clock that is off by more than honest ones explains a refusal.
-            let far = (offset - learned.offset).abs() > CLOCK_SKEW.as_millis().min(DPOP_WINDOW.as_millis());
+            let far = offset.saturating_sub(learned.offset).saturating_abs()
+                > CLOCK_SKEW.as_millis().min(DPOP_WINDOW.as_millis());
             if far && told.refuses_proof() {
                 learned.offset = offset;
                 helps = true;

@@ -1,7 +1,7 @@
 //! What copies of a sign-in's tokens are recognised by, once the tokens themselves are gone.
 
 use hallpass_model::random::{Entropy, SystemEntropy};
-use hallpass_model::secret::{Fingerprint, Kind, Pepper, Secret};
+use hallpass_model::secret::{Candidate, Fingerprint, Kind, Pepper, Secret};
 
 use crate::Holder;
 use crate::error::HolderError;
@@ -16,13 +16,6 @@ const LEN_MIN: usize = 8;
 pub struct Prints {
     pepper: Pepper,
     all: Vec<(Fingerprint, String)>,
-}
-
-/// Of which kind all that is compared is taken to be: a file does not say.
-enum Candidate {}
-
-impl Kind for Candidate {
-    const NAME: &'static str = "candidate";
 }
 
 impl Prints {

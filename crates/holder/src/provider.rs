@@ -22,7 +22,9 @@ use url::Url;
 
 pub(crate) use form::Fields;
 pub use transport::http_date;
-pub(crate) use transport::{Answer, Transport, Trust, is_loopback, words};
+#[cfg(feature = "exec")]
+pub(crate) use transport::words;
+pub(crate) use transport::{Answer, Transport, Trust, is_loopback};
 
 use crate::Clock;
 use crate::dpop::SessionKey;

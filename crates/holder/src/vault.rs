@@ -44,6 +44,7 @@ pub(crate) type RecordKey = Zeroizing<[u8; 32]>;
 /// Where the places are that a machine keeps keys in, as the program that embeds the holder knows them. Nothing is read
 /// from the environment here.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Places {
     /// The addresses of the person's session bus (`DBUS_SESSION_BUS_ADDRESS`). None is ever started.
     pub session_bus: Option<String>,

@@ -7,10 +7,15 @@ use aws_lc_rs::hmac;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// A kind of secret: the name `Debug` prints in its place.
-pub trait Kind: Send + Sync + 'static {
+/// A kind of secret: the name `Debug` prints in its place. The kinds are those below and no other's.
+pub trait Kind: sealed::Sealed + Send + Sync + 'static {
     /// For people: `refresh token`.
     const NAME: &'static str;
+}
+
+mod sealed {
+    /// What keeps a kind from being made elsewhere.
+    pub trait Sealed {}
 }
 
 macro_rules! kinds {
@@ -18,6 +23,7 @@ macro_rules! kinds {
         $(#[$doc])*
         #[derive(Debug)]
         pub enum $name {}
+        impl sealed::Sealed for $name {}
         impl Kind for $name { const NAME: &'static str = $text; }
     )*};
 }
@@ -47,6 +53,8 @@ kinds! {
     Assertion = "assertion";
     /// An ID token (OIDC Core).
     IdToken = "ID token";
+    /// Text that may be a secret of any kind: it is compared, and its file does not say.
+    Candidate = "candidate";
 }
 
 /// A value whose possession is proof.

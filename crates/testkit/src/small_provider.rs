@@ -56,6 +56,8 @@ pub struct Manner {
     pub says_complete: bool,
     /// What its metadata says it is, if not what it is.
     pub says_issuer: Option<String>,
+    /// Its error at the device authorization endpoint, as a tenant has it that forbids codes; `404` for no such endpoint.
+    pub refuses_codes: Option<&'static str>,
     /// What it keeps waiting until this is changed: a grant type at the token endpoint, by its last word, `jwks` or `revoke`.
     pub holds: Option<&'static str>,
 }
@@ -80,6 +82,7 @@ impl Default for Manner {
             rotates: true,
             says_complete: true,
             says_issuer: None,
+            refuses_codes: None,
             holds: None,
         }
     }
@@ -428,6 +431,11 @@ async fn authorize(
 
 async fn device_authorization(State(provider): State<SmallProvider>, body: Bytes) -> Response {
     let form = provider.note("device_authorization", &body);
+    match provider.manner().refuses_codes {
+        None => {}
+        Some("404") => return StatusCode::NOT_FOUND.into_response(),
+        Some(error) => return provider.error_saying(error, "AADSTS53003: blocked by a policy of the tenant"),
+    }
     let code = format!("device-{}", provider.minted.fetch_add(1, Ordering::Relaxed));
     let asked = Asked {
         challenge: None,

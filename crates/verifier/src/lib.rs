@@ -24,16 +24,20 @@ mod keys; // the issuer's keys, known or fetched
 
 use std::sync::Arc;
 
-use hallpass_model::jose::{BadToken, JwkSet, Thumbprint};
-use hallpass_model::time::Timestamp;
 use hallpass_model::verifier::{self as rule, Expected};
+
+pub use hallpass_model::jose::{BadToken, JwkSet, Thumbprint};
+pub use hallpass_model::time::Timestamp;
 pub use hallpass_model::wire::claims::AccessClaims;
+pub use hallpass_model::wire::dpop::BadProof;
 pub use hallpass_model::wire::oauth::Scopes;
 
 use http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue};
 
 pub use crate::dpop::{BadBase, Dpop, ProvenKey};
+#[cfg(feature = "fetch")]
+pub use crate::fetch::FetchError;
 pub use crate::incoming::{Incoming, Scheme};
 pub use crate::rejection::{Refused, Rejection};
 
@@ -79,10 +83,7 @@ impl Verifier {
     /// Trusts the keys that the issuer publishes (RFC 8414, else OIDC Discovery). They are fetched at the first
     /// token, kept, and fetched again when a token names an unknown one, at a bounded rate.
     #[cfg(feature = "fetch")]
-    pub fn discover(
-        issuer: impl Into<String>,
-        audience: impl Into<String>,
-    ) -> Result<Self, fetch::FetchError> {
+    pub fn discover(issuer: impl Into<String>, audience: impl Into<String>) -> Result<Self, FetchError> {
         let issuer = issuer.into();
         Ok(Self(Arc::new(Inner {
             keys: keys::Keys::Fetched(keys::Fetched::new(&issuer)?),

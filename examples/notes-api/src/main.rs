@@ -31,7 +31,7 @@ struct Args {
     /// This API's own identifier, as it is registered at the issuer
     #[arg(long)]
     audience: String,
-    /// This API's address as its callers see it, if that is not its identifier
+    /// This API's address as its callers see it, if that is not where it listens
     #[arg(long)]
     url: Option<String>,
     /// The service client by which revocation is asked about on each request
@@ -62,13 +62,14 @@ struct NewNote {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse();
+    let listener = tokio::net::TcpListener::bind(args.listen).await?;
+    let here = format!("http://{}", listener.local_addr()?);
     // Tokens bound to a key are taken too, each with a proof that carries a nonce of ours.
-    let dpop = Dpop::at(args.url.as_ref().unwrap_or(&args.audience))?.with_nonces(&random());
+    let dpop = Dpop::at(args.url.as_ref().unwrap_or(&here))?.with_nonces(&random());
     let mut verifier = Verifier::discover(&args.issuer, &args.audience)?.with_dpop(dpop);
     if let Some(file) = &args.client_key {
         verifier = verifier.with_introspection(ClientKey::new(&args.client_id, &read_key(file)?)?);
     }
-    let listener = tokio::net::TcpListener::bind(args.listen).await?;
     announce(listener.local_addr()?);
     axum::serve(listener, routes(verifier, Arc::new(now))).await?;
     Ok(())

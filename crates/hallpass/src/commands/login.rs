@@ -20,7 +20,7 @@ use crate::failure::{Exit, Failure};
 use crate::holding::{HolderArgs, parse_purpose, parse_resource, parse_scope, scopes};
 use crate::output::{Form, Output};
 use crate::surroundings::host::Shared;
-use crate::{env, passphrase, surroundings};
+use crate::{env, passphrase, surroundings, typed};
 
 mod screen;
 mod target; // what is to be signed in to
@@ -69,7 +69,7 @@ pub(crate) struct LoginArgs {
     #[arg(long, value_name = "TEXT", value_parser = parse_purpose)]
     purpose: Option<Purpose>,
 
-    /// How to ask: `browser` (here) or `device` (a code, anywhere)
+    /// How to ask: `browser` (here), `device` (a code, anywhere) or `paste` (a browser anywhere, its last address here)
     #[arg(long, value_name = "FLOW")]
     flow: Option<Flow>,
 
@@ -119,9 +119,10 @@ pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Fai
     let strict = request.brief;
     let mut screen = screen::Screen::new(out, &request.issuer);
     let mut stopped = std::pin::pin!(stopped());
+    let flow = request.flow;
     let outcome = holder.login(request, &mut |event| screen.show(&event), stopped.as_mut()).await;
     screen.clear();
-    let signed_in = outcome.map_err(|error| not_kept(error, strict))?;
+    let signed_in = outcome.map_err(|error| failed(error, flow, strict))?;
     if !args.one_run {
         answer(&signed_in, out)?;
         return Ok(Exit::DONE);
@@ -174,6 +175,7 @@ fn request(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Result<LoginR
         purpose: args.purpose.clone(),
         flow: args.flow,
         opener: surroundings::opener(),
+        ask_pasted: (at.terminal && surroundings::a_terminal_is_there()).then(typed::asked_at_the_terminal),
         device_name: surroundings::machine_name(),
         device_class: surroundings::device_class(&at, shared.as_ref()),
         surroundings: at,
@@ -208,8 +210,17 @@ pub(super) fn sort_of(class: DeviceClass) -> &'static str {
     }
 }
 
-/// A sign-in that could not be had. Where it is the disk that is wanting, memory may do.
-fn not_kept(error: HolderError, strict: bool) -> Failure {
+/// A sign-in that could not be had. Where it is the disk that is wanting, memory may do; where it is the flow that was asked
+/// for, another.
+fn failed(error: HolderError, flow: Option<Flow>, strict: bool) -> Failure {
+    if flow == Some(Flow::Device)
+        && matches!(error, HolderError::Refused { .. } | HolderError::Unexpected { .. })
+    {
+        return Failure::from(error).hint(
+            "if codes are not allowed there, sign in without one: `--flow browser`, or `--flow paste` where no browser \
+             reaches this machine",
+        );
+    }
     if strict && matches!(error, HolderError::NoRung { .. } | HolderError::NoDaemon { .. }) {
         return Failure::from(error).hint(
             "run one command with it: `hallpass login ISSUER --resource URL --one-run -- COMMAND`; or say where it is to \

@@ -37,6 +37,9 @@ impl From<HolderError> for Failure {
             E::AnotherOrg { .. } => Failure::refused(told)
                 .hint("name a sign-in of that organisation with `--profile`, or sign in to it: `hallpass login`"),
             E::NobodyThere => Failure::needs_person(told),
+            E::NoAnswerPasted => Failure::needs_person(told).hint(
+                "run the command again, sign in by the address it shows, and paste the whole address of the page that cannot be loaded",
+            ),
             E::TimedOut => Failure::needs_person(told).hint("run the command again for a new code"),
             E::Ambiguous { .. } => {
                 Failure::usage(told).hint("say which with `--profile` or `--issuer`, or set HALLPASS_PROFILE")

@@ -5,13 +5,15 @@
 use super::Flow;
 use crate::error::HolderError;
 
-/// What the provider offers.
+/// What there is to choose from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offers {
-    /// An authorization endpoint.
+    /// The provider has an authorization endpoint.
     pub browser: bool,
-    /// A device authorization endpoint.
+    /// The provider has a device authorization endpoint.
     pub device: bool,
+    /// The program can ask for a pasted line.
+    pub paste: bool,
 }
 
 /// What is known about where the person sits.
@@ -76,9 +78,10 @@ impl From<NoFlow> for HolderError {
 pub fn choose(asked: Option<Flow>, offers: Offers, at: &Surroundings) -> Result<Choice, NoFlow> {
     let choice = |flow, why| Ok(Choice { flow, why });
     match asked {
-        Some(Flow::Browser) if !offers.browser => {
-            return Err(NoFlow::NotOffered("this provider does not offer sign-in by a browser here"));
+        Some(Flow::Browser | Flow::Paste) if !offers.browser => {
+            return Err(NoFlow::NotOffered("this provider does not offer sign-in by a browser"));
         }
+        Some(Flow::Paste) if !(offers.paste && at.terminal) => return Err(NoFlow::NobodyThere),
         Some(Flow::Device) if !offers.device => {
             return Err(NoFlow::NotOffered(
                 "this provider does not offer sign-in by a code on another device",
@@ -93,11 +96,29 @@ pub fn choose(asked: Option<Flow>, offers: Offers, at: &Surroundings) -> Result<
     match (offers.browser, offers.device) {
         (false, false) => Err(NoFlow::NotOffered("this provider offers no way to sign a person in")),
         (false, true) => choice(Flow::Device, "this provider offers no other way"),
-        (true, false) => choice(Flow::Browser, "this provider offers no other way"),
+        (true, false) => match without_codes(offers, at) {
+            Some(choice) => Ok(choice),
+            None => choice(Flow::Browser, "this provider offers no other way"),
+        },
         (true, true) => {
             let (flow, why) = by_surroundings(at);
             choice(flow, why)
         }
+    }
+}
+
+/// Chooses where the provider gives no codes. `None` where a browser reaches no port here, and nothing can be pasted.
+pub(super) fn without_codes(offers: Offers, at: &Surroundings) -> Option<Choice> {
+    // A browser that must not be started here can be by hand, if it reaches a port here.
+    let by_hand = Surroundings { browser_forbidden: false, ..at.clone() };
+    match by_surroundings(&by_hand) {
+        _ if !offers.browser => None,
+        (Flow::Browser, _) => Some(Choice { flow: Flow::Browser, why: "this provider gives no codes" }),
+        _ if !offers.paste => None,
+        _ => Some(Choice {
+            flow: Flow::Paste,
+            why: "this provider gives no codes, and your browser cannot reach a port here",
+        }),
     }
 }
 
@@ -139,7 +160,7 @@ fn by_surroundings(at: &Surroundings) -> (Flow, &'static str) {
 mod tests {
     use super::*;
 
-    const BOTH: Offers = Offers { browser: true, device: true };
+    const BOTH: Offers = Offers { browser: true, device: true, paste: true };
 
     /// What a row's facts say, at a terminal.
     fn surroundings(facts: &str) -> Surroundings {
@@ -173,11 +194,24 @@ mod tests {
             .filter(|line| line.starts_with("| ") && !line.starts_with("| where"))
             .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
             .collect();
-        assert_eq!(rows.len(), 19, "every row is read");
+        assert_eq!(rows.len(), 19 + 9, "every row is read");
         for row in rows {
-            let [place, facts, flow, said] = row[..] else { panic!("a row of another form: {row:?}") };
-            let choice = choose(None, BOTH, &surroundings(facts)).unwrap();
-            assert_eq!((choice.flow.to_string().as_str(), choice.why), (flow, said), "{place}");
+            let (offered, [place, facts, flow, said]) = match row[..] {
+                [place, facts, flow, said] => ("both", [place, facts, flow, said]),
+                [place, facts, offered, flow, said] => (offered, [place, facts, flow, said]),
+                _ => panic!("a row of another form: {row:?}"),
+            };
+            let (at, no_codes) = (surroundings(facts), Offers { device: false, ..BOTH });
+            let choice = match offered {
+                "both" => choose(None, BOTH, &at).ok(),
+                "no codes" => choose(None, no_codes, &at).ok(),
+                "codes alone" => choose(None, Offers { browser: false, ..BOTH }, &at).ok(),
+                "no codes, nobody pastes" => choose(None, Offers { paste: false, ..no_codes }, &at).ok(),
+                "both, then refuses" => without_codes(BOTH, &at),
+                other => panic!("`{other}` is not offered"),
+            };
+            let choice = choice.unwrap();
+            assert_eq!((choice.flow.to_string().as_str(), choice.why), (flow, said), "{place}: {offered}");
         }
     }
 
@@ -186,12 +220,13 @@ mod tests {
         let somebody = Surroundings { terminal: true, ..Surroundings::default() };
         let ssh = Surroundings { ssh: true, ..somebody.clone() };
         assert_eq!(choose(Some(Flow::Browser), BOTH, &ssh).unwrap().flow, Flow::Browser);
-        let no_device = Offers { browser: true, device: false };
+        let no_device = Offers { browser: true, device: false, paste: false };
         assert!(choose(Some(Flow::Device), no_device, &ssh).is_err());
         assert_eq!(choose(None, no_device, &ssh).unwrap().flow, Flow::Browser);
-        let no_browser = Offers { browser: false, device: true };
+        let no_browser = Offers { browser: false, device: true, paste: true };
+        assert!(choose(Some(Flow::Paste), no_browser, &ssh).is_err());
         assert_eq!(choose(None, no_browser, &somebody).unwrap().flow, Flow::Device);
-        assert!(choose(None, Offers { browser: false, device: false }, &ssh).is_err());
+        assert!(choose(None, Offers { browser: false, device: false, paste: true }, &ssh).is_err());
     }
 
     #[test]
@@ -201,6 +236,7 @@ mod tests {
         for at in [Surroundings::default(), desktop, job] {
             assert_eq!(choose(None, BOTH, &at), Err(NoFlow::NobodyThere));
             assert!(choose(Some(Flow::Device), BOTH, &at).is_ok());
+            assert_eq!(choose(Some(Flow::Paste), BOTH, &at), Err(NoFlow::NobodyThere));
         }
     }
 }

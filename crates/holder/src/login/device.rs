@@ -17,7 +17,7 @@ use hallpass_model::wire::errors::ErrorCode;
 use hallpass_model::wire::oauth::{DeviceAuthorization, GrantType, TokenResponse};
 use tokio::time::Instant;
 
-use super::{Cancelled, Granted, Login, LoginEvent, OnEvent};
+use super::{Cancelled, Granted, Login, LoginEvent, NotGranted, OnEvent};
 use crate::error::HolderError;
 use crate::provider::{Fields, NoAnswer, With, needed, refused};
 
@@ -34,7 +34,7 @@ impl Login<'_> {
         &self,
         on_event: OnEvent<'_>,
         mut cancelled: Cancelled<'_>,
-    ) -> Result<Granted, HolderError> {
+    ) -> Result<Granted, NotGranted> {
         let url = &self.metadata.device_authorization_endpoint;
         let url = needed(url, self.metadata, "does not offer sign-in by a code on another device")?;
         let form = self.client.proven_in(self.asked(), self.metadata);
@@ -42,9 +42,9 @@ impl Login<'_> {
         let with = With { key: None, ..self.with() };
         let answer = tokio::select! {
             answer = self.provider.post(url, &form, with) => answer,
-            () = cancelled.as_mut() => return Err(HolderError::Cancelled),
+            () = cancelled.as_mut() => return Err(HolderError::Cancelled.into()),
         };
-        let answer = answer.map_err(|none| none.into_error(url, &self.metadata.issuer))?;
+        let answer = answer.map_err(|none| self.no_codes(none, url))?;
         let codes = DeviceAuthorization::parse(&answer.body).map_err(|_| HolderError::Unexpected {
             place: url.to_string(),
             what: "something that is not a device authorization".into(),
@@ -81,9 +81,35 @@ impl Login<'_> {
                         None if polls.asking.load(Ordering::Relaxed) => self.give_back_what_comes(polling).await,
                         None => {}
                     }
-                    return Err(HolderError::Cancelled);
+                    return Err(HolderError::Cancelled.into());
                 }
             }
+        }
+    }
+
+    /// What it means that there are no codes. RFC 8628, section 3.2, leaves the words to the provider, and those of a tenant
+    /// that forbids this flow, a client that is not set up for it, and an endpoint that is not there differ widely.
+    fn no_codes(&self, none: NoAnswer, url: &url::Url) -> NotGranted {
+        use ErrorCode as E;
+        let issuer = &self.metadata.issuer;
+        match none {
+            NoAnswer::Refused { body, .. }
+                if matches!(
+                    body.error,
+                    E::UnauthorizedClient
+                        | E::AccessDenied
+                        | E::InvalidGrant
+                        | E::InvalidClient
+                        | E::UnsupportedGrantType
+                        | E::Unknown(_)
+                ) =>
+            {
+                // Nobody was asked yet, so nobody said no: it is a rule.
+                let (issuer, code, told) = (issuer.clone(), body.error, body.error_description);
+                NotGranted::NoCodes(HolderError::Refused { issuer, code, told })
+            }
+            none @ NoAnswer::Unexpected { .. } => NotGranted::NoCodes(none.into_error(url, issuer)),
+            none => NotGranted::Failed(none.into_error(url, issuer)),
         }
     }
 
@@ -93,7 +119,7 @@ impl Login<'_> {
         codes: &DeviceAuthorization,
         over: Instant,
         polls: &Polls,
-    ) -> Result<TokenResponse, HolderError> {
+    ) -> Result<TokenResponse, NotGranted> {
         let issuer = &self.metadata.issuer;
         let form = Fields::new()
             .with("grant_type", GrantType::DeviceCode.text())
@@ -113,18 +139,22 @@ impl Login<'_> {
             polls.asking.store(false, Ordering::Relaxed);
             match answer {
                 Ok(tokens) => return Ok(tokens),
-                Err(_) if polls.stop.load(Ordering::Relaxed) => return Err(HolderError::Cancelled),
+                Err(_) if polls.stop.load(Ordering::Relaxed) => return Err(HolderError::Cancelled.into()),
                 Err(NoAnswer::Refused { body, held }) => match body.error {
                     ErrorCode::AuthorizationPending => pace.pending(held),
                     ErrorCode::SlowDown => pace.slow_down(),
-                    _ => return Err(refused(issuer, body)),
+                    // Whatever the person answers, this client gets nothing by this grant.
+                    ErrorCode::UnauthorizedClient | ErrorCode::UnsupportedGrantType => {
+                        return Err(NotGranted::NoCodes(refused(issuer, body)));
+                    }
+                    _ => return Err(refused(issuer, body).into()),
                 },
                 // RFC 8628, section 3.5: on a time-out, poll less often from now on.
                 Err(NoAnswer::Unreachable { .. }) => pace.failed(),
                 Err(NoAnswer::Unexpected { what }) => {
-                    return Err(HolderError::Unexpected { place: issuer.clone(), what });
+                    return Err(HolderError::Unexpected { place: issuer.clone(), what }.into());
                 }
-                Err(NoAnswer::NotSent { why }) => return Err(HolderError::Usage { what: why }),
+                Err(NoAnswer::NotSent { why }) => return Err(HolderError::Usage { what: why }.into()),
             }
             wait(pace.pause().saturating_sub(pace.counts(started)), over).await?;
         }

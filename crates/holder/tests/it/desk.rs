@@ -188,6 +188,7 @@ pub(crate) fn base_request(issuer: &str, flow: Flow) -> LoginRequest {
         flow: Some(flow),
         surroundings: Surroundings::default(),
         opener: Opener::Nobody,
+        ask_pasted: None,
         device_name: "desk".into(),
         device_class: DeviceClass::Laptop,
         rung: Some(Rung::Passphrase),

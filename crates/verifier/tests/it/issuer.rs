@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use hallpass_model::jose::{JwkSet, SigningKey, Typ};
@@ -25,6 +26,20 @@ pub(crate) struct Issuer {
     pub(crate) up: AtomicBool,
     /// Its metadata stands only where OIDC Discovery puts it.
     pub(crate) oidc_alone: AtomicBool,
+    /// What its key set is answered with instead.
+    pub(crate) instead: Mutex<Option<Instead>>,
+    /// What stands in its metadata instead: a member, and its value.
+    pub(crate) says: Mutex<Option<(&'static str, Value)>>,
+}
+
+/// An answer that is no key set of this issuer's.
+pub(crate) enum Instead {
+    /// The keys are elsewhere.
+    Elsewhere,
+    /// This status, with a key set all the same.
+    Status(u16),
+    /// This body.
+    Body(String),
 }
 
 impl Issuer {
@@ -37,11 +52,14 @@ impl Issuer {
             active: AtomicBool::new(true),
             up: AtomicBool::new(true),
             oidc_alone: AtomicBool::new(false),
+            instead: Mutex::new(None),
+            says: Mutex::new(None),
         });
         let router = Router::new()
             .route("/.well-known/oauth-authorization-server/acme", get(oauth_metadata))
             .route("/acme/.well-known/openid-configuration", get(metadata))
             .route("/acme/jwks", get(jwks))
+            .route("/acme/elsewhere", get(keys))
             .route("/acme/introspect", post(introspect))
             .with_state(issuer.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -63,21 +81,35 @@ async fn oauth_metadata(issuer: State<Arc<Issuer>>) -> Result<Json<Value>, Statu
 
 async fn metadata(State(issuer): State<Arc<Issuer>>) -> Json<Value> {
     let url = &issuer.url;
-    Json(json!({
+    let mut document = json!({
         "issuer": url,
         "jwks_uri": format!("{url}/jwks"),
         "introspection_endpoint": format!("{url}/introspect"),
         "token_endpoint": format!("{url}/token"),
-    }))
+    });
+    if let Some((name, value)) = &*issuer.says.lock().unwrap() {
+        document[*name] = value.clone();
+    }
+    Json(document)
 }
 
-async fn jwks(State(issuer): State<Arc<Issuer>>) -> Result<Json<JwkSet>, StatusCode> {
+async fn jwks(issuer: State<Arc<Issuer>>) -> Response {
     issuer.fetches.fetch_add(1, Ordering::SeqCst);
     if !issuer.up.load(Ordering::SeqCst) {
-        return Err(StatusCode::BAD_GATEWAY);
+        return StatusCode::BAD_GATEWAY.into_response();
     }
+    let status = match &*issuer.instead.lock().unwrap() {
+        None => StatusCode::OK,
+        Some(Instead::Status(status)) => StatusCode::from_u16(*status).unwrap(),
+        Some(Instead::Elsewhere) => return Redirect::temporary("/acme/elsewhere").into_response(),
+        Some(Instead::Body(body)) => return body.clone().into_response(),
+    };
+    (status, keys(issuer).await).into_response()
+}
+
+async fn keys(State(issuer): State<Arc<Issuer>>) -> Json<JwkSet> {
     let keys = issuer.keys.lock().unwrap().iter().map(|k| k.public().clone()).collect();
-    Ok(Json(JwkSet::new(keys)))
+    Json(JwkSet::new(keys))
 }
 
 async fn introspect(State(issuer): State<Arc<Issuer>>, form: String) -> Result<Json<Value>, StatusCode> {
@@ -180,4 +212,76 @@ async fn introspection_makes_revocation_exact_and_its_absence_is_never_a_yes() {
     issuer.up.store(false, Ordering::SeqCst);
     let refused = verifier.accept(&bearer(&issuer.token()), &scopes, NOW).await.unwrap_err();
     assert_eq!(refused.why.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// How a fresh verifier meets this issuer's token.
+async fn first_met(issuer: &Issuer) -> Result<(), Rejection> {
+    let verifier = Verifier::discover(&issuer.url, NOTES).unwrap();
+    let accepted = verifier.accept(&bearer(&issuer.token()), &"notes:read".parse().unwrap(), NOW).await;
+    accepted.map(drop).map_err(|refused| refused.why)
+}
+
+#[tokio::test]
+async fn keys_count_only_as_an_answer_of_the_issuer_s_own_of_a_size_that_is_one() {
+    let issuer = Issuer::start().await;
+    first_met(&issuer).await.unwrap();
+    let good = serde_json::to_value(keys(State(issuer.clone())).await.0).unwrap();
+    let mut padded = good.clone();
+    padded["padding"] = json!("x".repeat(300 * 1024));
+    let mut private = good.clone();
+    private["keys"][0]["d"] = json!("AQ");
+    for instead in [
+        Instead::Elsewhere,
+        Instead::Status(500),
+        Instead::Status(203),
+        Instead::Body(padded.to_string()),
+        Instead::Body(private.to_string()),
+        Instead::Body(json!({ "keys": [] }).to_string()),
+        Instead::Body(json!({ "keys": [{ "kty": "oct" }] }).to_string()),
+        Instead::Body("<html>".to_owned()),
+    ] {
+        *issuer.instead.lock().unwrap() = Some(instead);
+        let refused = first_met(&issuer).await.unwrap_err();
+        assert!(matches!(refused, Rejection::Unavailable(_)), "{refused:?}");
+    }
+    *issuer.instead.lock().unwrap() = Some(Instead::Body(good.to_string()));
+    first_met(&issuer).await.unwrap();
+}
+
+#[tokio::test]
+async fn metadata_counts_only_if_it_is_the_issuer_s_own_and_leads_nowhere_in_the_clear() {
+    let issuer = Issuer::start().await;
+    for (name, value) in [
+        ("issuer", json!("https://evil.example")),
+        ("issuer", json!(format!("{}/", issuer.url))),
+        ("issuer", Value::Null),
+        ("jwks_uri", json!("http://evil.example/jwks")),
+        ("jwks_uri", Value::Null),
+    ] {
+        *issuer.says.lock().unwrap() = Some((name, value));
+        let refused = first_met(&issuer).await.unwrap_err();
+        assert!(matches!(refused, Rejection::Unavailable(_)), "{name}: {refused:?}");
+    }
+    assert_eq!(issuer.fetches.load(Ordering::SeqCst), 0);
+    for bad in ["http://id.example", "https://id.example?x", "id.example", ""] {
+        assert!(Verifier::discover(bad, NOTES).is_err(), "{bad}");
+    }
+}
+
+/// Who waits for another's fetch has its keys, and makes none.
+#[tokio::test]
+async fn many_first_requests_at_once_make_one_fetch_and_all_are_let_in() {
+    let issuer = Issuer::start().await;
+    let verifier = Verifier::discover(&issuer.url, NOTES).unwrap();
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (verifier, request) = (verifier.clone(), bearer(&issuer.token()));
+        all.spawn(
+            async move { verifier.accept(&request, &"notes:read".parse().unwrap(), NOW).await.map(drop) },
+        );
+    }
+    for accepted in all.join_all().await {
+        accepted.unwrap();
+    }
+    assert_eq!(issuer.fetches.load(Ordering::SeqCst), 1);
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
 
 mod dpop;
+mod forged;
 mod issuer;
 mod layer;
 mod judging;

@@ -108,6 +108,8 @@ pub(crate) struct Desk {
     pub(crate) issuer: String,
     pub(crate) client_id: String,
     pub(crate) api: String,
+    /// Variables that are set besides those it needs.
+    pub(crate) besides: Vec<(String, String)>,
 }
 
 /// What the program said.
@@ -123,12 +125,12 @@ impl Desk {
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("passphrase"), "correct horse\n").unwrap();
         let [issuer, client_id, api] = [issuer, client_id, api].map(str::to_owned);
-        Self { home, issuer, client_id, api }
+        Self { home, issuer, client_id, api, besides: Vec::new() }
     }
 
     fn acme(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_acme"));
-        command.args(arguments).env_clear().env("HOME", self.home.path());
+        command.args(arguments).env_clear().envs(self.besides.iter().cloned()).env("HOME", self.home.path());
         command.env("ACME_ISSUER", &self.issuer).env("ACME_CLIENT_ID", &self.client_id);
         command.env("ACME_API", &self.api).env("ACME_PASSPHRASE_FILE", self.home.path().join("passphrase"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -173,5 +175,81 @@ impl Desk {
             }
         }
         false
+    }
+}
+
+/// Every variable that `hallpass` knows, each with a value that would be felt.
+pub(crate) fn hostile(trap: &Trap) -> Vec<(String, String)> {
+    let known =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/hallpass/src/env.rs"));
+    let known = known.unwrap();
+    let mut names: Vec<_> = known.split(|c: char| !(c.is_ascii_uppercase() || c == '_')).collect();
+    names.retain(|name| name.starts_with("HALLPASS_") && name.len() > "HALLPASS_".len());
+    names.sort_unstable();
+    names.dedup();
+    assert!(names.len() > 15 && names.contains(&"HALLPASS_STATE_DIR"), "{names:?}");
+    let felt = |name: &str| match name {
+        "HALLPASS_SOCKET" => trap.socket.display().to_string(),
+        "HALLPASS_DAEMON" => "on".to_owned(),
+        "HALLPASS_STORE" => "plaintext".to_owned(),
+        "HALLPASS_PROFILE" | "HALLPASS_CLIENT_ID" => "somebody-else".to_owned(),
+        "HALLPASS_ISSUER" => "https://evil.example".to_owned(),
+        "HALLPASS_BROWSER" => trap.program.display().to_string(),
+        "HALLPASS_LOG" => "trace".to_owned(),
+        "HALLPASS_HOST" => "shared".to_owned(),
+        _ => trap.folder.path().join("not-there/x").display().to_string(),
+    };
+    names.iter().map(|name| ((*name).to_owned(), felt(name))).collect()
+}
+
+/// What a program that looks where it was not told to would run into.
+pub(crate) struct Trap {
+    pub(crate) folder: tempfile::TempDir,
+    /// A socket that would be taken for the daemon's.
+    pub(crate) socket: std::path::PathBuf,
+    /// A program that would be taken for a browser.
+    pub(crate) program: std::path::PathBuf,
+    /// A proxy that all requests would go through.
+    pub(crate) proxy: String,
+    touched: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl Trap {
+    pub(crate) async fn set() -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (socket, program) = (folder.path().join("socket"), folder.path().join("browser"));
+        let opened = folder.path().join("opened");
+        std::fs::write(&program, format!("#!/bin/sh\ntouch '{}'\n", opened.display())).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let daemon = tokio::net::UnixListener::bind(&socket).unwrap();
+        let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", proxy.local_addr().unwrap());
+        let touched: Arc<Mutex<Vec<&'static str>>> = Arc::default();
+        let (asked, went_through) = (touched.clone(), touched.clone());
+        tokio::spawn(async move {
+            while daemon.accept().await.is_ok() {
+                asked.lock().unwrap().push("the socket")
+            }
+        });
+        tokio::spawn(async move {
+            while proxy.accept().await.is_ok() {
+                went_through.lock().unwrap().push("the proxy")
+            }
+        });
+        Self { folder, socket, program, proxy: address, touched }
+    }
+
+    /// What was touched.
+    pub(crate) fn sprung(&self) -> Vec<&'static str> {
+        let mut touched = std::mem::take(&mut *self.touched.lock().unwrap());
+        for (name, what) in
+            [("opened", "the browser"), ("home", "the home folder"), ("not-there", "a folder")]
+        {
+            if self.folder.path().join(name).exists() {
+                touched.push(what);
+            }
+        }
+        touched
     }
 }

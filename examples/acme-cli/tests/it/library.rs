@@ -5,7 +5,7 @@ use hallpass_holder::app::{Account, App};
 use hallpass_holder::{Binding, Flow, HolderError, LoginEvent, PassRequest, Rung};
 use hallpass_store::Answer;
 
-use crate::desk::{Api, Office, now};
+use crate::desk::{Api, Office, Trap, hostile, now};
 
 /// Ada, signed in by a program that keeps nothing on disk.
 async fn signed_in(office: &Office) -> Account {
@@ -90,4 +90,45 @@ async fn a_session_that_is_over_is_told_by_name_and_a_client_needs_an_api() {
     office.api.refuse(1);
     let refused = client.get("notes").send().await;
     assert!(matches!(refused, Err(ApiError::Holder(HolderError::NotSignedIn { .. }))), "{refused:?}");
+}
+
+/// A test may not change its own environment: this one runs the one below in a process that has a hostile one.
+#[tokio::test]
+async fn an_account_looks_at_no_variable_that_it_was_not_handed() {
+    let trap = Trap::set().await;
+    let mut again = tokio::process::Command::new(std::env::current_exe().unwrap());
+    again.args(["--ignored", "--exact", "library::in_a_hostile_environment"]).envs(hostile(&trap));
+    for name in ["http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"] {
+        again.env(name, &trap.proxy);
+    }
+    let home = trap.folder.path().join("home");
+    for name in ["HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"] {
+        again.env(name, &home);
+    }
+    again
+        .env("DISPLAY", ":7")
+        .env("WAYLAND_DISPLAY", "wayland-7")
+        .env("BROWSER", &trap.program)
+        .env_remove("NO_PROXY");
+    again
+        .env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", trap.socket.display()))
+        .env("RUST_LOG", "trace");
+    let ended = again.output().await.unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success() && said.contains("1 passed"), "{said}");
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "", "nothing is printed");
+    assert!(trap.sprung().is_empty(), "{:?}", trap.sprung());
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, in an environment of its own"]
+async fn in_a_hostile_environment() {
+    let office = Office::open().await;
+    let account = signed_in(&office).await;
+    assert_eq!(account.client().unwrap().get("notes").send().await.unwrap().status(), 200);
+    account
+        .token(&PassRequest { resource: Some(office.api.url.clone()), ..PassRequest::default() })
+        .await
+        .unwrap();
+    account.logout().await.unwrap();
 }

@@ -7,7 +7,7 @@ use hallpass_store::Answer;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::desk::{Api, Desk, Office};
+use crate::desk::{Api, Desk, Office, Trap, hostile};
 
 #[tokio::test]
 async fn a_program_signs_its_user_in_asks_its_api_and_signs_out() {
@@ -35,6 +35,27 @@ async fn a_program_signs_its_user_in_asks_its_api_and_signs_out() {
     assert!(!office.world.accepts(token.trim()).await, "what it had is dead there");
     assert!(!desk.run(&["status"]).await.good);
     assert!(!desk.run(&["notes"]).await.good);
+}
+
+/// Its author named what it may look at: nothing of what `hallpass` reads is among it.
+#[tokio::test]
+async fn no_variable_of_ours_means_anything_to_somebody_else_s_program() {
+    let (office, trap) = (Office::open().await, Trap::set().await);
+    let mut desk = Desk::new(&office.world.issuer_url, "acme-cli", &office.api.url);
+    desk.besides = hostile(&trap);
+    let said =
+        desk.login(async |code| office.world.answer_device(&code, office.world.ada, Answer::Yes).await).await;
+    assert!(said.good && said.out.is_empty(), "{said:?}");
+    let said = desk.run(&["notes"]).await;
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("GET /notes proven\n", ""));
+    let with = desk.run(&["status"]).await;
+    desk.besides.clear();
+    let without = desk.run(&["status"]).await;
+    assert_eq!((with.out, with.err), (without.out, without.err));
+    desk.besides = hostile(&trap);
+    let said = desk.run(&["logout"]).await;
+    assert!(said.good && said.err.ends_with("signed out\n"), "{said:?}");
+    assert!(trap.sprung().is_empty(), "{:?}", trap.sprung());
 }
 
 #[tokio::test]

@@ -84,7 +84,7 @@ fn clock(issuer: &str, behind: i64) -> Finding {
 
 fn browser() -> Finding {
     let at = surroundings::surroundings();
-    let all = Offers { browser: true, device: true };
+    let all = Offers { browser: true, device: true, paste: true };
     match choose(None, all, &at) {
         Ok(choice) => {
             Finding::good("browser", format!("a login would ask by the {} flow: {}", choice.flow, choice.why))

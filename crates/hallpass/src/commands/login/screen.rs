@@ -33,6 +33,8 @@ struct Code<'a> {
 struct Address<'a> {
     address: &'a str,
     browser_started: bool,
+    /// What the address begins with that is to be pasted.
+    to_paste: Option<&'a str>,
 }
 
 impl<'a> Screen<'a> {
@@ -59,10 +61,17 @@ impl<'a> Screen<'a> {
                 let flow = match choice.flow {
                     Flow::Browser => "a browser here",
                     Flow::Device => "a code to type in any browser",
+                    Flow::Paste => "an address to paste from any browser",
                 };
                 self.out.say(format_args!("signing in to {} by {flow}: {}", self.issuer, choice.why));
             }
             LoginEvent::Address { address, opened } => self.address(address, *opened),
+            LoginEvent::ToPaste { address, ends_at, .. } => self.to_paste(address, ends_at),
+            LoginEvent::NotTheAnswer { why, left } => match left {
+                0 => self.out.tell(why),
+                1 => self.out.tell(format_args!("{why} (one more try)")),
+                left => self.out.tell(format_args!("{why} ({left} more tries)")),
+            },
             LoginEvent::Code { code, address, complete, lasts } => {
                 let json = Code {
                     user_code: code,
@@ -92,12 +101,25 @@ impl<'a> Screen<'a> {
     }
 
     fn address(&mut self, address: &str, opened: bool) {
-        self.in_json("hallpass.login.address/1", &Address { address, browser_started: opened });
+        self.in_json(
+            "hallpass.login.address/1",
+            &Address { address, browser_started: opened, to_paste: None },
+        );
         match opened {
             true => self.out.say("your browser was opened; if nothing came up, open this address in it:"),
             false => self.out.tell("open this address in a browser on this machine:"),
         }
         self.out.tell(format_args!("\n  {address}\n"));
+    }
+
+    fn to_paste(&mut self, address: &str, ends_at: &str) {
+        let json = Address { address, browser_started: false, to_paste: Some(ends_at) };
+        self.in_json("hallpass.login.address/1", &json);
+        self.out.tell("open this address in any browser, and sign in there:");
+        self.out.tell(format_args!("\n  {address}\n"));
+        self.out.tell(format_args!(
+            "the last page cannot be loaded: copy its whole address, which begins with {ends_at},\nand paste it here and nowhere else"
+        ));
     }
 
     fn code(&mut self, code: &str, address: &str, complete: Option<&str>) {

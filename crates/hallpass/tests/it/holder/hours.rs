@@ -33,6 +33,7 @@ fn request(provider: &SmallProvider, api: &Api) -> LoginRequest {
         flow: Some(Flow::Device),
         surroundings: Surroundings::default(),
         opener: Opener::Nobody,
+        ask_pasted: None,
         device_name: "a test".to_owned(),
         device_class: DeviceClass::Unknown,
         rung: Some(Rung::Memory),

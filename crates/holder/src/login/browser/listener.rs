@@ -6,8 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use super::{Answered, Expected};
 use crate::error::HolderError;
+use crate::login::code::{Answered, Expected};
 
 /// A request's head at most, in bytes: a code and a state, and a browser's headers.
 const HEAD_LEN_MAX: usize = 16 * 1024;

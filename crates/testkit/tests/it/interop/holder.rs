@@ -61,6 +61,7 @@ impl Desk {
             flow: Some(flow),
             surroundings: Surroundings { desktop: true, terminal: true, ..Surroundings::default() },
             opener: Opener::Nobody,
+            ask_pasted: None,
             device_name: "desk".to_owned(),
             device_class: DeviceClass::Laptop,
             rung: Some(Rung::Memory),
