@@ -33,6 +33,16 @@ variables! {
     HALLPASS_ISSUER;
     /// The client to be, with issuers other than Hallpass.
     HALLPASS_CLIENT_ID;
+    /// The trust by which a job comes in, where several let it.
+    HALLPASS_TRUST;
+    /// What says what a job is: a token of what runs it, for our issuer. GitLab's `id_tokens` set it.
+    HALLPASS_ID_TOKEN;
+    /// A file with such a token in it, always a good one: a projected token of Kubernetes.
+    HALLPASS_ID_TOKEN_FILE;
+    /// Where a job of GitHub Actions asks for such a token.
+    ACTIONS_ID_TOKEN_REQUEST_URL;
+    /// And its key to that address.
+    ACTIONS_ID_TOKEN_REQUEST_TOKEN;
     /// The profile that is meant.
     HALLPASS_PROFILE;
     /// The holder's settings file, instead of `hallpass/config.toml` in the folder of settings.
@@ -73,6 +83,8 @@ variables! {
     HALLPASS_TLS_KEY;
     /// The networks whose forwarded headers the server believes, with commas between them.
     HALLPASS_TRUSTED_PROXIES;
+    /// The networks that are not public and from which the server may fetch keys of outside issuers, with commas between them.
+    HALLPASS_OUTSIDE_NETWORKS;
     /// The file of the server's key-encryption key.
     HALLPASS_KEK;
     /// The file of the server's ledger key.

@@ -157,6 +157,31 @@ impl HolderArgs {
 }
 
 impl WhichArgs {
+    /// The sign-in to use, and the holder that has it. Where this is a job or a pod that is given an identity, and an issuer
+    /// is named for it, it is that one's: no person's sign-in is looked for, unless a profile is named.
+    pub(crate) fn whose(&self, out: &mut Output) -> Result<(Holder, Identity), Failure> {
+        let profile = self.profile.is_some() || profile_of_environment()?.is_some();
+        let ambient = surroundings::ambient().filter(|_| !profile);
+        let issuer = self.issuer.clone().or_else(|| env::HALLPASS_ISSUER.text());
+        if let (Some(ambient), Some(issuer)) = (&ambient, issuer) {
+            out.say(format_args!("as {}, by a trust of `{issuer}`", ambient.name()));
+            let client = self.client_id.clone().or_else(|| env::HALLPASS_CLIENT_ID.text());
+            let identity = Identity::new(issuer, client.unwrap_or_default());
+            let holder = self.holder.open_for_one_run();
+            let trust = env::HALLPASS_TRUST.text();
+            return Ok((holder.as_workload(identity.clone(), ambient.clone(), trust), identity));
+        }
+        let holder = self.holder.open()?;
+        let identity = self.find(&holder, out).map_err(|failure| match (&ambient, failure.exit()) {
+            (Some(ambient), Exit::SIGN_IN) => failure.hint(format_args!(
+                "this is {}: name the issuer it comes in to, with HALLPASS_ISSUER or `--issuer`",
+                ambient.name()
+            )),
+            _ => failure,
+        })?;
+        Ok((holder, identity))
+    }
+
     /// The sign-in to use: by flag, by environment, by this directory's `.hallpass.toml`, by `default_profile`, or the
     /// only one there is. Never guessed: where several would do, a person at the terminal is asked, and elsewhere it is an
     /// error.

@@ -20,8 +20,8 @@ mod file;
 mod layers;
 mod places;
 
+use hallpass_model::nearest::nearest;
 use layers::Surroundings;
-pub(crate) use layers::nearest;
 pub(crate) use layers::{Explained, Layers, Source};
 
 /// One setting: what it is called everywhere.
@@ -53,6 +53,8 @@ settings! {
     TLS_KEY: "tls_key", HALLPASS_TLS_KEY, "--tls-key", "the TLS private key, PEM";
     TRUSTED_PROXIES: "trusted_proxies", HALLPASS_TRUSTED_PROXIES, "--trusted-proxy",
         "the networks whose forwarded headers are believed";
+    OUTSIDE_NETWORKS: "outside_networks", HALLPASS_OUTSIDE_NETWORKS, "--outside-network",
+        "the networks that are not public and from which keys of outside issuers may be fetched";
     KEK: "kek", HALLPASS_KEK, "--kek", "the file of the key that the database's keys are encrypted under";
     LEDGER_KEY: "ledger_key", HALLPASS_LEDGER_KEY, "--ledger-key", "the file of the key that signs the ledger";
     LOCAL_APPROVAL: "local_approval", HALLPASS_LOCAL_APPROVAL, "--local-approval",
@@ -77,6 +79,8 @@ pub(crate) struct Settings {
     pub(crate) tls: Option<TlsFiles>,
     /// Whose forwarded headers are believed.
     pub(crate) trusted_proxies: Vec<Network>,
+    /// Networks that are not public and from which keys of outside issuers may be fetched.
+    pub(crate) outside_networks: Vec<Network>,
     /// The key-encryption key's file.
     pub(crate) kek: KeyPlace,
     /// The ledger key's file.
@@ -221,6 +225,8 @@ impl Settings {
             tls: tls(layers)?,
             trusted_proxies: layers
                 .list(TRUSTED_PROXIES, or("it must be an address or a network such as `10.0.0.0/8`"))?,
+            outside_networks: layers
+                .list(OUTSIDE_NETWORKS, or("it must be an address or a network such as `10.0.0.0/8`"))?,
             kek: key_place(layers, KEK, &data)?,
             ledger_key: key_place(layers, LEDGER_KEY, &data)?,
             local_approval: layers.one(LOCAL_APPROVAL, or("it must be `true` or `false`"))?,

@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use hallpass_holder::environment::{self, Environment};
-use hallpass_holder::{Opener, Places, Surroundings};
+use hallpass_holder::{Ambient, Opener, Places, Surroundings};
 
 pub(crate) use environment::machine_name;
 use hallpass_model::device::DeviceClass;
@@ -40,6 +40,11 @@ pub(crate) fn places() -> Places {
 pub(crate) fn named_tpm() -> Option<PathBuf> {
     let named = env::HALLPASS_TPM.path()?;
     Some(std::path::absolute(&named).unwrap_or(named))
+}
+
+/// What says what runs here, where that is a workload.
+pub(crate) fn ambient() -> Option<Ambient> {
+    environment().ambient()
 }
 
 /// Whether somebody sits at a terminal who sees a question and types the answer.
@@ -82,6 +87,7 @@ mod tests {
         environment.surroundings();
         environment.opener();
         environment.places();
+        environment.ambient();
         environment.state_folder("hallpass");
         assert_eq!(undeclared.take(), Vec::<String>::new());
     }

@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::failure::Failure;
-use crate::settings::nearest;
+use hallpass_model::nearest::nearest;
 
 /// A page of settings; anything larger is another file, by mistake.
 const FILE_MAX: u64 = 256 * 1024;

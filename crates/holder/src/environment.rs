@@ -5,11 +5,14 @@
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use hallpass_model::device::DeviceClass;
+use hallpass_model::secret::Secret;
 
 use crate::login::{Opener, Surroundings};
 use crate::vault::{Places, TPM_DEVICE};
+use crate::workload::Ambient;
 
 /// The word that stands for no browser at all.
 const NO_BROWSER: &str = "none";
@@ -101,6 +104,19 @@ impl<'a> Environment<'a> {
     /// Whether this is a job of continuous integration.
     pub fn is_ci(&self) -> bool {
         self.text("CI").is_some_and(|ci| ci != "false")
+    }
+
+    /// What says what runs here, where that is a workload: first what is named for this, then what CI systems give a job.
+    pub fn ambient(&self) -> Option<Ambient> {
+        if let Some(path) = self.value("HALLPASS_ID_TOKEN_FILE") {
+            return Some(Ambient::File(path.into()));
+        }
+        if let Some(token) = self.text("HALLPASS_ID_TOKEN") {
+            return Some(Ambient::Given(Arc::new(Secret::from_text(token))));
+        }
+        let url = self.text("ACTIONS_ID_TOKEN_REQUEST_URL")?.parse().ok()?;
+        let key = Arc::new(Secret::from_text(self.text("ACTIONS_ID_TOKEN_REQUEST_TOKEN")?));
+        Some(Ambient::Github { url, key })
     }
 
     fn desktop(&self) -> bool {

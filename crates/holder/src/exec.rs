@@ -263,6 +263,9 @@ impl Holder {
                 ca_file: self.ca_file.clone(),
             }));
         }
+        if self.workload(identity).is_some() {
+            return Ok(None);
+        }
         let loaded = self.standing(identity)?;
         if let Some(refresh) = loaded.record.refresh.as_ref().filter(|_| self.is_for_one_run(identity)) {
             // The whole sign-in dies with the command.

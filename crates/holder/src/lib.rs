@@ -81,6 +81,7 @@ pub mod cli; // its commands
 mod login; // asking a person, in a browser here or anywhere
 mod refresh; // single flight: the lock, the re-read, the save before the answer
 mod pass; // a token for one API
+mod workload; // a CI job's, a pod's, a service's, by what it is
 mod not_taken; // a token that a server did not take
 #[cfg(feature = "adapters")]
 mod role; // a pass traded for a session of a cloud's role
@@ -153,6 +154,7 @@ pub use shelf::{Foreign, Unreadable};
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Places, Rung, TPM_DEVICE, keyring_idle_life};
 pub use which::{Wanted, told_apart};
+pub use workload::Ambient;
 pub use wrapped::{KEPT_LEN_MAX, KeptFile, Wrapped};
 
 use provider::{Provider, Trust};
@@ -188,6 +190,8 @@ pub struct Holder {
     ca_file: Option<PathBuf>,
     /// Who is asked first.
     daemon: Option<Arc<daemon::Daemon>>,
+    /// What this machine runs, where that is no person's.
+    workload: Option<Arc<workload::Workload>>,
 }
 
 impl Holder {
@@ -207,6 +211,7 @@ impl Holder {
             clock: settings.clock,
             ca_file: settings.ca_file,
             daemon: None,
+            workload: None,
             shelf: Arc::new(shelf),
         }
     }

@@ -79,6 +79,9 @@ impl Holder {
     ///
     /// It needs a tokio runtime, and its future may be dropped at any time: see [`settled`](Self::settled).
     pub async fn token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
+        if let Some(workload) = self.workload(identity) {
+            return Box::pin(self.workload_pass(workload, request, false)).await;
+        }
         if let Some(answered) = self.daemon_token(identity, request, false).await {
             return answered;
         }
@@ -87,6 +90,9 @@ impl Holder {
 
     /// The same from nothing that is kept: the sign-in is [renewed](Self::renew) first.
     pub async fn fresh_token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
+        if let Some(workload) = self.workload(identity) {
+            return Box::pin(self.workload_pass(workload, request, false)).await;
+        }
         self.renew(identity).await?;
         Ok(self.pass_of(identity, request, &TokenType::Bearer, false).await?.0)
     }
@@ -139,6 +145,9 @@ impl Holder {
         request: &PassRequest,
         refused: Option<&Secret<AccessToken>>,
     ) -> Result<Pass, HolderError> {
+        if let Some(workload) = self.workload(identity) {
+            return Box::pin(self.workload_pass(workload, request, true)).await;
+        }
         if refused.is_none()
             && let Some(answered) = self.daemon_token(identity, request, true).await
         {

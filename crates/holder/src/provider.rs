@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hallpass_model::jose::JwkSet;
-use hallpass_model::secret::{AccessToken, KeyMaterial, Secret};
+use hallpass_model::secret::{AccessToken, Assertion, KeyMaterial, Secret};
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::dpop::Request as ProvenRequest;
 use hallpass_model::wire::errors::{ErrorCode, OAuthErrorBody};
@@ -19,6 +19,7 @@ use hallpass_model::wire::metadata::{BadIssuer, IssuerMetadata, oidc_url, rfc841
 use hallpass_model::wire::oauth::{PreferWait, TokenResponse};
 use reqwest::Method;
 use url::Url;
+use zeroize::Zeroizing;
 
 pub(crate) use form::Fields;
 pub use transport::http_date;
@@ -173,6 +174,28 @@ impl Provider {
                 Err(NoAnswer::Unreachable { why: format!("it answered {status}") })
             }
             (status, _) => Err(NoAnswer::Unexpected { what: format!("{status} without an OAuth error") }),
+        }
+    }
+
+    /// Asks what runs a CI job for a token that says what the job is, as GitHub Actions has it ("OpenID Connect", the request
+    /// by `curl`).
+    pub(crate) async fn job_token(
+        &self,
+        url: &Url,
+        key: &Secret<AccessToken>,
+    ) -> Result<Secret<Assertion>, NoAnswer> {
+        #[derive(serde::Deserialize)]
+        struct Body {
+            value: Zeroizing<String>,
+        }
+        let answer = self.send(Method::GET, url, None, With { token: Some(key), ..With::default() }).await?;
+        match answer.status {
+            200 => match serde_json::from_slice::<Body>(&answer.body) {
+                Ok(body) => Ok(Secret::from_text(body.value.to_string())),
+                Err(_) => Err(NoAnswer::Unexpected { what: "200 without the job's token".into() }),
+            },
+            429 | 500.. => Err(NoAnswer::Unreachable { why: format!("it answered {}", answer.status) }),
+            status => Err(NoAnswer::Unexpected { what: format!("{status} where the job's token should be") }),
         }
     }
 

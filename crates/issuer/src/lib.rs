@@ -15,6 +15,8 @@ mod dpop; // proofs of possession: nonces, and which were used
 mod tokens; // minting, and reading back, access and ID tokens
 mod minted; // which access tokens this process signed
 mod metadata; // where everything is
+mod outside; // keys of outside issuers, fetched through a guard
+mod outsider; // who an outside token says has come
 mod target; // what a token is asked for: one resource, these scopes
 mod authorize; // a login in a browser, begun and finished
 mod device_authorization; // a login where there is no browser, begun
@@ -43,6 +45,7 @@ mod health; // whether the server can work
 mod limits; // how much of anything anybody may use
 mod listen; // sockets to requests
 mod tls; // the server's certificate
+mod network; // addresses that begin with the same bits
 mod base_url; // where the server is reached from outside
 
 use std::ops::Deref;
@@ -55,7 +58,9 @@ use hallpass_store::Store;
 use tokio::sync::watch;
 
 pub use base_url::{BadBaseUrl, BaseUrl};
-pub use listen::{BadNetwork, Listen, ListenError, Listener, Network, TlsFiles};
+pub use listen::{Listen, ListenError, Listener, TlsFiles};
+pub use network::{BadNetwork, Network};
+pub use outsider::{TestedToken, TestedTrust};
 pub use routes::{Access, Endpoint, endpoints};
 pub use tidy::Sweeper;
 pub use tls::BadTlsFiles;
@@ -65,6 +70,9 @@ pub use tls::BadTlsFiles;
 pub struct Settings {
     /// Where the server is reached from outside.
     pub base_url: BaseUrl,
+    /// Networks that are not public and from which keys of outside issuers may be fetched all the same: a GitLab or a
+    /// cluster of the organisation's own.
+    pub outside_networks: Vec<Network>,
 }
 
 /// The issuing service: what every handler may use. Cheap to clone.
@@ -81,6 +89,7 @@ pub struct Parts {
     pub(crate) proofs: dpop::Proofs,
     pub(crate) verified: tokens::Verified,
     pub(crate) minted: minted::Minted,
+    pub(crate) outside: outside::Outside,
     pub(crate) limits: limits::NetworkLimits,
     pub(crate) held_polls: token::HeldPolls,
     pub(crate) runs: lease::Runs,
@@ -101,6 +110,7 @@ impl Issuer {
     pub fn new(store: Store, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, settings: Settings) -> Self {
         let relying_party = passkey::RelyingParty::new(&settings.base_url);
         let proofs = dpop::Proofs::new(&*entropy);
+        let outside = outside::Outside::new(settings.outside_networks.clone());
         Self(Arc::new(Parts {
             store,
             clock,
@@ -110,6 +120,7 @@ impl Issuer {
             proofs,
             verified: tokens::Verified::default(),
             minted: minted::Minted::default(),
+            outside,
             limits: limits::NetworkLimits::default(),
             held_polls: token::HeldPolls::default(),
             runs: lease::Runs::default(),

@@ -4,6 +4,7 @@ mod client;
 mod code;
 mod device;
 mod exchange;
+mod federated;
 mod refresh;
 
 pub(crate) use device::HeldPolls;
@@ -60,6 +61,9 @@ pub(crate) async fn redeem(asked: Asked) -> Response {
 async fn answer(asked: &Asked) -> Result<Answer, OAuthError> {
     asked.slow_down()?;
     let grant_type = GrantType::parse(asked.form.required("grant_type")?);
+    if grant_type == GrantType::TokenExchange && federated::is_asked(&asked.form) {
+        return federated::redeem(asked).await;
+    }
     let caller = ClientCaller::authenticate(asked).await?;
     may_use(asked, &caller.client, &grant_type).await?;
     let proof =

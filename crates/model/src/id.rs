@@ -106,6 +106,8 @@ ids! {
     LeaseId = "lse";
     /// One passkey of a person.
     PasskeyId = "pky";
+    /// A rule by which an outside identity becomes a client here.
+    TrustId = "tru";
 }
 
 fn new_uuid(now: Timestamp, entropy: &dyn Entropy) -> Uuid {

@@ -26,7 +26,8 @@ pub use key::{SigningKey, Typ};
 pub use pem::{pkcs8_from_pem, pkcs8_to_pem};
 pub use thumbprint::{BadThumbprint, Thumbprint};
 pub use token::{
-    ACCESS_TOKEN_LEN_MAX, BadToken, ID_TOKEN_LEN_MAX, Profile, Unverified, Verified, peek_unverified, verify,
+    ACCESS_TOKEN_LEN_MAX, BadToken, ID_TOKEN_LEN_MAX, OUTSIDE_TOKEN_LEN_MAX, Profile, Unverified, Verified,
+    peek_unverified, verify,
 };
 pub(crate) use token::{read_without_signature, verify_with_embedded_key};
 

@@ -9,6 +9,7 @@ pub mod lifetimes; // the one table of how long anything lives
 pub mod secret; // values whose possession is proof
 pub mod spelling; // how a secret is written down: prefix, base62, checksum
 pub mod random; // where randomness comes from, as a parameter
+pub mod nearest; // which word was meant by a misspelt one
 
 // The nouns.
 pub mod principal; // orgs, teams, principals, owners
@@ -17,6 +18,7 @@ pub mod device; // the machine a session lives on
 pub mod rung; // where a sign-in's key rests on it
 pub mod purpose; // why, in a few words
 pub mod grant; // what a person agreed to
+pub mod trust; // by which rule an outside identity becomes a principal here
 pub mod session; // one login on one device, and the rotation that cannot lose it
 pub mod cut; // revocation, on six axes
 pub mod role; // who may do what to whom

@@ -54,6 +54,8 @@ mod revoke; // tokens given back
 mod exchange; // narrower tokens from wider ones
 mod leases; // passes handed to one run
 mod client_tokens; // tokens for clients themselves
+mod trusts; // rules by which outside identities become clients
+mod federate; // tokens for whoever comes in by one
 mod sweep; // what is over is tidied away
 mod backup; // copies for safe keeping
 mod restore; // putting them back
@@ -79,6 +81,7 @@ pub use enrol::{FinishEnrolment, FinishLogin, LoginRefusal, SetUp, SetUpDone};
 pub use entries::{Filter, LedgerEntry};
 pub use error::{OpenError, StoreError};
 pub use exchange::{Exchange, ExchangeRefusal, Exchanged, Narrowed, Subject};
+pub use federate::{Federated, FederatedRefusal, FederatedToken, IssueByTrust, Outsider};
 pub use folder::{DATABASE, is_new};
 pub use guess::{GUESSES_BY_ADDRESS, GUESSES_BY_PERSON, GuessUserCode, Guessed};
 pub use keys::{SigningKeyRow, StoredSigningKey};
@@ -106,5 +109,6 @@ pub use session_list::{SessionSummary, Sessions, StolenSession};
 pub use sessions::{Opened, RefreshTokens};
 pub use sweep::{Sweep, Swept};
 pub use teams::{AddTeam, MembersSet, SetTeamMembers, SetTeamStanding};
+pub use trusts::{AddTrust, SetTrustStanding, TrustNotAdded};
 pub use vouch::{Doubt, Signed};
 pub use web::{EndOthers, EndWeb, InBrowser, LoginOver, TouchWeb, WebLogin, WebOpened, WebSession};

@@ -9,7 +9,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::OpenError;
 
 /// Every step, in order: `migrations/NNN_name.sql`.
-pub(crate) const STEPS: &[Step] = &[Step { name: "first", sql: include_str!("migrations/001_first.sql") }];
+pub(crate) const STEPS: &[Step] = &[
+    Step { name: "first", sql: include_str!("migrations/001_first.sql") },
+    Step { name: "trusts", sql: include_str!("migrations/002_trusts.sql") },
+];
 
 /// One step; its number is its place in the list, from 1.
 pub(crate) struct Step {

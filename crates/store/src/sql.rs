@@ -5,7 +5,7 @@ use std::str::FromStr;
 use hallpass_model::cut::Stamp;
 use hallpass_model::id::{
     ClientId, CredentialId, DeviceId, GrantId, LeaseId, OrgId, PasskeyId, PrincipalId, ResourceId, SessionId,
-    TeamId,
+    TeamId, TrustId,
 };
 use hallpass_model::principal::{Owner, Standing};
 use hallpass_model::time::{Lifetime, Timestamp};
@@ -88,7 +88,8 @@ ids!(
     PrincipalId,
     ResourceId,
     SessionId,
-    TeamId
+    TeamId,
+    TrustId
 );
 
 /// Reading a row's columns as the model's types.

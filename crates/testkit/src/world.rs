@@ -90,7 +90,11 @@ impl World {
         let listener = Listener::bind(&listen).await.expect("a free port is bound");
         let port = listener.address().expect("a bound socket has an address").port();
         let base_url = format!("http://localhost:{port}");
-        let settings = Settings { base_url: base_url.parse().expect("localhost is a base URL") };
+        let settings = Settings {
+            base_url: base_url.parse().expect("localhost is a base URL"),
+            // Outside issuers of tests are on this machine.
+            outside_networks: vec!["127.0.0.0/8".parse().expect("loopback is a network")],
+        };
         let issuer = Issuer::new(store.clone(), clock.clone(), entropy.clone(), settings);
         tokio::spawn(serve(issuer.clone(), listener));
 

@@ -8,6 +8,7 @@ use std::fmt;
 use hallpass_model::principal::OrgLimits;
 use hallpass_model::rung::Rung;
 use hallpass_model::time::Lifetime;
+use hallpass_model::trust::{Finding, Line};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
@@ -88,6 +89,30 @@ questions! {
         /// The handle of the client that may introspect.
         server: Option<String>,
     }
+    /// A new trust.
+    TrustAdd {
+        org: Option<String>,
+        handle: String,
+        /// The handle of the client that whoever comes in becomes.
+        client: String,
+        environment: String,
+        preset: String,
+        /// The preset's own where none is given.
+        issuer: Option<String>,
+        /// The org's issuer where none is given.
+        audience: Option<String>,
+        /// `CLAIM=PATTERN`.
+        when: Vec<String>,
+        /// Where its keys are; its discovery document says where neither is given.
+        jwks_uri: Option<String>,
+        /// A JWK set of public keys.
+        jwks: Option<serde_json::Value>,
+        scopes: Vec<String>,
+        /// The table's where none is given.
+        longest: Option<Lifetime>,
+    }
+    /// A token of an outside issuer, to be weighed.
+    TrustTest { org: Option<String>, token: Revealed, trust: Option<String>, }
     /// Another owner for a thing.
     OwnerTransfer {
         org: Option<String>,
@@ -178,6 +203,31 @@ answers! {
         id: String, org: String, url: String, name: String, owner: String, environment: String, scopes: Vec<String>,
         server: Option<String>, state: String, created: String,
     }
+    /// A trust.
+    TrustShown {
+        id: String, org: String, handle: String, client: String,
+        /// Who answers for the client, and so for it.
+        owner: String,
+        environment: String, preset: String, issuer: String, audience: String, when: Vec<String>,
+        /// `discovered`, an address, or `given`.
+        keys: String,
+        scopes: Vec<String>, longest: Lifetime, state: String, created: String,
+        /// What is wrong with its rule, worst first.
+        findings: Vec<Finding>,
+    }
+    /// How a token stands to the trusts of an org.
+    TrustTested {
+        /// Why none was looked at.
+        nobody: Option<String>,
+        trusts: Vec<TrustWeighed>,
+    }
+    /// How it stands to one of them.
+    TrustWeighed {
+        trust: String, lets_in: bool,
+        /// What is wrong with the token itself.
+        wrong: Option<String>,
+        lines: Vec<Line>,
+    }
     /// A device.
     DeviceShown { id: String, name: String, class: String, created: String, seen: String, }
     /// A session.
@@ -235,7 +285,7 @@ impl Revealed {
 
 impl fmt::Debug for Revealed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<one-time link secret>")
+        f.write_str("<revealed secret>")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hallpass_issuer::BaseUrl;
+use hallpass_issuer::{BaseUrl, Issuer};
 use hallpass_model::id::OrgId;
 use hallpass_model::ledger::Actor;
 use hallpass_model::principal::{Org, Owner, Principal, Standing, Team};
@@ -23,6 +23,8 @@ pub(crate) struct Office(Arc<Parts>);
 pub(crate) struct Parts {
     /// The store.
     pub(crate) store: Store,
+    /// The service that answers everybody else.
+    pub(crate) issuer: Issuer,
     /// Where the server is reached.
     pub(crate) base_url: BaseUrl,
     /// The clock.
@@ -47,6 +49,11 @@ impl Office {
     /// The store.
     pub(crate) fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// The service that answers everybody else.
+    pub(crate) fn issuer(&self) -> &Issuer {
+        &self.0.issuer
     }
 
     /// Whether logins may be approved here.

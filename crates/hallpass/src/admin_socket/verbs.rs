@@ -24,6 +24,7 @@ mod people;
 mod resources;
 mod sessions;
 mod teams;
+mod trusts;
 
 /// What is answered: whole, or line by line.
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -82,6 +83,13 @@ verbs! {
     "resource.show" RunDirectory resources::show;
     "resource.disable" RunDirectory resources::disable;
     "resource.enable" RunDirectory resources::enable;
+    "trust.add" RunDirectory trusts::add;
+    "trust.list" RunDirectory trusts::list;
+    "trust.show" RunDirectory trusts::show;
+    "trust.disable" RunDirectory trusts::disable;
+    "trust.enable" RunDirectory trusts::enable;
+    "trust.lint" RunDirectory trusts::lint;
+    "trust.test" RunDirectory trusts::test;
     "owner.transfer" RunDirectory owners::transfer;
     "device.list" RunDirectory devices::list;
     "device.approve" ApproveLocally devices::approve;

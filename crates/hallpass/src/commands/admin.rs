@@ -21,10 +21,11 @@ mod resources;
 mod sessions;
 mod table;
 mod teams;
+mod trusts;
 
 pub(super) use table::plain;
 
-/// Run the server's orgs, people, clients and resources
+/// Run the server's orgs, people, clients, resources and trusts
 ///
 /// Speaks to a running `hallpass serve` on this machine through the socket in its data folder, which answers
 /// the server's own user and root only.
@@ -75,6 +76,8 @@ enum AdminCommand {
     #[command(subcommand)]
     Resource(resources::ResourceCommand),
     #[command(subcommand)]
+    Trust(trusts::TrustCommand),
+    #[command(subcommand)]
     Owner(owners::OwnerCommand),
     #[command(subcommand)]
     Device(devices::DeviceCommand),
@@ -103,6 +106,7 @@ pub(crate) async fn admin(args: AdminArgs, out: &mut Output) -> Result<Exit, Fai
         AdminCommand::Team(command) => teams::run(command, &mut server, out).await,
         AdminCommand::Client(command) => clients::run(command, &mut server, out).await,
         AdminCommand::Resource(command) => resources::run(command, &mut server, out).await,
+        AdminCommand::Trust(command) => trusts::run(command, &mut server, out).await,
         AdminCommand::Owner(command) => owners::run(command, &mut server, out).await,
         AdminCommand::Device(command) => devices::run(command, &mut server, out).await,
         AdminCommand::Session(command) => sessions::run(command, &mut server, out).await,

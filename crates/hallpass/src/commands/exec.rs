@@ -155,8 +155,7 @@ impl RunArgs {
 pub(crate) async fn exec(args: ExecArgs, out: &mut Output) -> Result<Exit, Failure> {
     too_long(args.run.ttl)?;
     args.run.fits()?;
-    let holder = args.which.holder.open()?;
-    let identity = args.which.find(&holder, out)?;
+    let (holder, identity) = args.which.whose(out)?;
     let bound = args.which.bound(&identity)?;
     let pass = PassRequest {
         resource: args.resource.or(bound.resource),

@@ -61,6 +61,12 @@ pub(crate) struct ServeArgs {
     #[arg(long = "trusted-proxy", value_name = "NETWORK")]
     trusted_proxies: Vec<String>,
 
+    /// Fetch keys of outside issuers from this network too, though it is not public, such as `10.0.0.0/8`
+    ///
+    /// Where a GitLab or a cluster of your own is. Everywhere else only public addresses are asked.
+    #[arg(long = "outside-network", value_name = "NETWORK")]
+    outside_networks: Vec<String>,
+
     /// Keep the key-encryption key in this file
     #[arg(long, value_name = "FILE")]
     kek: Option<String>,
@@ -102,6 +108,9 @@ impl ServeArgs {
         .collect();
         if !self.trusted_proxies.is_empty() {
             flags.push((settings::TRUSTED_PROXIES, self.trusted_proxies.clone()));
+        }
+        if !self.outside_networks.is_empty() {
+            flags.push((settings::OUTSIDE_NETWORKS, self.outside_networks.clone()));
         }
         if self.local_approval {
             flags.push((settings::LOCAL_APPROVAL, vec!["true".to_owned()]));

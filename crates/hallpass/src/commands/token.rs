@@ -87,8 +87,7 @@ struct Answer<'a> {
 }
 
 pub(crate) async fn token(args: TokenArgs, out: &mut Output) -> Result<Exit, Failure> {
-    let holder = args.which.holder.open()?;
-    let identity = args.which.find(&holder, out)?;
+    let (holder, identity) = args.which.whose(out)?;
     let bound = args.which.bound(&identity)?;
     let mut request = PassRequest {
         resource: args.resource.or(bound.resource.filter(|_| args.dpop.is_none())),

@@ -81,7 +81,7 @@ fn scalar(value: &DeValue<'_>) -> Option<String> {
 fn unknown<'k>(at: &str, key: &str, known: impl Iterator<Item = &'k str> + Clone, what: &str) -> BadSetting {
     let shown: String = key.chars().take(64).collect();
     let error = BadSetting::new(format!("in {at}: unknown {what} `{shown}`"));
-    match super::layers::nearest(key, known.clone()) {
+    match hallpass_model::nearest::nearest(key, known.clone()) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error.hint(format!("known here: {}", known.collect::<Vec<_>>().join(", "))),
     }

@@ -10,7 +10,7 @@ use crate::env::Variable;
 
 use super::{
     BASE_URL, BadSetting, DATA, DEFAULT_LISTEN, KEK, KEYS_FOLDER, LEDGER_KEY, LISTEN, LOCAL_APPROVAL, LOG,
-    LOG_FORMAT, Setting, TABLE, TLS_CERT, TLS_KEY, TRUSTED_PROXIES, default_key_file, file,
+    LOG_FORMAT, OUTSIDE_NETWORKS, Setting, TABLE, TLS_CERT, TLS_KEY, TRUSTED_PROXIES, default_key_file, file,
 };
 
 /// Where a value came from.
@@ -87,7 +87,8 @@ impl Layers {
         }
         for Setting { key, variable, .. } in TABLE {
             if let Some(text) = (around.variable)(*variable) {
-                let values = if *key == TRUSTED_PROXIES { split(&text) } else { vec![text] };
+                let values =
+                    if [TRUSTED_PROXIES, OUTSIDE_NETWORKS].contains(key) { split(&text) } else { vec![text] };
                 layers.values.insert(key, (values, Source::Variable(variable.name)));
             }
         }
@@ -186,6 +187,7 @@ fn defaults(data: &Path) -> BTreeMap<&'static str, (Vec<String>, Source)> {
         (TLS_CERT, none()),
         (TLS_KEY, none()),
         (TRUSTED_PROXIES, none()),
+        (OUTSIDE_NETWORKS, none()),
         (KEK, none()),
         (LEDGER_KEY, none()),
         (LOCAL_APPROVAL, one("false".to_owned())),
@@ -196,31 +198,4 @@ fn defaults(data: &Path) -> BTreeMap<&'static str, (Vec<String>, Source)> {
 
 fn split(text: &str) -> Vec<String> {
     text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
-}
-
-/// The known word nearest to `typed`, if one is near enough to have been meant.
-pub(crate) fn nearest<'k>(typed: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    known
-        .map(|word| (distance(typed, word), word))
-        .filter(|(apart, word)| *apart <= 1 + word.len() / 4)
-        .min()
-        .map(|(_, word)| word)
-}
-
-/// How many letters must be added, dropped, changed or swapped with their neighbour to make one of the other.
-fn distance(one: &str, other: &str) -> usize {
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().take(64).collect(), other.chars().collect());
-    let mut rows = vec![(0..=other.len()).collect::<Vec<usize>>()];
-    for (i, a) in one.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, b) in other.iter().enumerate() {
-            let mut least = (rows[i][j] + usize::from(a != b)).min(rows[i][j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *a == other[j - 1] && one[i - 1] == *b {
-                least = least.min(rows[i - 1][j - 1] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows[one.len()][other.len()]
 }

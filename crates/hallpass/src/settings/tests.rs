@@ -132,9 +132,3 @@ fn a_certificate_and_its_key_come_together() {
     let tls = read("", &[], both).unwrap().tls.unwrap();
     assert_eq!(tls.cert, Path::new("/here/c.pem"));
 }
-
-#[test]
-fn the_nearest_word_is_one_that_could_have_been_meant() {
-    assert_eq!(nearest("lisetn", ["listen", "data"].into_iter()), Some("listen"));
-    assert_eq!(nearest("xyz", ["listen", "data"].into_iter()), None);
-}

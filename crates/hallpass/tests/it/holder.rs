@@ -32,4 +32,5 @@ mod shared; // others are the same user there
 mod shown; // byte for byte
 mod helpers; // programs that ask for a token: the real ones
 mod terminal; // a person at a terminal: prompts, pictures, Ctrl-C
+mod workload; // a job that comes in by what it is
 mod pasted; // an address that a browser elsewhere ended at

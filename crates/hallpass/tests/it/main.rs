@@ -10,3 +10,4 @@ mod promises; // what must be true of the whole, whatever happens
 mod serve;
 mod torture;
 mod transcripts;
+mod trusts;

@@ -19,8 +19,9 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use super::{Network, RequesterAddress, requester};
+use super::{RequesterAddress, requester};
 use crate::limits;
+use crate::network::Network;
 
 pub(super) struct Connection {
     pub(super) router: Router,

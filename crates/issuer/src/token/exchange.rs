@@ -1,4 +1,5 @@
-//! Token exchange (RFC 8693): a narrower token of one's own, from a token for the issuer itself.
+//! Token exchange (RFC 8693): a narrower token of one's own, from a token for the issuer itself. What comes from an outside
+//! issuer is exchanged in [`federated`](super::federated).
 //!
 //! It never widens scope, audience, life or authentication strength, and never unbinds what is bound for somebody
 //! who cannot prove the key:
@@ -100,15 +101,15 @@ fn answer(
 }
 
 /// What the request asks for besides the target.
-struct Wish {
-    lifetime: Option<Lifetime>,
-    purpose: Option<Purpose>,
-    lease: bool,
-    unbound: bool,
+pub(super) struct Wish {
+    pub(super) lifetime: Option<Lifetime>,
+    pub(super) purpose: Option<Purpose>,
+    pub(super) lease: bool,
+    pub(super) unbound: bool,
 }
 
 impl Wish {
-    fn read(form: &Form) -> Result<Self, OAuthError> {
+    pub(super) fn read(form: &Form) -> Result<Self, OAuthError> {
         let refused = |told| Err(OAuthError::invalid_request(told));
         if form.find("actor_token").is_some() || form.find("actor_token_type").is_some() {
             return refused("acting for another is not in this release; send no actor_token");

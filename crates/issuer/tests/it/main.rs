@@ -11,6 +11,7 @@ mod device;
 mod device_page;
 mod disk;
 mod exchange;
+mod federated;
 mod introspect;
 mod lease;
 mod session_stream;

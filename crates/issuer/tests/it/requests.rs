@@ -267,7 +267,10 @@ async fn quiet_server(tls: Option<hallpass_issuer::TlsFiles>) -> (std::net::Sock
     let listen = Listen { address: ([127, 0, 0, 1], 0).into(), tls, trusted_proxies: vec![] };
     let listener = Listener::bind(&listen).await.unwrap();
     let address = listener.address().unwrap();
-    let settings = Settings { base_url: format!("http://localhost:{}", address.port()).parse().unwrap() };
+    let settings = Settings {
+        base_url: format!("http://localhost:{}", address.port()).parse().unwrap(),
+        outside_networks: Vec::new(),
+    };
     let entropy = Arc::new(hallpass_model::random::SystemEntropy);
     let issuer = Issuer::new(world.store.clone(), world.clock.clone(), entropy, settings);
     tokio::spawn(serve(issuer, listener));

@@ -267,7 +267,8 @@ impl RawJwk {
         if private.iter().any(|member| member.0) {
             return Err(BadKey::Private);
         }
-        let for_signatures = self.used_for.as_deref().is_none_or(|u| u == "sig")
+        // `jwt-svid` is how SPIFFE marks the keys of a trust domain that sign tokens (SPIFFE Trust Domain and Bundle, 4.2.2).
+        let for_signatures = self.used_for.as_deref().is_none_or(|u| matches!(u, "sig" | "jwt-svid"))
             && self.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| op == "verify"));
         if !for_signatures {
             return Err(BadKey::Unsupported);

@@ -10,6 +10,8 @@ use super::{Algorithm, JwkSet, Present, PublicJwk, Thumbprint, base64url, json_o
 pub const ACCESS_TOKEN_LEN_MAX: usize = 8 * 1024;
 /// An ID token at most, in bytes: they travel in bodies, and outside providers put group lists in them.
 pub const ID_TOKEN_LEN_MAX: usize = 64 * 1024;
+/// What a workload shows of an outside issuer at most, in bytes: CI's have two or three thousand.
+pub const OUTSIDE_TOKEN_LEN_MAX: usize = 16 * 1024;
 
 /// Why a token is not accepted. Says what is wrong with it, never what is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -103,6 +105,10 @@ impl Profile {
         type_may_be_absent: true,
         len_max: ACCESS_TOKEN_LEN_MAX,
     };
+    /// What a workload shows of an outside issuer: `JWT`, `JOSE` (SPIFFE JWT-SVID, section 2.2) or nothing. An access token
+    /// for somebody's API is not it, nor a client's assertion.
+    pub const OUTSIDE: Profile =
+        Profile { types: &["JWT", "JOSE"], type_may_be_absent: true, len_max: OUTSIDE_TOKEN_LEN_MAX };
     /// `dpop+jwt` (RFC 9449, section 4.2).
     const DPOP_PROOF: Profile =
         Profile { types: &["dpop+jwt"], type_may_be_absent: false, len_max: ACCESS_TOKEN_LEN_MAX };
@@ -199,6 +205,10 @@ pub struct Unverified {
     pub kid: Option<String>,
     /// The issuer it says it is from; for a client's assertion, the client.
     pub issuer: Option<String>,
+    /// Whom it says it is about.
+    pub subject: Option<String>,
+    /// The client it says it was issued to (`client_id`, RFC 9068).
+    pub client: Option<String>,
 }
 
 /// Reads what a token says of itself. SECURITY: anybody can write anything here.
@@ -208,13 +218,15 @@ pub fn peek_unverified(token: &str) -> Result<Unverified, BadToken> {
         kid: Option<String>,
     }
     #[derive(Deserialize)]
-    struct Iss {
+    struct Who {
         iss: Option<String>,
+        sub: Option<String>,
+        client_id: Option<String>,
     }
     let parts = Parts::split(token, ID_TOKEN_LEN_MAX)?;
     let header: Kid = parts.header()?;
-    let claims: Iss = parts.claims()?;
-    Ok(Unverified { kid: header.kid, issuer: claims.iss })
+    let claims: Who = parts.claims()?;
+    Ok(Unverified { kid: header.kid, issuer: claims.iss, subject: claims.sub, client: claims.client_id })
 }
 
 struct Parts<'a> {

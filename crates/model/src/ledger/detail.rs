@@ -80,6 +80,8 @@ keys! {
     STAMP = "stamp";
     /// A team's id.
     TEAM = "team";
+    /// The id of the trust by which an outside identity came in.
+    TRUST = "trust";
     /// The Unix uid of whoever used the admin socket.
     UID = "uid";
     /// The URL of a resource.

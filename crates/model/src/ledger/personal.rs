@@ -44,6 +44,8 @@ fields! {
     Purpose = "purpose";
     /// Free text of another kind.
     Remark = "remark";
+    /// Who somebody is in the words of an outside issuer: a token's `sub`.
+    Subject = "subject";
 }
 
 /// The personal fields of one entry, and the salt that keeps their hash from being guessed.

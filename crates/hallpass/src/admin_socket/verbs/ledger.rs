@@ -193,7 +193,7 @@ fn id<I: FromStr<Err = BadId>>(typed: &str) -> Option<Result<I, Refused>> {
 fn event_named(typed: &str) -> Result<Event, Refused> {
     typed.parse().map_err(|unknown| {
         let refused = Refused::usage(&unknown);
-        match crate::settings::nearest(typed, Event::ALL.iter().map(|event| event.text())) {
+        match hallpass_model::nearest::nearest(typed, Event::ALL.iter().map(|event| event.text())) {
             Some(near) => refused.hint(format_args!("did you mean `{near}`?")),
             None => refused.hint(Event::ALL.iter().map(|event| event.text()).collect::<Vec<_>>().join(", ")),
         }

@@ -160,7 +160,7 @@ async fn add(args: ClientAddArgs, server: &mut AdminClient, out: &mut Output) ->
     show(added, out)
 }
 
-fn read_jwks(file: &Path) -> Result<serde_json::Value, Failure> {
+pub(super) fn read_jwks(file: &Path) -> Result<serde_json::Value, Failure> {
     let cannot = |cause: String| {
         Failure::usage(format_args!("cannot read a JWK set from `{}`: {cause}", file.display()))
     };

@@ -66,7 +66,7 @@ impl<'a> Screen<'a> {
                 self.out.say(format_args!("signing in to {} by {flow}: {}", self.issuer, choice.why));
             }
             LoginEvent::Address { address, opened } => self.address(address, *opened),
-            LoginEvent::ToPaste { address, ends_at, .. } => self.to_paste(address, ends_at),
+            LoginEvent::ToPaste { address, ends_at, .. } => self.ask_to_paste(address, ends_at),
             LoginEvent::NotTheAnswer { why, left } => match left {
                 0 => self.out.tell(why),
                 1 => self.out.tell(format_args!("{why} (one more try)")),
@@ -112,7 +112,7 @@ impl<'a> Screen<'a> {
         self.out.tell(format_args!("\n  {address}\n"));
     }
 
-    fn to_paste(&mut self, address: &str, ends_at: &str) {
+    fn ask_to_paste(&mut self, address: &str, ends_at: &str) {
         let json = Address { address, browser_started: false, to_paste: Some(ends_at) };
         self.in_json("hallpass.login.address/1", &json);
         self.out.tell("open this address in any browser, and sign in there:");

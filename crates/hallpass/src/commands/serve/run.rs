@@ -39,13 +39,17 @@ pub(super) async fn run(settings: &Settings, store: Store, out: &mut Output) -> 
         None => localhost(address),
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let issuer_settings = hallpass_issuer::Settings { base_url: base_url.clone() };
+    let issuer_settings = hallpass_issuer::Settings {
+        base_url: base_url.clone(),
+        outside_networks: settings.outside_networks.clone(),
+    };
     let issuer = Issuer::new(store.clone(), clock.clone(), Arc::new(SystemEntropy), issuer_settings);
 
     let (stop, stopping) = watch::channel(false);
     let local_approval = settings.local_approval;
     let office = Office::new(Parts {
         store: store.clone(),
+        issuer: issuer.clone(),
         base_url: base_url.clone(),
         clock,
         local_approval,

@@ -1,0 +1,149 @@
+//! One document of an outside issuer, bounded in time and size, from where the guard permits.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use hallpass_model::jose::JwkSet;
+use reqwest::{Client, redirect};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::Source;
+use super::guard::Guard;
+use crate::network::Network;
+
+/// A whole answer must have come after this: a job waits for it.
+const TIME_OUT: Duration = Duration::from_secs(5);
+/// And a connection after this.
+const CONNECT_TIME_OUT: Duration = Duration::from_secs(2);
+/// A document at most, in bytes: the largest key sets there are have a tenth of it.
+const DOCUMENT_LEN_MAX: usize = 256 * 1024;
+/// Who asks.
+const USER_AGENT: &str = concat!("hallpass/", env!("CARGO_PKG_VERSION"));
+
+/// Why an outside issuer's keys are not to be had.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum NotFetched {
+    /// The address is one that is never asked.
+    #[error("`{url}` is not asked: {why}")]
+    Forbidden {
+        /// The address.
+        url: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// It could not be reached, or did not answer in time.
+    #[error("`{url}` cannot be reached: {why}")]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// Why: the innermost cause.
+        why: String,
+    },
+    /// It answered something else than the document.
+    #[error("`{url}` answered {why}")]
+    Answer {
+        /// The address.
+        url: String,
+        /// What.
+        why: String,
+    },
+    /// It was asked a moment ago, and is left alone for a while.
+    #[error("the issuer was asked a moment ago")]
+    Silent,
+}
+
+/// Whoever fetches.
+pub(super) struct Fetcher {
+    guard: Guard,
+    /// Made when first used: most servers have no trust, and reading the system's certificates takes some milliseconds.
+    client: OnceLock<Client>,
+}
+
+/// The members of a discovery document that are needed (OpenID Connect Discovery, section 3).
+#[derive(Deserialize)]
+struct Discovery {
+    issuer: String,
+    jwks_uri: String,
+}
+
+impl Fetcher {
+    pub(super) fn new(networks: Vec<Network>) -> Self {
+        Self { guard: Guard::new(networks), client: OnceLock::new() }
+    }
+
+    /// The keys that this source publishes now.
+    pub(super) async fn keys(&self, source: &Source) -> Result<JwkSet, NotFetched> {
+        let at = match source {
+            Source::At(url) => url.clone(),
+            Source::Discovered(issuer) => self.discover(issuer).await?,
+        };
+        let keys: JwkSet = self.document(&at).await?;
+        match keys.keys().is_empty() {
+            true => Err(NotFetched::Answer { url: at, why: "a set without a key that signs".to_owned() }),
+            false => Ok(keys),
+        }
+    }
+
+    async fn discover(&self, issuer: &str) -> Result<String, NotFetched> {
+        // OpenID Connect Discovery, section 4: appended, after a slash that the issuer may end in was taken away.
+        let at = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+        let discovery: Discovery = self.document(&at).await?;
+        // SECURITY: byte for byte (section 4.3): a document of another issuer's would bring another's keys.
+        match discovery.issuer == issuer {
+            true => Ok(discovery.jwks_uri),
+            false => Err(NotFetched::Answer { url: at, why: "the document of another issuer".to_owned() }),
+        }
+    }
+
+    async fn document<T: DeserializeOwned>(&self, at: &str) -> Result<T, NotFetched> {
+        let url: Url = at
+            .parse()
+            .map_err(|_| NotFetched::Forbidden { url: at.to_owned(), why: "it is not an absolute URL" })?;
+        self.guard.judge(&url)?;
+        let answered = |why: String| NotFetched::Answer { url: at.to_owned(), why };
+        let unreachable =
+            |error: reqwest::Error| NotFetched::Unreachable { url: at.to_owned(), why: innermost(&error) };
+        let mut response = self.client()?.get(url).send().await.map_err(unreachable)?;
+        // A redirect counts among them: none is followed, wherever it leads.
+        if response.status() != http::StatusCode::OK {
+            return Err(answered(format!("with status {}", response.status().as_u16())));
+        }
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(unreachable)? {
+            if body.len() + piece.len() > DOCUMENT_LEN_MAX {
+                return Err(answered(format!("more than {} KiB", DOCUMENT_LEN_MAX / 1024)));
+            }
+            body.extend_from_slice(&piece);
+        }
+        serde_json::from_slice(&body).map_err(|_| answered("something that is not the document".to_owned()))
+    }
+
+    fn client(&self) -> Result<&Client, NotFetched> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let made = Client::builder()
+            .user_agent(USER_AGENT)
+            .timeout(TIME_OUT)
+            .connect_timeout(CONNECT_TIME_OUT)
+            .redirect(redirect::Policy::none())
+            // A proxy would resolve names itself, past the guard.
+            .no_proxy()
+            .dns_resolver(self.guard.clone())
+            .pool_max_idle_per_host(0)
+            .build()
+            .map_err(|error| NotFetched::Unreachable { url: String::new(), why: innermost(&error) })?;
+        Ok(self.client.get_or_init(|| made))
+    }
+}
+
+/// The innermost cause of an error: the outer ones repeat the address.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,237 @@
+//! Tokens for whoever comes in by a trust: a job, a pod, a service, which proved to an outside issuer what it is.
+
+use hallpass_model::cut::Stamp;
+use hallpass_model::id::{ClientId, CredentialId, LeaseId, OrgId, TrustId};
+use hallpass_model::jose::Thumbprint;
+use hallpass_model::ledger::{Actor, Detail, Entry, Event, Field, Key};
+use hallpass_model::principal::Handle;
+use hallpass_model::purpose::Purpose;
+use hallpass_model::time::{Lifetime, Timestamp};
+use hallpass_model::wire::oauth::Scopes;
+
+use crate::change::{Change, Tx};
+use crate::error::StoreError;
+use crate::leases::open_lease;
+use crate::orgs::read_limits;
+use crate::reach::{OutOfGrant, Reach, Reached, Wanted, to_resource};
+use crate::refusals::{RefusedSubject, refuse};
+use crate::sql::{Columns, Sql};
+
+/// Issues a token by a trust.
+///
+/// The caller has verified the outside token and found that the trust's rule holds for it, all of it.
+#[derive(Debug, Clone)]
+pub struct IssueByTrust {
+    /// Where.
+    pub org: OrgId,
+    /// By which trust.
+    pub trust: TrustId,
+    /// Who came.
+    pub outsider: Outsider,
+    /// The key the token is bound to, if one was proved.
+    pub key: Option<Thumbprint>,
+    /// What the token is for.
+    pub wanted: Wanted,
+    /// Why, as claimed.
+    pub purpose: Option<Purpose>,
+    /// Whether it is handed to one run, and ends with it.
+    pub lease: bool,
+}
+
+/// Who came in, in the outside issuer's words: for the personal side of the record, as a subject may be a person's name.
+#[derive(Debug, Clone)]
+pub struct Outsider {
+    /// The outside token's `sub`.
+    pub subject: String,
+    /// The address it came from.
+    pub address: Option<String>,
+}
+
+/// What it came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Federated {
+    /// A token.
+    Issued(FederatedToken),
+    /// None.
+    Refused(FederatedRefusal),
+}
+
+/// A token by a trust.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FederatedToken {
+    /// Whom it is about.
+    pub client: ClientId,
+    /// Its id.
+    pub credential: CredentialId,
+    /// Its ancestor: the trust's root.
+    pub lin: Vec<CredentialId>,
+    /// Its issue stamp.
+    pub stamp: Stamp,
+    /// Whom it is for.
+    pub reached: Reached,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// The lease it is under, if one was asked for.
+    pub lease: Option<LeaseId>,
+}
+
+/// Why there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum FederatedRefusal {
+    /// There is no such trust in this org.
+    #[error("there is no such trust here")]
+    Unknown,
+    /// The trust, its client or the org is out of use.
+    #[error("the trust, its client or the org is disabled")]
+    Disabled,
+    /// The resource is of another environment than the trust.
+    #[error("the resource is of another environment than the trust")]
+    Environment,
+    /// Not for that resource or scope.
+    #[error(transparent)]
+    OutOfGrant(#[from] OutOfGrant),
+}
+
+impl FederatedRefusal {
+    fn rule(self) -> &'static str {
+        match self {
+            Self::Unknown => "trust_unknown",
+            Self::Disabled => "disabled",
+            Self::Environment => "environment",
+            Self::OutOfGrant(why) => why.rule(),
+        }
+    }
+}
+
+impl Change for IssueByTrust {
+    type Outcome = Federated;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
+        let Some(trust) = self.load(tx)? else {
+            refuse(tx, &RefusedSubject::org(self.org), FederatedRefusal::Unknown.rule())?;
+            return Ok(Federated::Refused(FederatedRefusal::Unknown));
+        };
+        tx.acts(Actor::Client(trust.client));
+        let (reached, scopes) = match self.judge(tx, &trust)? {
+            Ok(within) => within,
+            Err(why) => {
+                let subject = RefusedSubject { client: Some(trust.client), ..RefusedSubject::org(self.org) };
+                refuse(tx, &subject, why.rule())?;
+                return Ok(Federated::Refused(why));
+            }
+        };
+        let credential = CredentialId::new(tx.now, tx.entropy());
+        let stamp = tx.issue_stamp();
+        let expires = tx.now + trust.longest_here(self.wanted.lifetime);
+        let entry = Entry { org: Some(self.org), client: Some(trust.client), ..tx.entry(Event::Issued) };
+        let lease = match self.lease {
+            true => Some(open_lease(tx, &entry, credential, expires)?),
+            false => None,
+        };
+        let mut detail = Detail::new()
+            .with(Key::GRANT_TYPE, "token_exchange")
+            .with(Key::TRUST, self.trust.to_string())
+            .with(Key::PARENT, trust.root.to_string())
+            .with(Key::SCOPE, scopes.to_string())
+            .with(Key::EXPIRES, expires.millis());
+        if let Some(key) = self.key {
+            detail = detail.with(Key::JKT, key.to_string());
+        }
+        let entry =
+            Entry { credential: Some(credential), resource: reached.resource(), lease, detail, ..entry };
+        tx.record_personal(
+            entry,
+            &[
+                (Field::Purpose, self.purpose.as_ref().map_or("", Purpose::as_str)),
+                (Field::Address, self.outsider.address.as_deref().unwrap_or_default()),
+                (Field::Subject, &self.outsider.subject),
+            ],
+        );
+        Ok(Federated::Issued(FederatedToken {
+            client: trust.client,
+            credential,
+            lin: vec![trust.root],
+            stamp,
+            reached,
+            scopes,
+            expires,
+            lease,
+        }))
+    }
+}
+
+/// What of a trust, its client and its org decides.
+struct Loaded {
+    client: ClientId,
+    environment: Handle,
+    root: CredentialId,
+    granted: Scopes,
+    longest: Lifetime,
+    limits: hallpass_model::principal::OrgLimits,
+    in_use: bool,
+}
+
+impl Loaded {
+    /// The least of what is asked for, what the trust gives, and what the org allows.
+    fn longest_here(&self, wanted: Option<Lifetime>) -> Lifetime {
+        self.limits.access_token(wanted).min(self.longest)
+    }
+}
+
+impl IssueByTrust {
+    fn load(&self, tx: &Tx<'_>) -> Result<Option<Loaded>, StoreError> {
+        tx.db().one(
+            "SELECT t.client, o.access_token, o.session_idle, o.session_absolute, \
+             o.disabled IS NULL AND c.disabled IS NULL AND t.disabled IS NULL, o.rungs, \
+             t.environment, t.root, t.scopes, t.longest, c.scopes, c.any_scope \
+             FROM trusts t JOIN clients c ON c.id = t.client JOIN orgs o ON o.id = t.org WHERE t.id = ?1 AND t.org = ?2",
+            (self.trust.bytes(), self.org.bytes()),
+            |row| {
+                let granted: Scopes = row.word(8)?;
+                // What the client was narrowed to since is not given by an older trust.
+                let granted = if row.get(11)? { granted } else { granted.within(&row.word(10)?) };
+                Ok(Loaded {
+                    client: row.id(0)?,
+                    limits: read_limits(row, 1)?,
+                    in_use: row.get(4)?,
+                    environment: row.word(6)?,
+                    root: row.id(7)?,
+                    granted,
+                    longest: Lifetime::seconds(row.get(9)?),
+                })
+            },
+        )
+    }
+
+    fn judge(
+        &self,
+        tx: &Tx<'_>,
+        trust: &Loaded,
+    ) -> Result<Result<(Reached, Scopes), FederatedRefusal>, StoreError> {
+        if !trust.in_use {
+            return Ok(Err(FederatedRefusal::Disabled));
+        }
+        let asked = match &self.wanted.scopes {
+            Some(scopes) if !trust.granted.include(scopes) => return Ok(Err(OutOfGrant::Scope.into())),
+            Some(scopes) => scopes.clone(),
+            None => trust.granted.clone(),
+        };
+        let Reach::Resource(url) = &self.wanted.reach else { return Ok(Ok((Reached::Issuer, asked))) };
+        let within = match to_resource(tx.db(), self.org, url, &asked, self.wanted.scopes.is_some())? {
+            Ok(within) => within,
+            Err(why) => return Ok(Err(why.into())),
+        };
+        // SECURITY: what proves to be a job of one environment opens nothing of another.
+        let environment: Option<Handle> = tx.db().one(
+            "SELECT environment FROM resources WHERE org = ?1 AND url = ?2",
+            (self.org.bytes(), url),
+            |row| row.word(0),
+        )?;
+        match environment == Some(trust.environment.clone()) {
+            true => Ok(Ok(within)),
+            false => Ok(Err(FederatedRefusal::Environment)),
+        }
+    }
+}
