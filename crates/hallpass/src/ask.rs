@@ -23,3 +23,35 @@ pub(crate) fn confirm(out: &mut Output, no_input: bool, question: &str) -> Resul
         _ => Err(Failure::no("nothing was done")),
     }
 }
+
+/// One of several, by its number. Fails at once where nobody can or may be asked; `flag` says what to give then.
+pub(crate) fn choose<T: Copy>(
+    out: &mut Output,
+    no_input: bool,
+    question: &str,
+    flag: &str,
+    among: &[(&str, T)],
+) -> Result<T, Failure> {
+    let input = std::io::stdin();
+    if no_input || !input.is_terminal() || env::HALLPASS_NO_INPUT.is_set() {
+        return Err(Failure::usage(format_args!("`{flag}` is missing, and nobody is here to be asked")));
+    }
+    out.tell(question);
+    for (number, (name, _)) in among.iter().enumerate() {
+        out.tell(format_args!("  {}. {name}", number + 1));
+    }
+    loop {
+        out.prompt(format_args!("1 to {}: ", among.len()));
+        let mut answer = String::new();
+        let read = input.lock().read_line(&mut answer);
+        match read.map_err(|error| Failure::could_not_run(format_args!("cannot read the answer: {error}")))? {
+            0 => return Err(Failure::no("nothing was chosen")),
+            _ => {
+                let number = answer.trim().parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+                if let Some((_, chosen)) = number.and_then(|at| among.get(at)) {
+                    return Ok(*chosen);
+                }
+            }
+        }
+    }
+}

@@ -6,6 +6,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
 mod admin;
+mod advise;
 mod assess;
 mod completions;
 mod curl;
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArgs),
     Wrap(wrap::WrapArgs),
     Assess(assess::AssessArgs),
+    Advise(advise::AdviseArgs),
     Daemon(daemon::DaemonArgs),
     Helper(helper::HelperArgs),
     Torture(torture::TortureArgs),
@@ -49,13 +51,9 @@ pub(crate) enum Command {
     Ledger(ledger::LedgerArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
-    /// Become a tool that is assessed, on a terminal of its own
-    #[command(name = assess::scene::RUN, hide = true)]
-    AssessRun {
-        /// The tool
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        command: Vec<std::ffi::OsString>,
-    },
+    /// Become a tool that is assessed, in a session of its own
+    #[command(name = assess::run::RUN, hide = true)]
+    AssessRun(assess::run::BecomingArgs),
     /// Watch a run and end what it leaves behind
     #[command(name = exec::WATCH, hide = true)]
     WatchRun,
@@ -96,8 +94,9 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Helper(args) => on_this_thread(helper::helper(args, out)),
         Command::Torture(args) => on_this_thread(torture::torture(args, out)),
         Command::TortureTurns(args) => on_this_thread(torture::turns(args, out)),
+        Command::Advise(args) => advise::advise(&args, out),
         Command::Assess(args) => on_this_thread(assess::assess(args, out)),
-        Command::AssessRun { command } => assess::scene::become_tool(&command),
+        Command::AssessRun(args) => assess::run::become_tool(&args),
         Command::WatchRun => on_this_thread(exec::watch()),
         Command::WitnessRun => exec::witness(),
         Command::FilesRun => exec::hold_files(),

@@ -65,6 +65,11 @@ impl HolderArgs {
         Self { ca_file: None, no_input: true }
     }
 
+    /// The same, and nobody is asked anything.
+    pub(crate) fn quietly(&self) -> Self {
+        Self { ca_file: self.ca_file.clone(), no_input: true }
+    }
+
     /// The holder of this user's credentials.
     pub(crate) fn open(&self) -> Result<Holder, Failure> {
         Ok(self.holder(Some(state_folder()?)).with_daemon(self.daemon()?))
@@ -79,13 +84,12 @@ impl HolderArgs {
             (Some(passphrase), Asking::Open) => Ok(Some(Secret::new(passphrase.expose().to_vec()))),
             _ => passphrase::find(asking, file.as_deref(), false),
         };
-        let holder = Holder::new(Settings {
-            state: Some(state.clone()),
-            ca_file: self.ca_file(),
-            clock: Arc::new(clock::now),
-            ask_passphrase: Arc::new(ask),
-            places: surroundings::places(),
-        });
+        let holder = Holder::new(Settings::new(Arc::new(clock::now)).with(|settings| {
+            settings.state = Some(state.clone());
+            settings.ca_file = self.ca_file();
+            settings.ask_passphrase = Arc::new(ask);
+            settings.places = surroundings::places();
+        }));
         Ok((holder, state, offered))
     }
 
@@ -125,13 +129,12 @@ impl HolderArgs {
         let file = env::HALLPASS_PASSPHRASE_FILE.path();
         // It is typed at the terminal itself, wherever our input and output go.
         let ask = self.may_ask() && surroundings::a_terminal_is_there();
-        Holder::new(Settings {
-            state,
-            ca_file: self.ca_file(),
-            clock: Arc::new(clock::now),
-            ask_passphrase: Arc::new(move |asking| passphrase::find(asking, file.as_deref(), ask)),
-            places: surroundings::places(),
-        })
+        Holder::new(Settings::new(Arc::new(clock::now)).with(|settings| {
+            settings.state = state;
+            settings.ca_file = self.ca_file();
+            settings.ask_passphrase = Arc::new(move |asking| passphrase::find(asking, file.as_deref(), ask));
+            settings.places = surroundings::places();
+        }))
     }
 
     /// A passphrase, from its file or the person at the terminal. `None` where there is neither.

@@ -32,6 +32,9 @@ mod logging; // the server's log
 mod fast; // the short way of `hallpass token`
 mod wiping; // memory that is given back is wiped first
 mod clock; // the one place that asks what time it is
+mod authority; // the certificates of one run
+mod namespace; // namespaces of our own
+mod roots; // whom this machine's programs trust
 mod admin_socket; // how the operator's commands reach a server that runs
 
 fn main() -> ExitCode {

@@ -9,6 +9,7 @@ use crate::vault::Rung;
 
 /// What was seen of an issuer.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct IssuerSeen {
     /// What its metadata say, or why there are none.
     pub metadata: Result<Offered, HolderError>,
@@ -19,6 +20,7 @@ pub struct IssuerSeen {
 
 /// What an issuer offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Offered {
     /// Signing in by a browser.
     pub browser: bool,
@@ -51,6 +53,15 @@ impl Holder {
     /// not among them: it works wherever somebody has one.
     pub fn try_rungs(&self) -> Vec<(Rung, Result<(), String>)> {
         self.shelf.vault().try_all()
+    }
+
+    /// How many items of other programs stand in the desktop's keyring under these attributes, which are not secret. None is
+    /// opened, and nobody is asked to unlock anything.
+    ///
+    /// # Errors
+    /// Why it cannot be asked, in words that follow its name.
+    pub fn on_desktop(&self, attributes: &[(&str, &str)]) -> Result<usize, String> {
+        self.shelf.vault().count_on_desktop(attributes)
     }
 
     /// Whether a record could be written here: by writing as much, and removing it again.

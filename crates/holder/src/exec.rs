@@ -114,6 +114,7 @@ pub enum RunEvent<'a> {
 
 /// What the command got, for the person to see before it starts.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Leased<'a> {
     /// The API, if that is known.
     pub resource: Option<&'a str>,
@@ -131,6 +132,7 @@ pub struct Leased<'a> {
 
 /// How it went.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Outcome {
     /// How the command ended.
     pub ended: Ended,
@@ -140,6 +142,7 @@ pub struct Outcome {
 
 /// What became of a pass when its command was over.
 #[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Release {
     /// Revoked at the issuer.
     Revoked,

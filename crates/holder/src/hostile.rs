@@ -3,6 +3,9 @@
 use std::path::Path;
 
 use hallpass_model::time::Timestamp;
+use hallpass_model::wire::errors::OAuthErrorBody;
+use hallpass_model::wire::metadata::IssuerMetadata;
+use hallpass_model::wire::oauth::{DeviceAuthorization, TokenResponse};
 use proptest::prelude::*;
 
 use crate::present::Told;
@@ -49,7 +52,26 @@ fn record_file(key: &RecordKey) -> Vec<u8> {
     seal(&header, &Record::for_tests("hpr_a-refresh-token"), key)
 }
 
+const METADATA: &[&str] = &[
+    r#"{"issuer":"https://id.example/acme","token_endpoint":"https://id.example/acme/token","jwks_uri":"https://id.example/acme/jwks","scopes_supported":["a"],"code_challenge_methods_supported":["S256"],"authorization_response_iss_parameter_supported":true}"#,
+];
+const ANSWERS: &[&str] = &[
+    r#"{"access_token":"t","token_type":"DPoP","expires_in":300,"refresh_token":"r","scope":"a b","id_token":"x.y.z"}"#,
+    r#"{"device_code":"d","user_code":"ABCD-EFGH","verification_uri":"https://id.example/device","expires_in":"600","interval":5}"#,
+    r#"{"error":"invalid_grant","error_description":"it is over","error_uri":"https://id.example/e"}"#,
+];
+
 proptest! {
+    #[test]
+    fn no_answer_of_a_provider_panics(metadata in altered(METADATA), answer in altered(ANSWERS)) {
+        let issuer = "https://id.example/acme";
+        if let Ok(read) = IssuerMetadata::parse(&metadata, issuer) {
+            prop_assert_eq!(read.issuer, issuer);
+            prop_assert!(read.token_endpoint.is_none_or(|place| place.scheme() == "https"));
+        }
+        let _ = (TokenResponse::parse(&answer), DeviceAuthorization::parse(&answer), OAuthErrorBody::parse(&answer));
+    }
+
     #[test]
     fn no_made_up_file_is_a_record(bytes in any::<Vec<u8>>(), tail in any::<Vec<u8>>()) {
         let (key, path) = (RecordKey::new([7; 32]), Path::new("x.record"));

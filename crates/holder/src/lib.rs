@@ -59,11 +59,16 @@
 //! # What is promised
 //!
 //! Versions are semantic: the public items, in `docs/reference/holder-api.txt`, change only with the version. Structs and
-//! enums that will grow are `non_exhaustive`: they have a constructor, and their fields are set one by one. Types of other
-//! crates in it, whose new major version is one of this crate's: [`Url`], clap's derived traits (`clap`), reqwest's requests
-//! and answers (`client`), and tokio, on whose runtime the futures run. Times are [`Timestamp`]s, milliseconds since 1970 UTC;
-//! lengths of time are [`Lifetime`]s. [`Holder`], [`app::Account`], [`Presentable`] and the client are `Send + Sync`, and so
-//! are errors; futures are `Send`.
+//! enums that will grow are `non_exhaustive`: they have a constructor, and their fields are set one by one. An enum that is
+//! not is whole, and whoever asks by it should see each case. What `exec`, `daemon` and `adapters` are asked by is younger,
+//! and plain.
+//!
+//! Types of other crates in it, whose new major version is one of this crate's: [`Url`], clap's derived traits (`clap`),
+//! reqwest's requests and answers (`client`), zeroize's `Zeroizing` (`adapters`), and tokio, on whose runtime the futures
+//! run. Times are [`Timestamp`]s, milliseconds since 1970 UTC; lengths of time are [`Lifetime`]s.
+//!
+//! [`Holder`], [`app::Account`], [`Presentable`] and the client are `Send + Sync`, and so are errors; futures are `Send`. No
+//! `Debug` shows a secret.
 //!
 //! # In reading order
 
@@ -164,6 +169,7 @@ use shelf::Shelf;
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What a holder needs to know.
+#[non_exhaustive]
 pub struct Settings {
     /// The program's own state folder; made, and made private, when first written to. Without one nothing is ever
     /// written, and [`Rung::Memory`] is the only one there is.
@@ -176,6 +182,28 @@ pub struct Settings {
     pub ask_passphrase: AskPassphrase,
     /// Where this machine keeps keys, besides the kernel.
     pub places: Places,
+}
+
+impl Settings {
+    /// By this clock, and nothing else yet: nothing is written, nobody is asked for a passphrase, and keys rest nowhere but in
+    /// memory and the kernel. What is to be otherwise is set field by field.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            state: None,
+            ca_file: None,
+            clock,
+            ask_passphrase: Arc::new(|_| Ok(None)),
+            places: Places::default(),
+        }
+    }
+
+    /// The same, changed.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// The credentials of this user on this machine. Cheap to clone: clones share what is in memory.

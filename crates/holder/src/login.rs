@@ -36,6 +36,7 @@ pub use paste::{AskPasted, NotTheAnswer, PASTED_LEN_MAX, PastedLine};
 use crate::Holder;
 use crate::client::OurClient;
 use crate::dpop::SessionKey;
+use crate::environment::{device_class, machine_name};
 use crate::error::HolderError;
 use crate::identity::ProfileName;
 use crate::presets::{self, Preset};
@@ -48,6 +49,7 @@ use choose::without_codes;
 /// How the person is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Flow {
     /// A browser here, sent back to a port here (RFC 8252), with PKCE.
     Browser,
@@ -81,6 +83,7 @@ impl FromStr for Flow {
 
 /// What is wanted of a login.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct LoginRequest {
     /// An issuer's address, or the name of a preset.
     pub issuer: String,
@@ -120,6 +123,40 @@ pub struct LoginRequest {
     /// It is not to outlive a few minutes, nor to be renewed: our issuer is asked for so short a session, and a refresh
     /// token that a provider gives all the same is not kept. For machines where others are the same user.
     pub brief: bool,
+}
+
+impl LoginRequest {
+    /// A sign-in at this issuer, by a person who sits in these surroundings: no scopes, no API, no browser opened, the flow and the
+    /// place of the key chosen. What is to be otherwise is set field by field.
+    pub fn new(issuer: impl Into<String>, surroundings: Surroundings) -> Self {
+        Self {
+            issuer: issuer.into(),
+            client_id: None,
+            client_secret: None,
+            profile: None,
+            as_new: false,
+            org: None,
+            scopes: Scopes::none(),
+            resources: Vec::new(),
+            purpose: None,
+            flow: None,
+            opener: Opener::Nobody,
+            ask_pasted: None,
+            device_name: machine_name(),
+            device_class: device_class(&surroundings),
+            rung: None,
+            for_one_command: false,
+            brief: false,
+            surroundings,
+        }
+    }
+
+    /// The same, changed.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// What happens on the way, for the person to see.
@@ -176,6 +213,7 @@ pub enum LoginEvent<'a> {
 
 /// Who signed in, and how far.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct SignedIn {
     /// Which sign-in this is.
     pub identity: Identity,

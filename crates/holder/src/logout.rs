@@ -32,6 +32,7 @@ const GIVE_BACK_TIME_OUT: Duration = Duration::from_secs(5);
 
 /// What a logout did.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Receipt {
     /// Of which sign-in. `None` where its record does not even say that.
     pub identity: Option<Identity>,
@@ -49,6 +50,7 @@ pub struct Receipt {
 
 /// One credential of a sign-in that was given up.
 #[derive(Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Credential {
     /// What it is: `the refresh token`.
     pub what: String,

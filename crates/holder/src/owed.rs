@@ -69,6 +69,7 @@ pub(crate) struct OwedToken {
 
 /// A revocation that is still owed, for a person to see.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Owed {
     /// Of which sign-in.
     pub identity: Identity,
@@ -90,6 +91,7 @@ pub struct Owed {
 
 /// What came of trying again.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Retried {
     /// What was owed.
     pub owed: Owed,

@@ -24,6 +24,7 @@ const HAND_OUT_AGAIN: Lifetime = Lifetime::seconds(30);
 
 /// What is wanted of a pass.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct PassRequest {
     /// The API. May be left out where the sign-in has just one.
     pub resource: Option<String>,
@@ -35,8 +36,35 @@ pub struct PassRequest {
     pub purpose: Option<Purpose>,
 }
 
+impl PassRequest {
+    /// For this API.
+    #[must_use]
+    pub fn resource(self, resource: impl Into<Option<String>>) -> Self {
+        Self { resource: resource.into(), ..self }
+    }
+
+    /// So far.
+    #[must_use]
+    pub fn scopes(self, scopes: Scopes) -> Self {
+        Self { scopes, ..self }
+    }
+
+    /// For so long.
+    #[must_use]
+    pub fn lifetime(self, lifetime: impl Into<Option<Lifetime>>) -> Self {
+        Self { lifetime: lifetime.into(), ..self }
+    }
+
+    /// For this.
+    #[must_use]
+    pub fn purpose(self, purpose: impl Into<Option<Purpose>>) -> Self {
+        Self { purpose: purpose.into(), ..self }
+    }
+}
+
 /// An access token for one API.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Pass {
     /// The token: a bearer token, but for what [`Presentable`](crate::Presentable) has.
     pub token: Secret<AccessToken>,

@@ -69,6 +69,7 @@ impl fmt::Debug for Headers {
 
 /// What an API said of a request, as far as it matters to the next one.
 #[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct Told<'a> {
     /// The status of its answer.
     pub status: u16,
@@ -204,7 +205,31 @@ impl Presentable {
     }
 }
 
-impl Told<'_> {
+impl<'a> Told<'a> {
+    /// An answer of this status. The rest is set field by field.
+    #[must_use]
+    pub fn new(status: u16) -> Self {
+        Self { status, ..Self::default() }
+    }
+
+    /// With what its `WWW-Authenticate` headers say.
+    #[must_use]
+    pub fn challenge(self, challenge: &'a str) -> Self {
+        Self { challenge, ..self }
+    }
+
+    /// With its `DPoP-Nonce`.
+    #[must_use]
+    pub fn nonce(self, nonce: impl Into<Option<&'a str>>) -> Self {
+        Self { nonce: nonce.into(), ..self }
+    }
+
+    /// With its `Date`.
+    #[must_use]
+    pub fn date(self, date: impl Into<Option<Timestamp>>) -> Self {
+        Self { date: date.into(), ..self }
+    }
+
     fn wants_nonce(&self) -> bool {
         self.status == 401 && self.names_error("use_dpop_nonce")
     }

@@ -5,6 +5,7 @@ use hallpass_model::wire::metadata::IssuerMetadata;
 
 /// What is known about a provider.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Preset {
     /// What may be typed in place of an issuer, and is shown.
     pub name: &'static str,

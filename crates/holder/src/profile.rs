@@ -21,6 +21,7 @@ const EXTENSION: &str = "profile";
 
 /// What is known of a profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Profile {
     /// Its sign-in.
     pub identity: Identity,

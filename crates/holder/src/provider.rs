@@ -49,6 +49,17 @@ pub(crate) struct Provider {
     learned: Mutex<HashMap<String, Learned>>,
 }
 
+/// What stands where metadata should, if it is for people: whoever signs this network's guests in answers like that.
+pub(crate) const PAGE: &str = "a web page where the issuer's metadata should be";
+
+/// Whether an answer is a page for people, or leads to one.
+fn is_page(answer: &Answer) -> bool {
+    // 511 is for this very case (RFC 6585, section 6). A 404 may have a page, and says all the same that nothing is there.
+    let elsewhere = matches!(answer.status, 302 | 303 | 307 | 511);
+    let page = answer.body.trim_ascii_start().first() == Some(&b'<');
+    elsewhere || answer.status == 200 && page
+}
+
 /// What a server's answers taught us.
 #[derive(Default, Clone)]
 struct Learned {
@@ -104,6 +115,10 @@ impl Provider {
         for url in [rfc8414_url(issuer).map_err(bad)?, oidc_url(issuer).map_err(bad)?] {
             let answer = self.send(Method::GET, &url, None, With::default()).await;
             let answer = answer.map_err(|none| none.into_error(&url, issuer))?;
+            if is_page(&answer) {
+                seen.get_or_insert(HolderError::Unexpected { place: url.to_string(), what: PAGE.into() });
+                continue;
+            }
             if answer.status != 200 {
                 seen.get_or_insert(HolderError::Unexpected {
                     place: url.to_string(),

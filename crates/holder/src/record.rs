@@ -11,7 +11,7 @@ use hallpass_model::random::{Entropy, SystemEntropy};
 use hallpass_model::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use body::{AccessHeld, PassHeld, Record, Standing};
+pub(crate) use body::{AccessHeld, PassHeld, Record, RoleHeld, Standing};
 
 use crate::error::HolderError;
 use crate::identity::ProfileName;

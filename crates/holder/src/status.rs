@@ -16,6 +16,7 @@ use crate::vault::Rung;
 
 /// What is known here about a sign-in.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Status {
     /// Which one.
     pub identity: Identity,
@@ -31,6 +32,7 @@ pub struct Status {
 
 /// What stands in an opened record, secrets left out.
 #[derive(Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Opened {
     /// Who, for people; claimed by the provider.
     pub person: Option<String>,
@@ -65,14 +67,6 @@ pub struct Opened {
 }
 
 impl Holder {
-    /// Where the key of a sign-in rests, without opening it or asking anybody.
-    ///
-    /// # Errors
-    /// If there is nothing, or its file cannot be read.
-    pub fn status_unopened(&self, identity: &Identity) -> Result<Rung, HolderError> {
-        Ok(self.shelf.header(identity)?.ok_or_else(|| crate::refresh::gone(identity))?.key.rung())
-    }
-
     /// What is known here about a sign-in, without asking anybody but, where the key rests in a passphrase, the person.
     ///
     /// # Errors

@@ -213,12 +213,15 @@ impl KeyPlace {
 pub(crate) struct Vault {
     /// Those that keep keys by name, the best first, and whether one is taken without being asked for.
     keepers: Vec<(Rung, bool, Box<dyn Keeper>)>,
+    /// The same as the rung of that name, for what is not ours in it.
+    desktop: secret_service::SecretService,
     passphrases: passphrase::Passphrases,
 }
 
 impl Vault {
     /// `folder` is where records are, for what must stand beside them.
     pub(crate) fn new(ask: AskPassphrase, places: Places, folder: Option<&Path>) -> Self {
+        let desktop = secret_service::SecretService::new(places.session_bus.clone());
         let mut keepers: Vec<(Rung, bool, Box<dyn Keeper>)> = Vec::new();
         let mut add = |rung, unasked, keeper| keepers.push((rung, unasked, keeper));
         add(Rung::SecretService, true, Box::new(secret_service::SecretService::new(places.session_bus)));
@@ -230,7 +233,7 @@ impl Vault {
         // Below the keyring: it is slow, and serves one program at a time.
         add(Rung::Tpm, true, Box::new(tpm::Tpm::new(places.tpm, folder.map(Path::to_owned))));
         add(Rung::Memory, false, Box::<memory::Memory>::default());
-        Self { keepers, passphrases: passphrase::Passphrases::new(ask) }
+        Self { keepers, desktop, passphrases: passphrase::Passphrases::new(ask) }
     }
 
     /// The rung to use: the one asked for, or the best that works and is not below the one where the sign-in rests
@@ -299,6 +302,11 @@ impl Vault {
         at_rest
             .map(|(rung, _, keeper)| (*rung, keeper.probe().map_err(|fault| fault.why().to_owned())))
             .collect()
+    }
+
+    /// How many items with these attributes stand in the desktop's keyring. None is opened.
+    pub(crate) fn count_on_desktop(&self, attributes: &[(&str, &str)]) -> Result<usize, String> {
+        self.desktop.count(attributes)
     }
 
     /// Makes the key of a new record and puts it where its rung keeps it. `name` is the identity's.

@@ -18,6 +18,8 @@ pub mod device; // the machine a session lives on
 pub mod rung; // where a sign-in's key rests on it
 pub mod purpose; // why, in a few words
 pub mod grant; // what a person agreed to
+pub mod credential_kind; // every kind of credential, in one table
+pub mod advice; // which kind is right for whom
 pub mod trust; // by which rule an outside identity becomes a principal here
 pub mod session; // one login on one device, and the rotation that cannot lose it
 pub mod cut; // revocation, on six axes

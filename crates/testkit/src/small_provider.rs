@@ -32,6 +32,8 @@ pub struct Manner {
     pub revokes: bool,
     /// Its revocation endpoint is out of order.
     pub cannot_revoke_now: bool,
+    /// What its revocation endpoint answers instead of revoking: a status, and OAuth's word for it if it has one.
+    pub answers_revocation: Option<(u16, Option<&'static str>)>,
     /// Another use of a spent refresh token ends the session. Otherwise the successor is handed out again.
     pub strict: bool,
     /// The person's answer to a device login.
@@ -70,6 +72,7 @@ impl Default for Manner {
             says_expires_in: Some(300),
             revokes: true,
             cannot_revoke_now: false,
+            answers_revocation: None,
             strict: false,
             approves: Some(true),
             polls: Vec::new(),
@@ -525,6 +528,13 @@ async fn revoke(State(provider): State<SmallProvider>, body: Bytes) -> Response 
     provider.hold("revoke").await;
     if provider.manner().cannot_revoke_now {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    if let Some((status, error)) = provider.manner().answers_revocation {
+        let status = StatusCode::from_u16(status).unwrap();
+        return match error {
+            Some(error) => (status, json!({ "error": error }).to_string()).into_response(),
+            None => status.into_response(),
+        };
     }
     let form = provider.note("revoke", &body);
     let token = form.find("token").unwrap_or_default().to_owned();

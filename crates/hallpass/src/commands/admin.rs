@@ -12,6 +12,7 @@ use crate::settings::{self, Settings};
 
 mod backup;
 mod clients;
+mod credential_kinds;
 mod devices;
 mod links;
 mod orgs;
@@ -86,6 +87,7 @@ enum AdminCommand {
     Limits(orgs::LimitsArgs),
     Cut(sessions::CutArgs),
     Approve(sessions::ApproveArgs),
+    CredentialKinds(credential_kinds::CredentialKindsArgs),
     SetupLink(links::SetupLinkArgs),
     Recover(links::RecoverArgs),
     Backup(backup::BackupArgs),
@@ -98,6 +100,9 @@ pub(crate) async fn admin(args: AdminArgs, out: &mut Output) -> Result<Exit, Fai
     if let AdminCommand::Restore(restore) = args.what {
         // The one command that must not find a server.
         return backup::restore(restore, place, out);
+    }
+    if let AdminCommand::CredentialKinds(_) = args.what {
+        return credential_kinds::show(out);
     }
     let mut server = place.client().await?;
     match args.what {
@@ -116,7 +121,7 @@ pub(crate) async fn admin(args: AdminArgs, out: &mut Output) -> Result<Exit, Fai
         AdminCommand::SetupLink(args) => links::setup_link(args, &mut server, out).await,
         AdminCommand::Recover(args) => links::recover(args, &mut server, out).await,
         AdminCommand::Backup(args) => backup::backup(args, &mut server, out).await,
-        AdminCommand::Restore(_) => unreachable!("answered above"),
+        AdminCommand::Restore(_) | AdminCommand::CredentialKinds(_) => unreachable!("answered above"),
     }
 }
 

@@ -86,7 +86,7 @@ pub(crate) async fn curl(args: CurlArgs, out: &mut Output) -> Result<Exit, Failu
         None => holder.resource_at(&identity, &asked.url)?,
     };
     let request =
-        PassRequest { resource, scopes: scopes(&args.scopes), lifetime: None, purpose: args.purpose };
+        PassRequest::default().resource(resource).scopes(scopes(&args.scopes)).purpose(args.purpose);
     let binding = if args.bearer { Binding::Bearer } else { Binding::AsSignedIn };
     let asking = Asking { holder: &holder, identity: &identity, request, binding };
     let presentable = holder.present(&identity, &asking.request, binding).await?;

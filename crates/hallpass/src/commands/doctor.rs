@@ -3,6 +3,7 @@
 mod around; // clock, browser, proxy, certificates, other helpers
 mod here; // sign-ins, rungs, the folder, the daemon
 mod tokens; // what other tools left lying around
+mod kept; // what other tools keep where no file shows it
 
 use clap::Args;
 use serde::Serialize;
@@ -13,17 +14,23 @@ use crate::output::{self, Form, Output};
 
 /// Look at all that a sign-in needs, and for tokens that other tools left lying around
 ///
-/// It changes nothing, sends no token anywhere, and shows none. The exit code is 1 if something needs doing.
+/// It changes nothing, sends no token anywhere, asks nobody, and shows none. What it asks over the network, it asks at the same
+/// time, and waits some seconds at most. The exit code is 1 if something needs doing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   hallpass doctor
   hallpass doctor --issuer https://id.example/acme
+  hallpass doctor --offline
   hallpass doctor --json")]
 pub(crate) struct DoctorArgs {
     /// An issuer to look at besides those you are signed in to
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
+
+    /// Ask no issuer: look only at what is here
+    #[arg(long, conflicts_with = "issuer")]
+    offline: bool,
 
     #[command(flatten)]
     holder: HolderArgs,
@@ -76,9 +83,11 @@ struct Answer<'a> {
 }
 
 pub(crate) async fn doctor(args: DoctorArgs, out: &mut Output) -> Result<Exit, Failure> {
-    let holder = args.holder.open()?;
+    let holder = args.holder.quietly().open()?;
     let mut findings = here::look(&holder);
-    findings.extend(around::look(&holder, args.issuer.as_deref(), args.holder.ca_file().as_deref()).await);
+    let asked = (!args.offline).then_some(args.issuer.as_deref());
+    findings.extend(around::look(&holder, asked, args.holder.ca_file().as_deref()).await);
+    findings.extend(kept::look(&holder));
     let (tokens, more) = tokens::look();
     findings.extend(more);
     let needs_doing = !tokens.is_empty() || findings.iter().any(|finding| finding.level == Level::Act);

@@ -1,13 +1,12 @@
 //! `hallpass exec`, and the watcher it leaves behind.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use hallpass_holder::exec::{
-    Beside, Ended, Leased, Outcome, ProxyRequest, Release, RunEvent, RunRequest, TRUST_VARIABLES, Way,
+    Beside, Ended, Leased, Outcome, ProxyRequest, Release, RunEvent, RunRequest, Way,
 };
 use hallpass_holder::{Holder, Identity, PassRequest};
 use hallpass_model::lifetimes::{ACCESS_TOKEN_MAX, EXEC_PASS};
@@ -20,7 +19,7 @@ use crate::holding::{
     OURSELVES, WhichArgs, certificates, parse_purpose, parse_resource, parse_scope, scopes,
 };
 use crate::output::Output;
-use crate::{ambient, clock, env};
+use crate::{ambient, clock, env, roots};
 
 /// The hidden commands that become the watcher, the witness and the holder of files of a run.
 pub(crate) const WATCH: &str = "watch-run";
@@ -123,7 +122,9 @@ impl As {
             As::Env => Way::Env,
             As::Fd => Way::Fd,
             As::File => Way::File,
-            As::Proxy => Way::Proxy(ProxyRequest { to: run.to.clone(), only: run.only, roots: roots() }),
+            As::Proxy => {
+                Way::Proxy(ProxyRequest { to: run.to.clone(), only: run.only, roots: roots::files() })
+            }
         }
     }
 
@@ -157,12 +158,11 @@ pub(crate) async fn exec(args: ExecArgs, out: &mut Output) -> Result<Exit, Failu
     args.run.fits()?;
     let (holder, identity) = args.which.whose(out)?;
     let bound = args.which.bound(&identity)?;
-    let pass = PassRequest {
-        resource: args.resource.or(bound.resource),
-        scopes: scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }),
-        lifetime: Some(args.run.ttl),
-        purpose: Some(args.purpose),
-    };
+    let pass = PassRequest::default()
+        .resource(args.resource.or(bound.resource))
+        .scopes(scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }))
+        .lifetime(args.run.ttl)
+        .purpose(args.purpose);
     run(&holder, &identity, pass, args.run, args.command, out).await
 }
 
@@ -197,7 +197,7 @@ pub(super) async fn run(
         },
     };
     let outcome = holder.exec(identity, &request, &mut |event| tell(&event, out)).await;
-    let Outcome { ended, release } = outcome.map_err(|error| ours(error.into()))?;
+    let Outcome { ended, release, .. } = outcome.map_err(|error| ours(error.into()))?;
     if let Release::Pending { why } = release {
         out.warn(format_args!("the token is not revoked yet: {why}"));
         out.warn("a watcher goes on trying, and the token is over by itself when its time is up");
@@ -317,24 +317,6 @@ fn say(leased: &Leased<'_>, out: &mut Output) {
     if !leased.ends_with_command {
         out.say("this provider has no tokens of their own for commands: it lives on after the command, until it is over");
     }
-}
-
-/// Where systems keep the certificates they trust: Debian, Fedora, openSUSE, Alpine.
-const SYSTEM_ROOTS: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
-
-/// Whom the command trusts without us. What the person named takes the system's place, as it does for their programs;
-/// what names certificates to trust besides is there too.
-fn roots() -> Vec<PathBuf> {
-    let mut roots = env::files_named_by(TRUST_VARIABLES);
-    if env::SSL_CERT_FILE.path().is_none() {
-        roots.extend(SYSTEM_ROOTS.map(PathBuf::from).into_iter().find(|path| path.is_file()));
-    }
-    roots
 }
 
 /// Reads `--to`: an https address, or a host; on this machine also an http address.

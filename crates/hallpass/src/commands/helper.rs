@@ -16,6 +16,7 @@ use hallpass_model::time::Timestamp;
 use hallpass_model::wire::oauth::Scopes;
 use zeroize::Zeroizing;
 
+use crate::binding::Nearest;
 use crate::clock;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
@@ -187,12 +188,10 @@ impl Desk {
 
 impl Meant<'_> {
     fn request(&self, further: Further) -> PassRequest {
-        PassRequest {
-            resource: self.target.resource.clone(),
-            scopes: further.scopes.unwrap_or_else(|| self.target.scopes.clone()),
-            lifetime: None,
-            purpose: further.purpose,
-        }
+        PassRequest::default()
+            .resource(self.target.resource.clone())
+            .scopes(further.scopes.unwrap_or_else(|| self.target.scopes.clone()))
+            .purpose(further.purpose)
     }
 
     /// A token that is good now.
@@ -216,6 +215,15 @@ impl Given {
     fn handed(&self) -> Handed<'_> {
         Handed { token: &self.token, username: &self.username, expires: self.expires }
     }
+}
+
+/// Names a `.hallpass.toml` that nobody has looked at: what it asks for is not followed, and whoever works there may think that
+/// it is. On standard error, which programs pass on to the person.
+fn tell_of_directory(out: &mut Output) -> Result<(), Failure> {
+    if let Some(warning) = Nearest::find()?.warning() {
+        out.tell(plain(&format!("hallpass: {warning}"), REMEDY_LEN_MAX));
+    }
+    Ok(())
 }
 
 /// A token that is no token of ours: it would be read as more than one.

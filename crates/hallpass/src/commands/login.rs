@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use hallpass_holder::exec::look_up;
 use hallpass_holder::{
-    Flow, Holder, HolderError, Identity, LoginRequest, PassRequest, ProfileName, Rung, SignedIn, Surroundings,
+    Flow, Holder, HolderError, Identity, LoginRequest, PassRequest, ProfileName, Rung, SignedIn,
 };
 use hallpass_model::device::DeviceClass;
 use hallpass_model::purpose::Purpose;
@@ -128,12 +128,8 @@ pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Fai
         return Ok(Exit::DONE);
     }
     say(&signed_in, out);
-    let pass = PassRequest {
-        resource: None,
-        scopes: scopes(&args.scopes),
-        lifetime: Some(args.run.ttl()),
-        purpose: args.purpose,
-    };
+    let pass =
+        PassRequest::default().scopes(scopes(&args.scopes)).lifetime(args.run.ttl()).purpose(args.purpose);
     let exit = exec::run(&holder, &signed_in.identity, pass, args.run, args.command, out).await;
     let alive = give_up_quietly(&holder, &signed_in, out).await;
     match exit {
@@ -144,8 +140,8 @@ pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Fai
 
 fn request(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Result<LoginRequest, Failure> {
     let target = target::target(args, holder, out)?;
-    let at = surroundings::surroundings();
-    let at = Surroundings { terminal: at.terminal && args.holder.may_ask(), ..at };
+    let mut at = surroundings::surroundings();
+    at.terminal &= args.holder.may_ask();
     let shared = surroundings::host::shared(&at)?;
     let rung = match (args.one_run, args.store, env::HALLPASS_STORE.text()) {
         (true, _, _) => Some(Rung::Memory),
@@ -163,26 +159,25 @@ fn request(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Result<LoginR
     if let Some(shared) = &shared {
         say_shared(shared, strict, args.one_run, out);
     }
-    Ok(LoginRequest {
-        issuer: target.issuer,
-        client_id: target.client_id,
-        profile: target.profile,
-        as_new: args.as_new,
-        org: target.org,
-        client_secret: args.client_secret_file.as_deref().map(client_secret).transpose()?,
-        scopes: target.scopes,
-        resources: target.resources,
-        purpose: args.purpose.clone(),
-        flow: args.flow,
-        opener: surroundings::opener(),
-        ask_pasted: (at.terminal && surroundings::a_terminal_is_there()).then(typed::asked_at_the_terminal),
-        device_name: surroundings::machine_name(),
-        device_class: surroundings::device_class(&at, shared.as_ref()),
-        surroundings: at,
-        rung,
-        for_one_command: args.one_run,
-        brief: strict,
-    })
+    let mut request = LoginRequest::new(target.issuer, at.clone());
+    request.client_id = target.client_id;
+    request.profile = target.profile;
+    request.as_new = args.as_new;
+    request.org = target.org;
+    request.client_secret = args.client_secret_file.as_deref().map(client_secret).transpose()?;
+    request.scopes = target.scopes;
+    request.resources = target.resources;
+    request.purpose = args.purpose.clone();
+    request.flow = args.flow;
+    request.opener = surroundings::opener();
+    request.ask_pasted =
+        (at.terminal && surroundings::a_terminal_is_there()).then(typed::asked_at_the_terminal);
+    request.device_name = surroundings::machine_name();
+    request.device_class = surroundings::device_class(&at, shared.as_ref());
+    request.rung = rung;
+    request.for_one_command = args.one_run;
+    request.brief = strict;
+    Ok(request)
 }
 
 fn client_secret(path: &std::path::Path) -> Result<Secret<KeyMaterial>, Failure> {

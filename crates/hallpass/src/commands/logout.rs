@@ -7,6 +7,7 @@ pub(super) use receipt::warn;
 pub(super) use retry::until;
 
 use clap::Args;
+use futures_util::future::join_all;
 use hallpass_holder::{Holder, HolderError, Identity, Prints, Receipt, Unreadable};
 
 use crate::failure::{Exit, Failure};
@@ -50,14 +51,12 @@ pub(crate) async fn logout(args: LogoutArgs, out: &mut Output) -> Result<Exit, F
     // All of it before a word is said: a receipt that cannot be written must not keep the next one signed in.
     let mut receipts: Vec<Receipt> = unreadable.into_iter().map(|one| holder.wipe_unreadable(one)).collect();
     let mut stopped = Ok(());
-    for identity in identities {
-        match holder.logout(&identity).await {
+    // All at once: an issuer that hangs must not keep the next sign-in alive, nor the person waiting for each.
+    for ended in join_all(identities.iter().map(|identity| holder.logout(identity))).await {
+        match ended {
             Ok(receipt) => receipts.push(receipt),
             Err(HolderError::NotSignedIn { .. }) => {} // somebody else was quicker
-            Err(error) => {
-                stopped = Err(Failure::from(error));
-                break;
-            }
+            Err(error) => stopped = stopped.and(Err(Failure::from(error))),
         }
     }
     let told = tell(&receipts, &prints, out);

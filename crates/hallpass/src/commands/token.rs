@@ -89,12 +89,11 @@ struct Answer<'a> {
 pub(crate) async fn token(args: TokenArgs, out: &mut Output) -> Result<Exit, Failure> {
     let (holder, identity) = args.which.whose(out)?;
     let bound = args.which.bound(&identity)?;
-    let mut request = PassRequest {
-        resource: args.resource.or(bound.resource.filter(|_| args.dpop.is_none())),
-        scopes: scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }),
-        lifetime: args.ttl,
-        purpose: args.purpose,
-    };
+    let mut request = PassRequest::default()
+        .resource(args.resource.or(bound.resource.filter(|_| args.dpop.is_none())))
+        .scopes(scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }))
+        .lifetime(args.ttl)
+        .purpose(args.purpose);
     let asked = args.dpop.as_deref().map(OneRequest::read).transpose()?;
     let Some(OneRequest { method, url }) = asked else {
         let pass = match args.fresh {
@@ -112,7 +111,7 @@ pub(crate) async fn token(args: TokenArgs, out: &mut Output) -> Result<Exit, Fai
     }
     let presentable = holder.present(&identity, &request, Binding::Key).await?;
     if let Some(nonce) = &args.nonce {
-        presentable.learn(&Told { nonce: Some(nonce), ..Told::default() });
+        presentable.learn(&Told::new(0).nonce(nonce.as_str()));
         holder.keep_learned(&identity, &presentable)?; // so that the next request needs not be told
     }
     let headers = presentable.headers(&method, &url)?;

@@ -20,7 +20,6 @@ use crate::failure::{Exit, Failure};
 use crate::holding::{parse_resource, parse_scope};
 use crate::output::Output;
 
-mod authority; // the certificates of one run
 mod chain; // what refresh tokens going by tell
 mod fault; // what can go wrong, and what is next
 mod home; // where processes run, and the processes

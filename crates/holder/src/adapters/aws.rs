@@ -4,6 +4,7 @@
 //! for: credentials of another account are not handed out.
 
 use hallpass_model::secret::{KeyMaterial, Secret};
+use hallpass_model::time::Timestamp;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -132,6 +133,45 @@ impl Session {
             // Without it programs take the credentials for ever good.
             expiration: member("Expiration").ok_or_else(lacking)?.to_string(),
             account: role.account.clone(),
+        })
+    }
+
+    /// Whether it is good beyond this moment, as far as STS wrote the end as it always does: in UTC, to the second or finer.
+    pub(crate) fn is_good_beyond(&self, at: Timestamp) -> bool {
+        let form = "0000-00-00T00:00:00";
+        let as_usual = self.expiration.ends_with('Z')
+            && self.expiration.len() > form.len()
+            && self.expiration.bytes().zip(form.bytes()).all(|(is, form)| match form {
+                b'0' => is.is_ascii_digit(),
+                other => is == other,
+            });
+        // Such texts are in the order of what they say.
+        as_usual && *self.expiration > *at.to_string()
+    }
+
+    /// As it is kept: what `credential_process` answers.
+    pub(crate) fn kept(&self) -> Secret<KeyMaterial> {
+        Secret::new(self.for_process().to_vec())
+    }
+
+    /// What was kept of a role's session.
+    pub(crate) fn from_kept(kept: &Secret<KeyMaterial>, role: &Role) -> Option<Self> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Kept {
+            access_key_id: String,
+            secret_access_key: Zeroizing<String>,
+            session_token: Zeroizing<String>,
+            expiration: String,
+            account_id: String,
+        }
+        let kept: Kept = serde_json::from_slice(kept.expose()).ok()?;
+        (kept.account_id == role.account).then(|| Self {
+            access_key_id: kept.access_key_id,
+            secret_access_key: crate::sealing::secret(kept.secret_access_key),
+            session_token: crate::sealing::secret(kept.session_token),
+            expiration: kept.expiration,
+            account: kept.account_id,
         })
     }
 
@@ -313,6 +353,26 @@ mod tests {
         assert_eq!(container["Expiration"], "2026-11-25T12:00:00Z");
         let without = ANSWER.replace("Expiration", "Expires");
         assert!(matches!(Session::parse(200, without.as_bytes(), &role()), Err(NoSession::NotBelieved(_))));
+    }
+
+    #[test]
+    fn what_is_kept_reads_back_for_its_own_account_and_says_how_long_it_is_good() {
+        let session = Session::parse(200, ANSWER.as_bytes(), &role()).unwrap();
+        let back = Session::from_kept(&session.kept(), &role()).unwrap();
+        assert_eq!(back.for_process(), session.for_process());
+        let other = Role::parse("arn:aws:iam::210987654321:role/deploy").unwrap();
+        assert!(Session::from_kept(&session.kept(), &other).is_none());
+        // 2026-11-25T12:00:00Z
+        let end = Timestamp::from_seconds(1_795_608_000);
+        assert!(session.is_good_beyond(Timestamp::from_seconds(end.seconds() - 1)));
+        assert!(!session.is_good_beyond(end));
+        for strange in ["2026-11-25T14:00:00+02:00", "tomorrow, never Z", "9999", ""] {
+            let session = Session {
+                expiration: strange.into(),
+                ..Session::from_kept(&session.kept(), &role()).unwrap()
+            };
+            assert!(!session.is_good_beyond(Timestamp::from_seconds(0)), "{strange}");
+        }
     }
 
     #[test]

@@ -72,6 +72,7 @@ pub struct TokenAsked {
 
 /// Its answer.
 #[derive(Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TokenGiven {
     /// The token. SECURITY: the one secret there is in any answer.
     pub access_token: String,
@@ -108,6 +109,7 @@ pub(crate) struct Run {
 
 /// `GET /v1/status`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DaemonStatus {
     /// The version of the program.
     pub version: String,
@@ -208,6 +210,7 @@ pub(super) struct Stopped {
 
 /// A sign-in that ended with the daemon.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Ended {
     /// Its issuer.
     pub issuer: String,

@@ -27,6 +27,7 @@ const TICK: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What opens addresses here.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Opener {
     /// The desktop's own.
     Desktop,

@@ -18,6 +18,7 @@ pub struct Offers {
 
 /// What is known about where the person sits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Surroundings {
     /// They came in over SSH (`SSH_CONNECTION`, `SSH_CLIENT` or `SSH_TTY`).
     pub ssh: bool,
@@ -49,6 +50,7 @@ pub struct Surroundings {
 
 /// A flow, and the reason for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Choice {
     /// How the person is asked.
     pub flow: Flow,
@@ -58,6 +60,7 @@ pub struct Choice {
 
 /// Why there is no way to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NoFlow {
     /// The provider has neither flow, or not the one asked for.
     NotOffered(&'static str),

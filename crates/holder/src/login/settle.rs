@@ -237,6 +237,7 @@ impl Login<'_> {
             }),
             refresh: tokens.refresh_token.filter(|_| !self.request.brief),
             passes: Vec::new(),
+            roles: Vec::new(),
             scope: granted.unwrap_or_else(|| self.scopes.clone()),
             resources: self.request.resources.clone(),
             purpose: self.request.purpose.as_ref().map(ToString::to_string),

@@ -20,6 +20,8 @@ use crate::sealing;
 const BODY_LEN_USUAL: usize = 64 * 1024;
 /// Passes kept for reuse at most: one for each API of a busy day.
 const PASSES_MAX: usize = 16;
+/// Sessions of roles kept at most: one for each account of a busy day.
+const ROLES_MAX: usize = 16;
 
 /// One sign-in.
 pub(crate) struct Record {
@@ -41,6 +43,8 @@ pub(crate) struct Record {
     pub(crate) refresh: Option<Secret<RefreshToken>>,
     /// Passes got by exchange, until they expire.
     pub(crate) passes: Vec<PassHeld>,
+    /// Sessions of roles at AWS, the newest last.
+    pub(crate) roles: Vec<RoleHeld>,
     /// What was granted.
     pub(crate) scope: Scopes,
     /// For which APIs.
@@ -84,6 +88,13 @@ pub(crate) struct PassHeld {
     pub(crate) nonce: Option<String>,
 }
 
+/// A session of a role, and what it was asked for.
+pub(crate) struct RoleHeld {
+    /// All that the request said, but for the token.
+    pub(crate) asked: String,
+    pub(crate) session: Secret<KeyMaterial>,
+}
+
 /// Whether a sign-in still stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -113,7 +124,7 @@ impl Record {
     /// Gives up every secret, and keeps what happened.
     pub(crate) fn give_up(&mut self, standing: Standing) {
         (self.client_secret, self.key, self.access, self.refresh) = (None, None, None, None);
-        (self.passes, self.nonce, self.renewing) = (Vec::new(), None, None);
+        (self.passes, self.roles, self.nonce, self.renewing) = (Vec::new(), Vec::new(), None, None);
         self.standing = standing;
     }
 
@@ -130,6 +141,15 @@ impl Record {
             self.passes.remove(0);
         }
         self.passes.push(pass);
+    }
+
+    /// Keeps a session of a role in the place of the one that was asked for in the same words.
+    pub(crate) fn keep_role(&mut self, role: RoleHeld) {
+        self.roles.retain(|held| held.asked != role.asked);
+        if self.roles.len() >= ROLES_MAX {
+            self.roles.remove(0);
+        }
+        self.roles.push(role);
     }
 
     /// The record as JSON, secrets shown. SECURITY: to be encrypted in place, or to be given to the daemon.
@@ -158,6 +178,14 @@ impl Record {
                     purpose: held.purpose.clone(),
                     access: access(&held.access),
                     nonce: held.nonce.clone(),
+                })
+                .collect(),
+            roles: self
+                .roles
+                .iter()
+                .map(|held| ShownRole {
+                    asked: held.asked.clone(),
+                    session: held.session.expose_text().to_owned().into(),
                 })
                 .collect(),
             scope: self.scope.clone(),
@@ -209,6 +237,11 @@ impl Record {
                     nonce: held.nonce,
                 })
                 .collect(),
+            roles: shown
+                .roles
+                .into_iter()
+                .map(|held| RoleHeld { asked: held.asked, session: sealing::secret(held.session) })
+                .collect(),
             scope: shown.scope,
             resources: shown.resources,
             purpose: shown.purpose,
@@ -242,6 +275,8 @@ struct Shown {
     access: Option<ShownAccess>,
     refresh: Option<Zeroizing<String>>,
     passes: Vec<ShownPass>,
+    #[serde(default)]
+    roles: Vec<ShownRole>,
     scope: Scopes,
     resources: Vec<String>,
     purpose: Option<String>,
@@ -273,6 +308,12 @@ struct ShownPass {
     nonce: Option<String>,
 }
 
+#[derive(Serialize, Deserialize)]
+struct ShownRole {
+    asked: String,
+    session: Zeroizing<String>,
+}
+
 #[cfg(test)]
 impl Record {
     pub(crate) fn for_tests(refresh: &str) -> Self {
@@ -292,6 +333,7 @@ impl Record {
             }),
             refresh: Some(Secret::from_text(refresh.into())),
             passes: Vec::new(),
+            roles: Vec::new(),
             scope: Scopes::none(),
             resources: Vec::new(),
             purpose: None,
@@ -335,6 +377,12 @@ mod tests {
         }
         record.keep_pass(pass(19), now);
         assert_eq!(record.passes.len(), PASSES_MAX);
+        for n in 0..20 {
+            let session = || Secret::from_text(format!("session-{n}"));
+            record.keep_role(RoleHeld { asked: format!("role-{n}"), session: session() });
+            record.keep_role(RoleHeld { asked: format!("role-{n}"), session: session() });
+        }
+        assert_eq!(record.roles.len(), ROLES_MAX);
         let back = Record::parse(&record.render()).unwrap();
         assert_eq!(back.render(), record.render());
         assert!(back.key.unwrap().matches(&[1, 2, 3]));

@@ -35,6 +35,7 @@ pub(super) struct Disk {
 /// A file that should be a record and cannot be read, so that it does not even say whose it is: others could change it,
 /// it is damaged, or another version wrote it. What it holds may well be alive at its issuer.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Unreadable {
     /// The file.
     pub file: PathBuf,

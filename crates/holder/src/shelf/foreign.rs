@@ -16,6 +16,7 @@ pub(crate) const INSTALL: &str = "install";
 
 /// A record that was made on another machine.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Foreign {
     /// Its file.
     pub file: PathBuf,

@@ -55,6 +55,14 @@ impl SecretService {
     }
 }
 
+impl SecretService {
+    /// How many items have these attributes, open or locked, whoever's they are. None is opened, and nothing unlocked.
+    pub(super) fn count(&self, attributes: &[(&str, &str)]) -> Result<usize, String> {
+        let Found { open, locked } = self.connect()?.search(attributes)?;
+        Ok(open.len() + locked.len())
+    }
+}
+
 impl Keeper for SecretService {
     fn save(&self, name: &str, key: &RecordKey) -> Result<(), Fault> {
         self.put(name, key).map_err(fault)

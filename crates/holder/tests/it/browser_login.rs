@@ -1,4 +1,4 @@
-use hallpass_holder::{Flow, HolderError, LoginEvent, LoginRequest, SignedIn};
+use hallpass_holder::{Flow, HolderError, LoginEvent, SignedIn};
 use url::Url;
 
 use crate::desk::{Desk, request};
@@ -19,7 +19,7 @@ async fn login_by_browser(
     provider: &SmallProvider,
     change: impl FnOnce(&mut Url) + Send + 'static,
 ) -> (Result<SignedIn, HolderError>, String) {
-    let request = LoginRequest { flow: Some(Flow::Browser), ..request(provider) };
+    let request = request(provider).with(|request| request.flow = Some(Flow::Browser));
     let mut browser = None;
     let mut change = Some(change);
     let outcome = desk
@@ -89,7 +89,7 @@ async fn stopping_while_the_code_is_redeemed_gives_back_what_comes() {
     let manner = Manner { holds: Some("authorization_code"), ..Manner::default() };
     let provider = SmallProvider::start(manner).await;
     let desk = Desk::new();
-    let request = LoginRequest { flow: Some(Flow::Browser), ..request(&provider) };
+    let request = request(&provider).with(|request| request.flow = Some(Flow::Browser));
     let mut browser = None;
     let mut open = |event: LoginEvent<'_>| {
         if let LoginEvent::Address { address, .. } = event {

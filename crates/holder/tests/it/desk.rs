@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hallpass_holder::{
-    AskPassphrase, Asking, Flow, Holder, HolderError, Identity, LoginEvent, LoginRequest, Opener,
-    PassRequest, Places, Rung, Settings, SignedIn, Surroundings, Wanted,
+    AskPassphrase, Asking, Flow, Holder, HolderError, Identity, LoginEvent, LoginRequest, PassRequest, Rung,
+    Settings, SignedIn, Surroundings, Wanted,
 };
 use hallpass_model::device::DeviceClass;
 use hallpass_model::secret::Secret;
@@ -106,13 +106,10 @@ impl Desk {
         later: Lifetime,
         ask_passphrase: AskPassphrase,
     ) -> Self {
-        let holder = Holder::new(Settings {
-            state: folder,
-            ca_file: None,
-            clock: Arc::new(move || now() + later),
-            ask_passphrase,
-            places: Places::default(),
-        });
+        let holder = Holder::new(Settings::new(Arc::new(move || now() + later)).with(|settings| {
+            settings.state = folder;
+            settings.ask_passphrase = ask_passphrase;
+        }));
         Self { holder, state }
     }
 
@@ -175,26 +172,16 @@ pub(crate) fn request(provider: &SmallProvider) -> LoginRequest {
 
 /// A login for the one API.
 pub(crate) fn base_request(issuer: &str, flow: Flow) -> LoginRequest {
-    LoginRequest {
-        issuer: issuer.to_owned(),
-        client_id: Some("hallpass-cli".into()),
-        client_secret: None,
-        profile: None,
-        as_new: false,
-        org: None,
-        scopes: Scopes::parse("notes:read").unwrap(),
-        resources: vec![NOTES.into()],
-        purpose: Some("a test".parse().unwrap()),
-        flow: Some(flow),
-        surroundings: Surroundings::default(),
-        opener: Opener::Nobody,
-        ask_pasted: None,
-        device_name: "desk".into(),
-        device_class: DeviceClass::Laptop,
-        rung: Some(Rung::Passphrase),
-        for_one_command: false,
-        brief: false,
-    }
+    LoginRequest::new(issuer.to_owned(), Surroundings::default()).with(|request| {
+        request.client_id = Some("hallpass-cli".into());
+        request.scopes = Scopes::parse("notes:read").unwrap();
+        request.resources = vec![NOTES.into()];
+        request.purpose = Some("a test".parse().unwrap());
+        request.flow = Some(flow);
+        request.device_name = "desk".into();
+        request.device_class = DeviceClass::Laptop;
+        request.rung = Some(Rung::Passphrase);
+    })
 }
 
 /// A sign-in at this issuer.

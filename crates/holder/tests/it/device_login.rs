@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use hallpass_holder::{HolderError, LoginEvent, LoginRequest, PassRequest, Rung, SignedIn};
+use hallpass_holder::{HolderError, LoginEvent, PassRequest, Rung, SignedIn};
 
 use crate::desk::{Desk, NOTES, request};
 use hallpass_testkit::small_provider::{Manner, SmallProvider};
@@ -107,11 +107,14 @@ async fn what_cannot_work_is_said_before_anybody_is_asked() {
     let outcome = nowhere.login(request(&provider)).await;
     assert!(matches!(outcome, Err(HolderError::Disk { .. })), "{outcome:?}");
     for resources in [vec![], vec![NOTES.into(), "https://mail.example/".into()]] {
-        let request = LoginRequest { resources, for_one_command: true, ..request(&provider) };
+        let request = request(&provider).with(|request| {
+            request.resources = resources;
+            request.for_one_command = true;
+        });
         let outcome = Desk::new().login(request).await;
         assert!(matches!(outcome, Err(HolderError::Usage { .. })), "{outcome:?}");
     }
-    let nobody = LoginRequest { flow: None, ..request(&provider) };
+    let nobody = request(&provider).with(|request| request.flow = None);
     assert!(matches!(Desk::new().login(nobody).await, Err(HolderError::NobodyThere)));
     assert!(provider.last_form("device_authorization").is_empty());
 }
@@ -122,7 +125,10 @@ async fn a_login_in_memory_needs_no_disk() {
     let file = tempfile::NamedTempFile::new().unwrap();
     for state in [Some(file.path().join("under-a-file")), None] {
         let desk = Desk::in_folder(state);
-        let request = LoginRequest { rung: Some(Rung::Memory), for_one_command: true, ..request(&provider) };
+        let request = request(&provider).with(|request| {
+            request.rung = Some(Rung::Memory);
+            request.for_one_command = true;
+        });
         let identity = desk.login(request).await.unwrap().identity;
         assert!(provider.last_form("device_authorization")["device_install"].len() >= 16);
         desk.token(&identity).await.unwrap();
@@ -175,7 +181,7 @@ async fn a_plain_provider_works_and_what_it_lacks_is_said() {
     // Its own access token is what there is to hand out, for ever.
     let first = desk.token(&signed_in.identity).await.unwrap();
     assert_eq!(desk.beside().token(&signed_in.identity).await.unwrap(), first);
-    let elsewhere = PassRequest { resource: Some("https://other.example".into()), ..PassRequest::default() };
+    let elsewhere = PassRequest::default().resource("https://other.example".to_owned());
     let refused = desk.holder.token(&signed_in.identity, &elsewhere).await;
     assert!(matches!(refused, Err(HolderError::Unsupported { .. })));
     let receipt = desk.holder.logout(&signed_in.identity).await.unwrap();
@@ -211,7 +217,7 @@ async fn no_secret_stands_in_any_file() {
 async fn a_brief_sign_in_asks_for_no_refresh_token_and_keeps_none_that_comes_all_the_same() {
     let provider = SmallProvider::start(Manner::default()).await;
     let desk = Desk::new();
-    let brief = LoginRequest { brief: true, ..request(&provider) };
+    let brief = request(&provider).with(|request| request.brief = true);
     let signed_in = desk.login(brief).await.unwrap();
     assert!(!signed_in.renewable);
     assert!(!provider.last_form("device_authorization")["scope"].contains("offline_access"));

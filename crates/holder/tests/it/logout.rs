@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use hallpass_holder::{Fate, HolderError, Identity, LoginRequest, Rung, Wanted};
+use hallpass_holder::{Fate, HolderError, Identity, Rung, Wanted};
 
 use crate::desk::{Desk, at, request};
 use hallpass_testkit::small_provider::{Manner, SmallProvider};
@@ -44,7 +44,7 @@ async fn what_cannot_be_revoked_is_wiped_all_the_same_and_said() {
 async fn a_login_in_memory_is_gone_with_the_holder() {
     let provider = SmallProvider::start(Manner::default()).await;
     let desk = Desk::new();
-    let request = LoginRequest { rung: Some(Rung::Memory), ..request(&provider) };
+    let request = request(&provider).with(|request| request.rung = Some(Rung::Memory));
     let identity = desk.login(request).await.unwrap().identity;
     desk.token(&identity).await.unwrap();
     assert!(matches!(desk.beside().token(&identity).await, Err(HolderError::NotSignedIn { .. })));
@@ -58,7 +58,7 @@ async fn a_login_in_memory_leaves_the_sign_in_on_disk_alone() {
     let desk = Desk::new();
     let identity = desk.signed_in(&provider).await;
     let in_memory = desk.beside();
-    in_memory.login(LoginRequest { rung: Some(Rung::Memory), ..request(&provider) }).await.unwrap();
+    in_memory.login(request(&provider).with(|request| request.rung = Some(Rung::Memory))).await.unwrap();
     in_memory.holder.logout(&identity).await.unwrap();
     assert_eq!(provider.revoked(), ["refresh-2-1"]);
     desk.beside().token(&identity).await.unwrap();

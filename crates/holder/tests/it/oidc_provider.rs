@@ -52,11 +52,10 @@ impl OidcProvider {
     }
 
     fn request(&self, flow: Flow) -> LoginRequest {
-        LoginRequest {
-            client_id: Some(self.client_id.clone()),
-            resources: vec![self.resource.clone()],
-            ..base_request(&self.issuer, flow)
-        }
+        base_request(&self.issuer, flow).with(|request| {
+            request.client_id = Some(self.client_id.clone());
+            request.resources = vec![self.resource.clone()];
+        })
     }
 
     async fn seen(&self) -> Vec<String> {
@@ -152,7 +151,7 @@ async fn browser_login_for_one_api() {
         .await
         .unwrap();
     assert!(browser.unwrap().await.unwrap().contains("You are signed in"));
-    let request = PassRequest { resource: Some(provider.resource.clone()), ..PassRequest::default() };
+    let request = PassRequest::default().resource(provider.resource.clone());
     let pass = desk.holder.token(&signed_in.identity, &request).await.unwrap();
     let claims =
         pass.token.expose_text().split('.').nth(1).and_then(hallpass_model::jose::base64url::parse).unwrap();

@@ -73,7 +73,7 @@ async fn a_command_that_asks_another_provider_anyway_delivers_what_is_owed_once_
     desk.token(&signed_in).await.unwrap();
     assert_eq!((provider.alive(), files(&desk).len()), (1, 1), "it was tried just now");
     // A pass of its own, so that the issuer is asked.
-    let request = PassRequest { lifetime: Some(Lifetime::minutes(2)), ..PassRequest::default() };
+    let request = PassRequest::default().lifetime(Lifetime::minutes(2));
     desk.beside_later(2).holder.token(&signed_in, &request).await.unwrap();
     assert_eq!((provider.alive(), files(&desk).len()), (0, 0));
     assert_eq!(other.alive(), 1);
@@ -86,7 +86,7 @@ async fn an_issuer_that_hangs_keeps_a_command_waiting_no_longer_than_a_blink() {
     let other = SmallProvider::start(Manner::default()).await;
     let signed_in = desk.signed_in(&other).await;
     provider.change(|manner| (manner.cannot_revoke_now, manner.holds) = (false, Some("revoke")));
-    let request = PassRequest { lifetime: Some(Lifetime::minutes(2)), ..PassRequest::default() };
+    let request = PassRequest::default().lifetime(Lifetime::minutes(2));
     let started = Instant::now();
     desk.beside_later(2).holder.token(&signed_in, &request).await.unwrap();
     // The bound is 250 ms; a machine that is busy with a build is slow. Without the bound it is 10 s.
@@ -104,10 +104,7 @@ async fn nobody_is_asked_for_a_passphrase_to_deliver_what_is_owed_beside_somethi
     let never = std::pin::pin!(std::future::pending());
     let signed_in = holder.login(request(&other), &mut |_| {}, never).await.unwrap().identity;
     let before = asked.load(std::sync::atomic::Ordering::Relaxed);
-    holder
-        .token(&signed_in, &PassRequest { lifetime: Some(Lifetime::minutes(2)), ..PassRequest::default() })
-        .await
-        .unwrap();
+    holder.token(&signed_in, &PassRequest::default().lifetime(Lifetime::minutes(2))).await.unwrap();
     assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), before);
     assert_eq!((provider.alive(), files(&desk).len()), (1, 1), "still owed, for a command that may ask");
 }

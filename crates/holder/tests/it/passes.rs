@@ -15,8 +15,8 @@ async fn a_pass_is_kept_while_it_is_good_and_got_again_for_other_wishes() {
     assert_eq!(provider.asked("token-exchange"), 1);
     let form = provider.last_form("token");
     assert_eq!((form["resource"].as_str(), form["binding"].as_str()), (NOTES, "bearer"));
-    let narrower = PassRequest { scopes: Scopes::parse("notes:read").unwrap(), ..PassRequest::default() };
-    let shorter = PassRequest { lifetime: Some(Lifetime::seconds(90)), ..PassRequest::default() };
+    let narrower = PassRequest::default().scopes(Scopes::parse("notes:read").unwrap());
+    let shorter = PassRequest::default().lifetime(Lifetime::seconds(90));
     for request in [narrower, shorter] {
         let other = desk.holder.token(&identity, &request).await.unwrap();
         assert_ne!(other.token.expose_text(), first);
@@ -33,7 +33,7 @@ async fn a_subject_that_is_not_taken_is_renewed_once() {
     desk.token(&identity).await.unwrap();
     let subject = provider.last_form("token")["subject_token"].clone();
     provider.revoke_for_test(&subject);
-    let other = PassRequest { resource: Some("https://other.example/".into()), ..PassRequest::default() };
+    let other = PassRequest::default().resource("https://other.example/".to_owned());
     desk.holder.token(&identity, &other).await.unwrap();
     assert_eq!(provider.asked("refresh_token"), 1);
 }
@@ -60,8 +60,7 @@ async fn the_api_is_never_guessed() {
     two.resources.push("https://other.example/".into());
     let identity = desk.login(two).await.unwrap().identity;
     assert!(matches!(desk.token(&identity).await, Err(HolderError::Usage { .. })));
-    let forbidden =
-        PassRequest { resource: Some("https://forbidden.example/".into()), ..PassRequest::default() };
+    let forbidden = PassRequest::default().resource("https://forbidden.example/".to_owned());
     assert!(matches!(desk.holder.token(&identity, &forbidden).await, Err(HolderError::Refused { .. })));
 }
 
@@ -82,8 +81,7 @@ async fn a_bound_pass_is_kept_beside_a_bearer_pass_with_the_api_s_nonce() {
     assert_ne!(token, bearer);
     assert!(!format!("{first:?} {headers:?}").contains(token), "nothing is shown by accident");
 
-    let refused =
-        Told { status: 401, challenge: "DPoP error=\"use_dpop_nonce\"", nonce: Some("n1"), date: None };
+    let refused = Told::new(401).challenge("DPoP error=\"use_dpop_nonce\"").nonce("n1");
     assert!(first.learn(&refused), "it may be asked again");
     assert!(!first.learn(&refused), "and not for ever");
     desk.holder.keep_learned(&identity, &first).unwrap();

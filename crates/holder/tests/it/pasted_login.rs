@@ -48,7 +48,7 @@ async fn login_pasting(
         }
     });
     let mut seen = Seen::default();
-    let request = LoginRequest { ask_pasted: Some(ask), ..request };
+    let request = request.with(|request| request.ask_pasted = Some(ask));
     let mut see = |event: LoginEvent<'_>| match event {
         LoginEvent::ToPaste { address, ends_at, .. } => {
             *shown.lock().unwrap() = address.to_owned();
@@ -64,11 +64,16 @@ async fn login_pasting(
 }
 
 fn pasting(provider: &SmallProvider) -> LoginRequest {
-    LoginRequest { flow: Some(Flow::Paste), surroundings: over_ssh(), ..request(provider) }
+    request(provider).with(|request| {
+        request.flow = Some(Flow::Paste);
+        request.surroundings = over_ssh();
+    })
 }
 
 fn over_ssh() -> Surroundings {
-    Surroundings { ssh: true, ssh_terminal: true, terminal: true, ..Surroundings::default() }
+    let mut at = Surroundings::default();
+    (at.ssh, at.ssh_terminal, at.terminal) = (true, true, true);
+    at
 }
 
 #[tokio::test]
@@ -141,7 +146,7 @@ async fn where_a_tenant_forbids_codes_that_is_said_and_an_address_is_pasted_inst
     for refusal in ["unauthorized_client", "invalid_grant", "access_denied", "device_flow_disabled", "404"] {
         let manner = Manner { ours: false, refuses_codes: Some(refusal), ..Manner::default() };
         let provider = SmallProvider::start(manner).await;
-        let asked = || LoginRequest { flow: None, ..pasting(&provider) };
+        let asked = || pasting(&provider).with(|request| request.flow = None);
         let (outcome, seen) = login_pasting(&Desk::new(), asked(), &[|address| address.to_owned()]).await;
         assert_eq!(outcome.unwrap().flow, Flow::Paste, "{refusal}");
         assert!(seen.said[0].starts_with("device: "), "{:?}", seen.said);
@@ -150,7 +155,7 @@ async fn where_a_tenant_forbids_codes_that_is_said_and_an_address_is_pasted_inst
         assert!(seen.said[2].starts_with("paste: "), "{:?}", seen.said);
 
         // Whoever asked for a code is told that there is none, and who cannot paste is told the same.
-        let by_code = LoginRequest { flow: Some(Flow::Device), ..asked() };
+        let by_code = asked().with(|request| request.flow = Some(Flow::Device));
         let (outcome, _) = login_pasting(&Desk::new(), by_code, &[]).await;
         assert!(!matches!(outcome, Ok(_) | Err(HolderError::Denied | HolderError::Cancelled)), "{outcome:?}");
         let outcome = Desk::new().login(asked()).await;
@@ -162,7 +167,7 @@ async fn where_a_tenant_forbids_codes_that_is_said_and_an_address_is_pasted_inst
 async fn what_codes_are_refused_for_that_any_flow_would_be_is_an_error() {
     let manner = Manner { refuses_codes: Some("invalid_scope"), ..Manner::default() };
     let provider = SmallProvider::start(manner).await;
-    let asked = LoginRequest { flow: None, ..pasting(&provider) };
+    let asked = pasting(&provider).with(|request| request.flow = None);
     let (outcome, seen) = login_pasting(&Desk::new(), asked, &[|address| address.to_owned()]).await;
     assert!(matches!(outcome, Err(HolderError::Refused { .. })), "{outcome:?}");
     assert!(seen.addresses.is_empty());

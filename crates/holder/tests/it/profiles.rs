@@ -6,7 +6,7 @@ use crate::desk::{Desk, at, request};
 use hallpass_testkit::small_provider::{Manner, SmallProvider};
 
 fn under(profile: &str, provider: &SmallProvider) -> LoginRequest {
-    LoginRequest { profile: Some(profile.parse().unwrap()), ..request(provider) }
+    request(provider).with(|request| request.profile = Some(profile.parse().unwrap()))
 }
 
 #[tokio::test]
@@ -72,8 +72,9 @@ async fn somebody_else_who_comes_back_is_signed_out_again_and_the_earlier_sign_i
         for profile in [Some("work"), None] {
             let provider = SmallProvider::start(Manner::default()).await;
             let desk = Desk::new();
-            let asked =
-                || LoginRequest { profile: profile.map(|name| name.parse().unwrap()), ..request(&provider) };
+            let asked = || {
+                request(&provider).with(|request| request.profile = profile.map(|name| name.parse().unwrap()))
+            };
             let ada = desk.login(asked()).await.unwrap().identity;
             provider.change(drift);
             let Err(error) = desk.login(asked()).await else { panic!("somebody else has ada's place") };
@@ -85,7 +86,7 @@ async fn somebody_else_who_comes_back_is_signed_out_again_and_the_earlier_sign_i
 
             // Said on purpose, it is another's from now on, and ada's is revoked.
             provider.change(drift);
-            desk.login(LoginRequest { as_new: true, ..asked() }).await.unwrap();
+            desk.login(asked().with(|request| request.as_new = true)).await.unwrap();
             assert_eq!(provider.alive(), 1);
             desk.login(asked()).await.unwrap();
         }
@@ -170,7 +171,7 @@ async fn a_sign_in_serves_the_organisation_that_it_is_of_and_no_other() {
     assert_eq!(refused.to_string(), "the sign-in as profile `work` is of `globex`, not of `rival`");
 
     // A login for an organisation is over when somebody of another comes back.
-    let for_org = |org: &str| LoginRequest { org: Some(org.into()), ..request(&provider) };
+    let for_org = |org: &str| request(&provider).with(|request| request.org = Some(org.into()));
     assert!(matches!(desk.login(for_org("rival")).await, Err(HolderError::AnotherOrg { .. })));
     assert_eq!(provider.alive(), 1);
     desk.login(for_org("globex")).await.unwrap();

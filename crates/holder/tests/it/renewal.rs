@@ -116,10 +116,7 @@ async fn a_lost_answer_is_asked_for_again_where_the_provider_allows_it() {
     // The pass is got with the token that is still good; the renewal that failed is tried again next time.
     desk.token(&identity).await.unwrap();
     provider.change(|manner| manner.says_expires_in = Some(300));
-    let narrower = hallpass_holder::PassRequest {
-        scopes: "notes:read".parse().unwrap(),
-        ..hallpass_holder::PassRequest::default()
-    };
+    let narrower = hallpass_holder::PassRequest::default().scopes("notes:read".parse().unwrap());
     desk.holder.token(&identity, &narrower).await.unwrap();
     assert_eq!((provider.asked("refresh_token"), provider.alive()), (2, 1));
 }

@@ -176,7 +176,27 @@ fn pinned(rule: &Rule, found: &mut Found) {
     }
 }
 
-/// What a condition that pins the owner looks like.
+impl Preset {
+    /// A condition that pins whose it is, as it is typed.
+    pub fn example_condition(self) -> &'static str {
+        match self {
+            Preset::Github => "--when repository_id=NUMBER --when environment=NAME",
+            Preset::Gitlab => {
+                "--when project_id=NUMBER --when ref_path=refs/heads/main --when ref_protected=true"
+            }
+            Preset::Buildkite => "--when pipeline_id=UUID",
+            Preset::Circleci => "--when oidc.circleci.com/project-id=UUID",
+            Preset::Bitbucket => "--when repositoryUuid={UUID}",
+            Preset::Kubernetes => "--when sub=system:serviceaccount:NAMESPACE:NAME",
+            Preset::Gcp => "--when sub=NUMBER",
+            Preset::Azure => "--when oid=UUID",
+            Preset::Spiffe => "--when sub=spiffe://DOMAIN/PATH",
+            Preset::Oidc => "--when sub=SUBJECT",
+        }
+    }
+}
+
+/// What a condition that pins the owner looks like, and where what goes into it is to be found.
 fn example(preset: Preset) -> &'static str {
     match preset {
         Preset::Github => "add `--when repository_id=NUMBER`; `gh api repos/OWNER/NAME --jq .id` prints it",

@@ -106,12 +106,7 @@ async fn what_was_sent_once_opens_nothing_again_with_the_proof_or_without() {
     assert_eq!(asked.status(), 401);
     let challenge = challenges(&asked);
     assert!(challenge.contains(r#"error="use_dpop_nonce""#), "{challenge}");
-    let told = Told {
-        status: 401,
-        challenge: &challenge,
-        nonce: Some(header(&asked, "dpop-nonce")),
-        ..Told::default()
-    };
+    let told = Told::new(401).challenge(&challenge).nonce(header(&asked, "dpop-nonce"));
     assert!(presentable.learn(&told));
     let proof = presentable.headers("GET", &bench.notes()).unwrap().proof.unwrap();
     let good = [("authorization", authorization.as_str()), ("dpop", proof.as_str())];

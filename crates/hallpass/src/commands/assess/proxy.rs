@@ -1,45 +1,112 @@
-//! A proxy on this machine that notes what goes through it. What is under TLS it passes on unopened, and notes to whom.
+//! A proxy on this machine that notes what goes through it. TLS ends here, by certificates of an authority that lives as long as
+//! the run; where the tool does not trust those, that is noted, and the host's TLS is passed on unopened from then on.
+//!
+//! SECURITY: what it is certain of towards the real host is what any client is: the system's certificates, and those that the
+//! person named in `HALLPASS_CA_FILE`.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use bytes::Bytes;
+use http::uri::Authority as Place;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use zeroize::Zeroizing;
+use tokio_rustls::TlsAcceptor;
 
-/// A request or an answer at most, in bytes: those with tokens in them are small.
-const LEN_MAX: usize = 1024 * 1024;
+use super::traffic::{Exchange, Traffic};
+use crate::authority::Authority;
+use crate::failure::Failure;
 
-/// What went through.
-#[derive(Default)]
-pub(super) struct Traffic {
-    /// Requests and answers that were not under TLS.
-    pub(super) clear: Vec<Zeroizing<String>>,
-    /// To whom it went under TLS.
-    pub(super) sealed: BTreeSet<String>,
-}
+/// A request at most, in bytes: one that signs in is small, one that uploads something is no affair of ours.
+const BODY_LEN_MAX: usize = 16 * 1024 * 1024;
+/// How long a host may take to answer: longer than any poll that is held open.
+const ANSWER_TIME_OUT: Duration = Duration::from_secs(120);
+/// How long a tool may take to agree on TLS.
+const HANDSHAKE_TIME_OUT: Duration = Duration::from_secs(10);
+/// Headers that are about one connection, or that are said anew (RFC 9110, section 7.6.1), and the one that would have answers
+/// come packed, so that nobody could read them here.
+const BY_HOP: &[header::HeaderName] = &[
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::HOST,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::ACCEPT_ENCODING,
+];
+
+type Body = BoxBody<Bytes, reqwest::Error>;
 
 /// A proxy that listens until it is dropped.
 pub(super) struct Proxy {
     pub(super) address: String,
-    pub(super) traffic: Arc<Mutex<Traffic>>,
+    inner: Arc<Inner>,
     listening: tokio::task::JoinHandle<()>,
 }
 
+struct Inner {
+    authority: Authority,
+    client: reqwest::Client,
+    traffic: Mutex<Traffic>,
+    /// Hosts whose TLS is passed on as it is.
+    unopened: Mutex<BTreeSet<String>>,
+}
+
 impl Proxy {
-    pub(super) async fn start() -> std::io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = format!("http://{}", listener.local_addr()?);
-        let traffic: Arc<Mutex<Traffic>> = Arc::default();
-        let noted = traffic.clone();
+    pub(super) async fn start(ca_file: Option<&Path>) -> Result<Self, Failure> {
+        let cannot = |error: std::io::Error| {
+            Failure::could_not_run(format_args!("cannot listen for the tool: {error}"))
+        };
+        let authority = Authority::new("hallpass assess")
+            .map_err(|error| Failure::could_not_run(format_args!("no certificate could be made: {error}")))?;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(cannot)?;
+        let address = format!("http://{}", listener.local_addr().map_err(cannot)?);
+        let inner = Inner {
+            authority,
+            client: client(ca_file, ANSWER_TIME_OUT)?,
+            traffic: Mutex::default(),
+            unopened: Mutex::default(),
+        };
+        let inner = Arc::new(inner);
+        let serving = inner.clone();
         let listening = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let noted = noted.clone();
                 // A connection that fails is the tool's to notice.
-                tokio::spawn(async move { pass_on(stream, &noted).await.ok() });
+                tokio::spawn(serve(serving.clone(), TokioIo::new(stream), None));
             }
         });
-        Ok(Self { address, traffic, listening })
+        Ok(Self { address, inner, listening })
+    }
+
+    /// The certificate that the tool is to trust.
+    pub(super) fn pem(&self) -> &str {
+        self.inner.authority.pem()
+    }
+
+    /// What went through so far.
+    pub(super) fn traffic(&self) -> MutexGuard<'_, Traffic> {
+        self.inner.traffic()
+    }
+
+    /// Passes on unopened, from now on, what goes to the hosts where the tool did not trust us. Whether there are new ones.
+    pub(super) fn give_way(&self) -> bool {
+        let refused = self.traffic().refused.clone();
+        let mut unopened = self.inner.unopened.lock().expect("nobody panics holding this");
+        let before = unopened.len();
+        unopened.extend(refused);
+        unopened.len() > before
     }
 }
 
@@ -49,57 +116,138 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass_on(mut from: TcpStream, traffic: &Mutex<Traffic>) -> std::io::Result<()> {
-    let request = read_head_and_body(&mut from).await?;
-    let head = String::from_utf8_lossy(&request).into_owned();
-    let line = head.lines().next().unwrap_or_default().to_owned();
-    let mut words = line.split(' ');
-    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    if method == "CONNECT" {
-        traffic.lock().expect("nobody panics holding this").sealed.insert(target.to_owned());
-        let mut to = TcpStream::connect(target).await?;
-        from.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
-        tokio::io::copy_bidirectional(&mut from, &mut to).await?;
-        return Ok(());
+impl Inner {
+    fn traffic(&self) -> MutexGuard<'_, Traffic> {
+        self.traffic.lock().expect("nobody panics holding this")
     }
-    let Ok(url) = url::Url::parse(target) else { return Ok(()) };
-    let host = url.host_str().unwrap_or_default();
-    let mut to = TcpStream::connect((host, url.port_or_known_default().unwrap_or(80))).await?;
-    // The server is told the path alone, and to end the connection, so that its answer has an end.
-    let path = &url[url::Position::BeforePath..];
-    let rest = head.split_once("\r\n").map_or("", |(_, rest)| rest);
-    let rest: String = rest
-        .split_inclusive("\r\n")
-        .filter(|line| !line.to_ascii_lowercase().starts_with("connection:"))
-        .filter(|line| !line.to_ascii_lowercase().starts_with("proxy-"))
-        .collect();
-    to.write_all(format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n{rest}").as_bytes()).await?;
-    let mut answer = Zeroizing::new(Vec::new());
-    to.take(LEN_MAX as u64).read_to_end(&mut answer).await?;
-    from.write_all(&answer).await?;
-    let mut traffic = traffic.lock().expect("nobody panics holding this");
-    traffic.clear.push(Zeroizing::new(head));
-    traffic.clear.push(Zeroizing::new(String::from_utf8_lossy(&answer).into_owned()));
-    Ok(())
 }
 
-async fn read_head_and_body(from: &mut TcpStream) -> std::io::Result<Zeroizing<Vec<u8>>> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    let mut chunk = [0u8; 8 * 1024];
-    loop {
-        let len = from.read(&mut chunk).await?;
-        bytes.extend_from_slice(&chunk[..len]);
-        let end = bytes.windows(4).position(|part| part == b"\r\n\r\n");
-        if let Some(end) = end {
-            let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
-            let length: usize = length.and_then(|length| length.trim().parse().ok()).unwrap_or(0);
-            if bytes.len() >= end + 4 + length {
-                return Ok(bytes);
-            }
-        }
-        if len == 0 || bytes.len() > LEN_MAX {
-            return Ok(bytes);
-        }
+/// A client that asks as the tool would, by way of the person's own proxy if there is one.
+pub(super) fn client(ca_file: Option<&Path>, at_most: Duration) -> Result<reqwest::Client, Failure> {
+    let mut client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .timeout(at_most);
+    if let Some(path) = ca_file {
+        let named = |why: String| {
+            Failure::usage(format_args!("the certificates in `{}` cannot be used: {why}", path.display()))
+        };
+        let pem = std::fs::read(path).map_err(|error| named(error.to_string()))?;
+        let trusted =
+            reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| named(error.to_string()))?;
+        client = client.tls_certs_merge(trusted);
     }
+    client.build().map_err(|error| Failure::could_not_run(format_args!("no connection can be made: {error}")))
+}
+
+/// A connection; within a tunnel, to whom it goes.
+fn serve(
+    inner: Arc<Inner>,
+    stream: impl hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    within: Option<Place>,
+) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        let service = service_fn(move |request| {
+            let (inner, within) = (inner.clone(), within.clone());
+            async move { Ok::<_, Infallible>(answer(&inner, request, within).await) }
+        });
+        let _ = http1::Builder::new().serve_connection(stream, service).with_upgrades().await;
+    })
+}
+
+async fn answer(inner: &Arc<Inner>, request: Request<Incoming>, within: Option<Place>) -> Response<Body> {
+    if request.method() == Method::CONNECT && within.is_none() {
+        return connect(inner, request);
+    }
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let address = match (&within, request.uri().authority()) {
+        (Some(place), _) => format!("https://{place}{path}"),
+        (None, Some(place)) => format!("http://{place}{path}"),
+        (None, None) => return say(StatusCode::BAD_REQUEST, "this is a proxy"),
+    };
+    ask(inner, request, &address)
+        .await
+        .unwrap_or_else(|why| say(StatusCode::BAD_GATEWAY, &format!("nothing came back: {why}")))
+}
+
+/// Opens a tunnel, and looks into it if the tool lets us.
+fn connect(inner: &Arc<Inner>, mut request: Request<Incoming>) -> Response<Body> {
+    let Some(place) = request.uri().authority().filter(|place| place.port().is_some()).cloned() else {
+        return say(StatusCode::BAD_REQUEST, "a tunnel goes to a host and a port");
+    };
+    let (upgraded, inner) = (hyper::upgrade::on(&mut request), inner.clone());
+    tokio::spawn(async move {
+        let Ok(stream) = upgraded.await else { return };
+        let stream = TokioIo::new(stream);
+        let unopened = inner.unopened.lock().expect("nobody panics holding this").contains(place.as_str());
+        match unopened {
+            true => pass_on(stream, &place).await,
+            false => look_into(inner, stream, place).await,
+        }
+    });
+    Response::new(empty())
+}
+
+async fn pass_on(mut stream: impl AsyncRead + AsyncWrite + Unpin, place: &Place) {
+    if let Ok(mut to) = TcpStream::connect(place.as_str()).await {
+        // Whichever end it was that failed, the other notices.
+        let _ = tokio::io::copy_bidirectional(&mut stream, &mut to).await;
+    }
+}
+
+async fn look_into(
+    inner: Arc<Inner>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    place: Place,
+) {
+    let Ok(config) = inner.authority.server(place.host().trim_matches(['[', ']'])) else { return };
+    match tokio::time::timeout(HANDSHAKE_TIME_OUT, TlsAcceptor::from(config).accept(stream)).await {
+        Ok(Ok(stream)) => serve(inner, TokioIo::new(stream), Some(place)).await,
+        // It said so, or just went: it has its own idea of whom to trust.
+        _ => _ = inner.traffic().refused.insert(place.to_string()),
+    }
+}
+
+/// Asks the host, and notes what was asked and what came back.
+async fn ask(
+    inner: &Arc<Inner>,
+    request: Request<Incoming>,
+    address: &str,
+) -> Result<Response<Body>, String> {
+    let (head, body) = request.into_parts();
+    let body =
+        Limited::new(body, BODY_LEN_MAX).collect().await.map_err(|error| error.to_string())?.to_bytes();
+    let noted = Arc::new(Mutex::new(Exchange::new(address, &head.headers, &body)));
+    inner.traffic().exchanges.push(noted.clone());
+    let mut asking = inner.client.request(head.method, address).body(body);
+    for (name, value) in head.headers.iter().filter(|(name, _)| !BY_HOP.contains(name)) {
+        asking = asking.header(name, value);
+    }
+    let answered = asking.send().await.map_err(|error| error.without_url().to_string())?;
+    let (mut head, body) = Response::<reqwest::Body>::from(answered).into_parts();
+    head.headers.remove(header::TRANSFER_ENCODING);
+    head.headers.remove(header::CONNECTION);
+    {
+        let mut noted = noted.lock().expect("nobody panics holding this");
+        noted.answered(&head.headers);
+    }
+    head.version = http::Version::HTTP_11;
+    let body = body.map_frame(move |frame| {
+        if let Some(bytes) = frame.data_ref() {
+            noted.lock().expect("nobody panics holding this").hear(bytes);
+        }
+        frame
+    });
+    Ok(Response::from_parts(head, body.boxed()))
+}
+
+fn empty() -> Body {
+    Full::new(Bytes::new()).map_err(|never| match never {}).boxed()
+}
+
+fn say(status: StatusCode, why: &str) -> Response<Body> {
+    let body = Full::new(Bytes::from(format!("{why}\n"))).map_err(|never| match never {}).boxed();
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    answer
 }

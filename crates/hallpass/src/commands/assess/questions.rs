@@ -5,9 +5,10 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::scene::Ran;
+use super::run::Ran;
 use super::secrets::{self, Kind, Token};
 use super::seen::Seen;
+use super::traffic::Issued;
 
 /// An access token that lives longer than this is worth stealing.
 const EPHEMERAL_SECONDS: i64 = 3_600;
@@ -42,6 +43,16 @@ impl Answered {
     pub(super) fn not_testable(question: &'static str, why: &str) -> Self {
         Self::new(question, Verdict::NotTestable, vec![why.to_owned()])
     }
+
+    /// SECURITY: the same, with no token that is known in its evidence: a file may be named by one.
+    pub(super) fn without(mut self, known: &Known) -> Self {
+        for line in &mut self.evidence {
+            for token in known.all().filter(|token| token.text.len() >= secrets::LEN_MIN) {
+                *line = line.replace(&*token.text, "[a token]");
+            }
+        }
+        self
+    }
 }
 
 /// All the tokens that are known, wherever they were seen.
@@ -49,6 +60,12 @@ pub(super) struct Known {
     pub(super) tokens: BTreeSet<Token>,
     /// The one that the tool hands out, if it was asked for one.
     pub(super) handed_out: Option<Token>,
+    /// What an issuer said when it handed them out.
+    pub(super) issued: Vec<Issued>,
+    /// Kinds of those that were sent in an address.
+    pub(super) in_addresses: BTreeSet<Kind>,
+    /// Why what the tool said to others was not seen, if it was not.
+    pub(super) blind: Option<String>,
 }
 
 impl Known {
@@ -57,10 +74,29 @@ impl Known {
         self.tokens.iter().chain(&self.handed_out)
     }
 
-    fn access(&self) -> Vec<&Token> {
-        let mut all: Vec<&Token> = self.all().filter(|token| token.kind == Kind::Access).collect();
-        all.dedup_by(|a, b| a.text == b.text);
-        all
+    /// Each access token once.
+    fn access(&self) -> BTreeSet<&Token> {
+        self.all().filter(|token| token.kind == Kind::Access).collect()
+    }
+
+    /// What the task is given: the token that the tool hands out, or else all that were seen.
+    fn for_the_task(&self) -> BTreeSet<&Token> {
+        match &self.handed_out {
+            Some(token) => [token].into(),
+            None => self.access(),
+        }
+    }
+
+    fn issued(&self, token: &Token) -> Option<&Issued> {
+        self.issued.iter().find(|issued| issued.access == token.text)
+    }
+
+    /// Why there is nothing to say, with the reason why nothing was seen if that is known.
+    fn unseen(&self, what: &str) -> String {
+        match &self.blind {
+            Some(why) => format!("{what}: {why}"),
+            None => what.to_owned(),
+        }
     }
 }
 
@@ -69,17 +105,23 @@ pub(super) const SAFE: &str = "is the refresh token safe from history, config an
 pub(super) const SCOPE: &str = "does its scope fit the task";
 pub(super) const BITES: &str = "how long does a revocation take to bite";
 pub(super) const LOGS: &str = "do logs show misuse without the secret";
-pub(super) const HEADLESS: &str = "does it work without a display";
 pub(super) const TENANTS: &str = "does it keep tenants apart";
 
 pub(super) fn ephemeral(known: &Known, now: i64) -> Answered {
     let (mut evidence, mut verdict) = (Vec::new(), Verdict::NotTestable);
     for token in known.access() {
-        let Some(claims) = secrets::claims(&token.text) else {
-            evidence.push("an access token was seen that does not say how long it lives".into());
-            continue;
+        let claims = secrets::claims(&token.text);
+        let lifetime = match (&claims, known.issued(token)) {
+            (Some(claims), issued) => {
+                secrets::lifetime(claims, now).or(issued.and_then(|issued| issued.expires_in))
+            }
+            (None, Some(issued)) => issued.expires_in,
+            (None, None) => {
+                evidence.push("an access token was seen that does not say how long it lives".into());
+                continue;
+            }
         };
-        match secrets::lifetime(&claims, now) {
+        match lifetime {
             Some(seconds) if seconds <= EPHEMERAL_SECONDS => {
                 evidence.push(format!("an access token lives {seconds} s"));
                 if verdict == Verdict::NotTestable {
@@ -98,20 +140,27 @@ pub(super) fn ephemeral(known: &Known, now: i64) -> Answered {
             }
         }
     }
+    evidence.dedup();
     if evidence.is_empty() {
-        evidence.push("no access token was seen: name a command that prints one with --token".into());
+        evidence.push(known.unseen("no access token was seen (name a command that prints one with --token)"));
     }
     Answered::new(EPHEMERAL, verdict, evidence)
 }
 
 pub(super) fn safe(known: &Known, seen: &Seen, ran: &Ran) -> Answered {
     let mut evidence = Vec::new();
-    for (path, contents) in &seen.files {
-        let text = String::from_utf8_lossy(contents);
+    for (path, kept) in &seen.files {
+        let text = String::from_utf8_lossy(&kept.contents);
         let mut here = secrets::find(&text);
         here.extend(known.all().filter(|token| text.contains(&*token.text)).cloned());
         for kind in here.iter().map(|token| token.kind).collect::<BTreeSet<_>>() {
-            evidence.push(format!("{} holds its {} in the clear", path.display(), kind.words()));
+            evidence.push(format!(
+                "{} holds its {} in the clear, with mode {:04o}: {}",
+                path.display(),
+                kind.words(),
+                kept.mode,
+                kept.readers()
+            ));
         }
     }
     for (what, texts) in [("an argument list", &seen.arguments), ("an environment", &seen.environments)] {
@@ -147,8 +196,14 @@ pub(super) fn safe(known: &Known, seen: &Seen, ran: &Ran) -> Answered {
 
 pub(super) fn scope(known: &Known, wanted: &[String]) -> Answered {
     let (mut evidence, mut verdict) = (Vec::new(), Verdict::NotTestable);
-    for claims in known.access().iter().filter_map(|token| secrets::claims(&token.text)) {
-        let Some(scopes) = secrets::scopes(&claims) else {
+    for token in known.for_the_task() {
+        let (claims, issued) = (secrets::claims(&token.text), known.issued(token));
+        let said = claims.as_ref().and_then(secrets::scopes);
+        let said = said.or_else(|| {
+            let text = issued?.scope.as_ref()?;
+            Some(text.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        });
+        let Some(scopes) = said else {
             evidence.push("an access token does not say how far it reaches".into());
             continue;
         };
@@ -173,13 +228,13 @@ pub(super) fn scope(known: &Known, wanted: &[String]) -> Answered {
             (true, false, Verdict::NotTestable) => Verdict::Pass,
             (true, _, before) => before,
         };
-        if claims.get("aud").is_none() {
+        if claims.is_some_and(|claims| claims.get("aud").is_none()) {
             evidence.push("it is for no API in particular".into());
             verdict = Verdict::Fail;
         }
     }
     if evidence.is_empty() {
-        evidence.push("no access token was seen that says how far it reaches".into());
+        evidence.push(known.unseen("no access token was seen that says how far it reaches"));
     } else if verdict == Verdict::NotTestable {
         evidence.push("say how far the task needs it to reach with --scope".into());
     }
@@ -195,6 +250,12 @@ pub(super) fn logs(known: &Known, said: &str, log: Option<(&str, &str)>) -> Answ
         .collect();
     if !shown.is_empty() {
         let evidence = shown.iter().map(|kind| format!("it printed its {} on the terminal", kind.words()));
+        return Answered::new(LOGS, Verdict::Fail, evidence.collect());
+    }
+    if !known.in_addresses.is_empty() {
+        let evidence = known.in_addresses.iter().map(|kind| {
+            format!("it sent its {} in an address, which every log on the way keeps", kind.words())
+        });
         return Answered::new(LOGS, Verdict::Fail, evidence.collect());
     }
     let Some((before, after)) = log else {
@@ -215,26 +276,6 @@ pub(super) fn logs(known: &Known, said: &str, log: Option<(&str, &str)>) -> Answ
             vec![format!("{new} new lines in the log, and no token in them")],
         ),
     }
-}
-
-pub(super) fn headless(ran: &Ran) -> Answered {
-    let says_where = ran.said.contains("https://") || ran.said.contains("http://");
-    let mut evidence = vec![match ran.code {
-        Some(code) => format!("on a terminal without a display it ended with {code}"),
-        None => "on a terminal without a display it did not end in time".into(),
-    }];
-    if says_where {
-        evidence.push("it showed an address to open elsewhere".into());
-    }
-    evidence.push(match ran.first_word {
-        Some(after) => format!("it said something after {:.1} s", after.as_secs_f64()),
-        None => "it said nothing at all".into(),
-    });
-    let verdict = match (ran.code, says_where) {
-        (Some(0), _) | (None, true) => Verdict::Pass,
-        _ => Verdict::Fail,
-    };
-    Answered::new(HEADLESS, verdict, evidence)
 }
 
 /// From the tokens of two tenants, asked for one after the other, and the first again.

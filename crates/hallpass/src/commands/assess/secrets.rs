@@ -7,7 +7,7 @@ use serde_json::Value;
 use zeroize::Zeroize;
 
 /// A shorter text is a word.
-const LEN_MIN: usize = 16;
+pub(super) const LEN_MIN: usize = 16;
 /// What well-known tokens begin with, and what they are.
 const PREFIXES: &[(&str, Kind)] = &[
     ("hpr_", Kind::Refresh),
@@ -105,7 +105,8 @@ pub(super) fn find(text: &str) -> BTreeSet<Token> {
             under = (!ends_line).then_some(*kind);
             continue;
         }
-        let kind = kind_of(word).or(under.filter(|_| word.len() >= LEN_MIN));
+        // The name says more than the form: some refresh tokens look like access tokens.
+        let kind = under.filter(|_| word.len() >= LEN_MIN).or_else(|| kind_of(word));
         if let Some(kind) = kind {
             found.insert(Token { kind, text: word.to_owned().into() });
         }
@@ -146,6 +147,10 @@ fn words(text: &str) -> impl Iterator<Item = (&str, bool)> {
     })
 }
 
+/// The types (RFC 7515, section 4.1.9) of what is signed and opens something: a proof (RFC 9449), a status list or a set of
+/// metadata does not.
+const TYPES: &[&str] = &["jwt", "at+jwt", "application/at+jwt"];
+
 /// The claims of a signed token, unverified: what it says of itself.
 pub(super) fn claims(token: &str) -> Option<Value> {
     let mut parts = token.split('.');
@@ -155,6 +160,10 @@ pub(super) fn claims(token: &str) -> Option<Value> {
     }
     let header: Value = serde_json::from_slice(&base64url::parse(header)?).ok()?;
     header.get("alg")?;
+    let is_token = |kind: &str| TYPES.iter().any(|one| kind.eq_ignore_ascii_case(one));
+    if header.get("typ").is_some_and(|kind| !kind.as_str().is_some_and(is_token)) {
+        return None;
+    }
     serde_json::from_slice(&base64url::parse(claims)?).ok()
 }
 
@@ -205,7 +214,9 @@ mod tests {
         let claims = claims(&jwt).unwrap();
         assert_eq!((lifetime(&claims, 0), scopes(&claims).unwrap().len()), (Some(300), 2));
         assert_eq!(tenant(&claims).unwrap(), "https://i acme");
+        let proof = format!("{}.e30.c2ln", base64url::render(br#"{"alg":"ES256","typ":"dpop+jwt"}"#));
         for none in [
+            &format!("dpop: {proof}"),
             "",
             "a sentence about a refresh_token and no more",
             "v1.2.3",

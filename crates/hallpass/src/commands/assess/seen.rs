@@ -1,6 +1,7 @@
 //! What anybody of the same user can see of a tool while it runs: arguments, environments, files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -22,7 +23,25 @@ pub(super) struct Seen {
     /// Processes that could not be looked into: they protect themselves.
     pub(super) closed: BTreeSet<i32>,
     /// Files by path, as they were last.
-    pub(super) files: BTreeMap<PathBuf, Zeroizing<Vec<u8>>>,
+    pub(super) files: BTreeMap<PathBuf, Kept>,
+}
+
+/// A file.
+pub(super) struct Kept {
+    pub(super) contents: Zeroizing<Vec<u8>>,
+    /// Its permission bits.
+    pub(super) mode: u32,
+}
+
+impl Kept {
+    /// Who may read it besides its owner, by its mode.
+    pub(super) fn readers(&self) -> &'static str {
+        match (self.mode & 0o004 != 0, self.mode & 0o040 != 0) {
+            (true, _) => "everyone may read it",
+            (false, true) => "its group may read it",
+            (false, false) => "only its owner may read it",
+        }
+    }
 }
 
 impl Seen {
@@ -63,7 +82,11 @@ impl Seen {
                     to_do.push(path);
                 } else if found.is_file() && found.len() <= FILE_LEN_MAX && self.files.len() < FILES_MAX {
                     let contents = std::fs::read(&path).unwrap_or_default();
-                    self.files.insert(path, Zeroizing::new(contents));
+                    let kept = Kept {
+                        contents: Zeroizing::new(contents),
+                        mode: found.permissions().mode() & 0o7777,
+                    };
+                    self.files.insert(path, kept);
                 }
             }
         }

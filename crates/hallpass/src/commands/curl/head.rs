@@ -50,7 +50,7 @@ impl Head {
     /// What matters to the next request.
     pub(super) fn told<'a>(&'a self, challenge: &'a str) -> Told<'a> {
         let date = self.all("date").next().and_then(hallpass_holder::http_date);
-        Told { status: self.status, challenge, nonce: self.all("dpop-nonce").next(), date }
+        Told::new(self.status).challenge(challenge).nonce(self.all("dpop-nonce").next()).date(date)
     }
 
     /// Where it redirects to.

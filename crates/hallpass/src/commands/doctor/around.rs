@@ -5,23 +5,35 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use hallpass_holder::{Holder, IssuerSeen, Offers, choose};
+use hallpass_holder::{Holder, HolderError, IssuerSeen, Offers, choose};
 use hallpass_model::lifetimes::CLOCK_SKEW;
+use hallpass_model::wire::metadata::BadIssuer;
 
 use super::Finding;
 use crate::{env, surroundings};
 
 /// How long an issuer may take: a person waits for all of this.
-const ISSUER_TIME_OUT: Duration = Duration::from_secs(10);
+const ISSUER_TIME_OUT: Duration = Duration::from_secs(5);
 /// How long git may take to say what its settings are.
-const GIT_TIME_OUT: Duration = Duration::from_secs(5);
+const GIT_TIME_OUT: Duration = Duration::from_secs(3);
 
-pub(super) async fn look(holder: &Holder, issuer: Option<&str>, ca_file: Option<&Path>) -> Vec<Finding> {
-    let mut findings = issuers(holder, issuer).await;
+/// `issuer` is `None` if no issuer shall be asked, and otherwise whom to ask besides those that are known.
+pub(super) async fn look(
+    holder: &Holder,
+    issuer: Option<Option<&str>>,
+    ca_file: Option<&Path>,
+) -> Vec<Finding> {
+    let asked = async {
+        match issuer {
+            Some(named) => issuers(holder, named).await,
+            None => vec![Finding::note("issuer", "none was asked: `--offline`")],
+        }
+    };
+    let (mut findings, git) = tokio::join!(asked, git_helpers());
     findings.push(browser());
     findings.extend(proxies());
     findings.extend(certificates(ca_file));
-    findings.extend(git_helpers().await);
+    findings.extend(git);
     findings
 }
 
@@ -36,15 +48,35 @@ async fn issuers(holder: &Holder, named: Option<&str>) -> Vec<Finding> {
     all.iter().zip(seen).flat_map(|(issuer, seen)| of_issuer(issuer, seen.ok())).collect()
 }
 
+/// What to do about an issuer that cannot be reached, or is none.
+const NETWORK: &str = "look at the network and the proxy; nothing here is lost by it";
+
+fn todo(error: &HolderError) -> &'static str {
+    match error {
+        HolderError::Unreachable { why, .. } if why.contains("certificate") => {
+            "if your company looks into TLS, name its certificates in HALLPASS_CA_FILE; if not, somebody else does"
+        }
+        HolderError::Unreachable { .. } => NETWORK,
+        HolderError::Unexpected { what, .. } if what.contains("web page") => {
+            "open a browser: this network may want its guests to sign in first; or that is not the issuer's address"
+        }
+        HolderError::BadIssuer { why: BadIssuer::Another, .. } => {
+            "sign in to the issuer that it names, if you trust that one: it is another"
+        }
+        _ => "look at the address: what answers there is no issuer",
+    }
+}
+
 fn of_issuer(issuer: &str, seen: Option<IssuerSeen>) -> Vec<Finding> {
-    let unreachable = |why: String| {
-        let todo = "look at the network, the proxy and the certificates; nothing here is lost by it";
-        vec![Finding::act("issuer", format!("{issuer} {why}"), todo)]
+    let Some(seen) = seen else {
+        return vec![Finding::act("issuer", format!("{issuer} does not answer in time"), NETWORK)];
     };
-    let Some(seen) = seen else { return unreachable("does not answer in time".into()) };
     let offered = match seen.metadata {
         Ok(offered) => offered,
-        Err(error) => return unreachable(format!("cannot be used: {error}")),
+        Err(error) => {
+            let todo = todo(&error);
+            return vec![Finding::act("issuer", format!("{issuer} cannot be used: {error}"), todo)];
+        }
     };
     let mut has = vec![if offered.ours { "a Hallpass issuer" } else { "an OAuth issuer" }];
     let offers = [

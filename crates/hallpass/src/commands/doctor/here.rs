@@ -4,7 +4,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use hallpass_holder::Holder;
+use hallpass_holder::{Holder, HolderError, Identity};
 
 use super::Finding;
 use crate::commands::status::owed_line;
@@ -52,22 +52,17 @@ fn rungs(holder: &Holder) -> Vec<Finding> {
     findings
 }
 
+/// Each record, and whether it opens. A passphrase is taken from its file; nobody is asked for one.
 fn sign_ins(holder: &Holder) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let again =
-        |issuer: &str| format!("run `hallpass login {issuer}`, or `hallpass logout --issuer {issuer}`");
+    let (mut findings, mut own) = (Vec::new(), Vec::new());
     match holder.list() {
         Ok(identities) if identities.is_empty() => {
             findings.push(Finding::note("sign-in", "nobody is signed in"))
         }
-        Ok(identities) => findings.extend(identities.iter().map(|identity| {
-            let issuer = &identity.issuer;
-            // Whether it opens is not tried: a person might be asked for a passphrase.
-            match holder.status_unopened(identity) {
-                Ok(rung) => Finding::good("sign-in", format!("{issuer}, its key in the {rung}")),
-                Err(error) => Finding::act("sign-in", format!("{issuer}: {error}"), again(issuer)),
-            }
-        })),
+        Ok(identities) => {
+            findings.extend(identities.iter().flat_map(|identity| sign_in(holder, identity)));
+            own = identities;
+        }
         Err(error) => findings.push(Finding::act("sign-in", error.to_string(), "look at the folder")),
     }
     for one in holder.unreadable().unwrap_or_default() {
@@ -76,6 +71,75 @@ fn sign_ins(holder: &Holder) -> Vec<Finding> {
             format!("{} cannot be read: {}", one.file.display(), one.why),
             "what it holds may be alive at its issuer; `hallpass logout --all` wipes it here",
         ));
+    }
+    let also_here = |issuer: &str, client: &str| {
+        own.iter().any(|identity| identity.issuer == issuer && identity.client_id == client)
+    };
+    for copy in holder.foreign().into_iter().filter(|copy| !also_here(&copy.issuer, &copy.client_id)) {
+        // On a home that several machines share it is another's, and alive.
+        findings.push(Finding::note(
+            "sign-in",
+            format!(
+                "{} is another machine's sign-in to {}; it does not open here",
+                copy.file.display(),
+                copy.issuer
+            ),
+        ));
+    }
+    findings
+}
+
+fn sign_in(holder: &Holder, identity: &Identity) -> Vec<Finding> {
+    let name = match &identity.profile {
+        Some(profile) => format!("{} as `{profile}`", identity.issuer),
+        None => identity.issuer.clone(),
+    };
+    let login = match &identity.profile {
+        Some(profile) => format!("run `hallpass login --profile {profile}`"),
+        None => format!("run `hallpass login {}`", identity.issuer),
+    };
+    let act = |said: String, todo: &str| vec![Finding::act("sign-in", format!("{name}: {said}"), todo)];
+    let status = match holder.status(identity) {
+        Ok(status) => status,
+        Err(error) => return act(error.to_string(), &login),
+    };
+    let opened = match &status.opened {
+        Ok(opened) => opened,
+        Err(HolderError::PassphraseNeeded) => {
+            let why = "whether its record opens was not tried: its key is a passphrase, and HALLPASS_PASSPHRASE_FILE \
+                       names none";
+            return vec![Finding::note("sign-in", format!("{name}: {why}"))];
+        }
+        Err(error @ (HolderError::RungFailed { .. } | HolderError::DaemonLocked)) => {
+            return act(error.to_string(), "unlock it; nothing is lost");
+        }
+        Err(error @ HolderError::WrongPassphrase) => {
+            let todo =
+                format!("name the right file in HALLPASS_PASSPHRASE_FILE; if it is the right one, {login}");
+            return act(error.to_string(), &todo);
+        }
+        Err(error @ HolderError::Unsafe { .. }) => {
+            return act(error.to_string(), "make it readable by you alone, and see who could have read it");
+        }
+        Err(error @ HolderError::ForeignCopy { .. }) => {
+            return act(
+                error.to_string(),
+                &format!("if it is a copy, sign out where it was made; {login} here"),
+            );
+        }
+        Err(error) => return act(error.to_string(), &login),
+    };
+    let mut findings = match &opened.ended {
+        Some(why) if opened.quarantined => act(why.clone(), &login),
+        Some(why) => act(format!("it does not stand: {why}"), &login),
+        None => {
+            let said = format!("{name}: its record opens, with its key in the {}", status.rung);
+            vec![Finding::good("sign-in", said)]
+        }
+    };
+    if status.moved {
+        let said = format!("{name}: this machine has another install id than the one it was made on");
+        findings.push(Finding::note("sign-in", said));
     }
     findings
 }

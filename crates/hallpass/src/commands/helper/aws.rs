@@ -7,7 +7,7 @@ use hallpass_holder::RoleRequest;
 use hallpass_holder::adapters::aws::{Session, session_name};
 use url::Url;
 
-use super::{Desk, Further, of_target, remedy};
+use super::{Desk, Further, of_target, remedy, tell_of_directory};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::targets::{At, Kind};
@@ -36,6 +36,7 @@ pub(super) async fn answer(args: AwsArgs, out: &mut Output) -> Result<Exit, Fail
             .await
             .map_err(|failure| failure.leaving_with(Exit::EXEC_FAILED));
     }
+    tell_of_directory(out)?;
     match session(&args.role).await {
         Ok(session) => {
             out.piece(&session.for_process())?;

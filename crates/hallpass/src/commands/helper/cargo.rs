@@ -7,13 +7,14 @@ use hallpass_holder::adapters::cargo::{self, HELLO, No, Question, Wanted};
 use hallpass_model::purpose::{PURPOSE_MAX, Purpose, plain};
 use zeroize::Zeroizing;
 
-use super::{Desk, Further, remedy, unfit};
+use super::{Desk, Further, remedy, tell_of_directory, unfit};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::targets::{At, Kind};
 
 pub(super) async fn answer(out: &mut Output) -> Result<Exit, Failure> {
     out.piece(HELLO.as_bytes())?;
+    tell_of_directory(out)?;
     while let Some(line) = line()? {
         match told(&line).await {
             Ok(answer) => out.piece(&answer)?,

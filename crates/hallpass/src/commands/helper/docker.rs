@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use hallpass_holder::adapters::docker::{self, NOT_FOUND};
 
-use super::{Desk, Further, Meant, question, remedy, unfit};
+use super::{Desk, Further, Meant, question, remedy, tell_of_directory, unfit};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::targets::{At, Kind};
@@ -45,6 +45,7 @@ async fn get(out: &mut Output) -> Result<(), Failure> {
     let server = docker::server(&question()?)?;
     let desk = Desk::open(Kind::Docker)?;
     let Some(meant) = meant(&desk, &server)? else { return Err(Failure::no(NOT_FOUND)) };
+    tell_of_directory(out)?;
     let given = meant.token(Further::default()).await?;
     out.piece(&docker::answer(&server, &given.handed()).ok_or_else(unfit)?)
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use hallpass_holder::adapters::git::{CAPABILITIES, QUIT, Question};
 
-use super::{Desk, Further, Meant, question, remedy, unfit};
+use super::{Desk, Further, Meant, question, remedy, tell_of_directory, unfit};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::targets::{At, Kind};
@@ -35,6 +35,7 @@ async fn get(out: &mut Output) -> Result<(), Failure> {
     let question = Question::parse(&question()?)?;
     let desk = Desk::open(Kind::Git)?;
     let Some(meant) = meant(&desk, &question)? else { return Ok(()) };
+    tell_of_directory(out)?;
     let given = meant.token(Further::default()).await?;
     match question.answer(&given.handed()) {
         empty if empty.is_empty() => Err(unfit()),

@@ -2,7 +2,7 @@
 
 use hallpass_holder::adapters::kubectl::Question;
 
-use super::{Desk, Further, remedy, unfit};
+use super::{Desk, Further, remedy, tell_of_directory, unfit};
 use crate::env;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -38,6 +38,7 @@ async fn credential(out: &mut Output) -> Result<(), Failure> {
     {
         return Err(Failure::refused("the kubeconfig means another issuer than the entry in config.toml"));
     }
+    tell_of_directory(out)?;
     let given = meant.token(Further::default()).await?;
     out.piece(&question.answer(&given.handed()).ok_or_else(unfit)?)
 }

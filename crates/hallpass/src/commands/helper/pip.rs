@@ -7,7 +7,7 @@ use std::process::Command;
 
 use hallpass_holder::adapters::keyring::{self, Question};
 
-use super::{Desk, Further, question, remedy, unfit};
+use super::{Desk, Further, question, remedy, tell_of_directory, unfit};
 use crate::env;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -40,6 +40,7 @@ async fn told(words: &[OsString], out: &mut Output) -> Result<bool, Failure> {
     let Some(meant) = desk.find(username, fits)? else { return Ok(false) };
     match &asked {
         Question::Get { form, .. } => {
+            tell_of_directory(out)?;
             let given = meant.token(Further::default()).await?;
             out.piece(&keyring::answer(&given.handed(), *form).ok_or_else(unfit)?)?;
         }

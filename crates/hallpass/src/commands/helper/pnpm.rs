@@ -4,7 +4,7 @@ use clap::Args;
 use hallpass_holder::adapters::Place;
 use zeroize::Zeroizing;
 
-use super::{Desk, Further, remedy, unfit};
+use super::{Desk, Further, remedy, tell_of_directory, unfit};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::targets::{At, Kind};
@@ -36,6 +36,7 @@ async fn token(args: &PnpmArgs, out: &mut Output) -> Result<(), Failure> {
             args.registry
         )));
     };
+    tell_of_directory(out)?;
     let given = meant.token(Further::default()).await?;
     let handed = given.handed();
     // With its scheme: older versions send what they read, newer ones add the scheme where there is none.

@@ -62,6 +62,7 @@ impl<'a> Screen<'a> {
                     Flow::Browser => "a browser here",
                     Flow::Device => "a code to type in any browser",
                     Flow::Paste => "an address to paste from any browser",
+                    _ => "a way of its own",
                 };
                 self.out.say(format_args!("signing in to {} by {flow}: {}", self.issuer, choice.why));
             }

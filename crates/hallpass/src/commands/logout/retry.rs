@@ -43,7 +43,7 @@ fn say(all: &[Retried], out: &mut Output) -> Result<(), Failure> {
     if all.is_empty() {
         out.say("nothing is owed; there was nothing to do");
     }
-    for Retried { owed, fate } in all {
+    for Retried { owed, fate, .. } in all {
         let (issuer, what) = (&owed.identity.issuer, owed.what.join(", "));
         match fate {
             RetryFate::Revoked => out.answer(format_args!("revoked at {issuer}: {what}"))?,
@@ -64,7 +64,7 @@ pub(in crate::commands) fn until(owed: &Owed) -> String {
 }
 
 fn one(retried: &Retried) -> One<'_> {
-    let Retried { owed, fate } = retried;
+    let Retried { owed, fate, .. } = retried;
     let (fate, why) = match fate {
         RetryFate::Revoked => ("revoked", None),
         RetryFate::StillOwed { why } => ("owed", Some(why.as_str())),

@@ -120,6 +120,10 @@ pub(super) fn taken(text: &str, tool: &str) -> Result<Option<String>, String> {
     // The end we gave to the last line goes with ours, unless somebody has gone on after it.
     if joined == Some(rest.len()) && rest.ends_with('\n') {
         rest.pop();
+        // An editor that ends lines in its own way has changed ours, too.
+        if rest.ends_with('\r') {
+            rest.pop();
+        }
     }
     match inside {
         true => Err("its marks do not match: one begins that does not end".into()),
@@ -127,9 +131,10 @@ pub(super) fn taken(text: &str, tool: &str) -> Result<Option<String>, String> {
     }
 }
 
-/// Whether anything of ours is in it.
+/// Whether anything of ours is in it, or half of a mark that says so.
 pub(super) fn has(text: &str, tool: &str) -> bool {
-    text.lines().any(|line| line.starts_with(&begin(tool)))
+    let (begin, end) = (begin(tool), end(tool));
+    text.lines().any(|line| line.starts_with(&begin) || line.trim_end() == end)
 }
 
 /// Where the line that is this one ends, its end included.
@@ -164,6 +169,16 @@ mod tests {
             lines: vec![line.to_owned()],
             with_it: Vec::new(),
             unless: Some(("keyring-provider", "subprocess".into())),
+        }
+    }
+
+    #[test]
+    fn an_editor_that_ends_lines_in_its_own_way_changes_nothing_about_whose_they_are() {
+        let block = block(Some("[global]"), "keyring-provider = subprocess");
+        for before in ["", "[global]\nindex-url = x\n", "[install]\nx = y", "[global]"] {
+            let after = put(Some(before), "pip", std::slice::from_ref(&block)).unwrap().replace('\n', "\r\n");
+            let left = taken(&after, "pip").unwrap();
+            assert_eq!(left.as_deref(), Some(&*before.replace('\n', "\r\n")), "{after:?}");
         }
     }
 

@@ -242,6 +242,9 @@ fn pnpm(plan: &mut Plan, targets: &[Target], undo: bool, at: &Places) -> Result<
     plan.lines(Tool::Pnpm, at.home.join(".npmrc"), blocks, undo, at)
 }
 
+/// What clients of Kubernetes show where the program is gone.
+const INSTALL: &str = "hallpass is not there any more; install it, then run `hallpass setup kubectl`";
+
 /// kubectl reads several files as one: ours is a file of its own.
 fn kubectl(plan: &mut Plan, targets: &[Target], undo: bool, at: &Places) -> Result<(), Failure> {
     let (mut users, mut contexts, mut clusters) = (Vec::new(), Vec::new(), Vec::new());
@@ -254,7 +257,7 @@ fn kubectl(plan: &mut Plan, targets: &[Target], undo: bool, at: &Places) -> Resu
         });
         users.push(format!(
             "- name: {name}\n  user:\n    exec:\n      apiVersion: client.authentication.k8s.io/v1\n      command: {}\n      \
-             args: [helper, kubectl]\n      interactiveMode: Never\n      provideClusterInfo: true",
+             args: [helper, kubectl]\n      interactiveMode: Never\n      provideClusterInfo: true\n      installHint: {INSTALL}",
             at.hallpass
         ));
         contexts.push(format!("- name: {name}\n  context:\n    cluster: {cluster}\n    user: {name}"));

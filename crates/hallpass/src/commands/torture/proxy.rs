@@ -17,10 +17,10 @@ use tokio::io::BufReader;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::authority::Authority;
 use super::chain::{Chain, Print};
 use super::fault::Severity;
 use super::wire::{self, Request};
+use crate::authority::Authority;
 use crate::failure::Failure;
 
 pub(super) use door::Door;
@@ -80,7 +80,7 @@ pub(super) struct Tally {
 
 impl Proxy {
     pub(super) fn new(upstream: Upstream) -> Result<Arc<Self>, Failure> {
-        let authority = Authority::new()
+        let authority = Authority::new("hallpass torture")
             .map_err(|error| Failure::could_not_run(format_args!("no certificate could be made: {error}")))?;
         let mut password = [0u8; 16];
         SystemEntropy.fill(&mut password);

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::inotify::{CreateFlags, WatchFlags};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::thread::UnshareFlags;
+
+use crate::namespace;
 
 /// How often to look whether something has changed: what a tool wrote is at risk for so long.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(50);
@@ -29,10 +30,7 @@ impl Room {
             Ok(rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
         };
         let beneath = folders.iter().map(open).collect::<io::Result<_>>()?;
-        // Root needs no user namespace, and keeps what it may do in its own.
-        if unshare(UnshareFlags::NEWNS).is_err() {
-            own_user_namespace()?;
-        }
+        namespace::enter(UnshareFlags::NEWNS)?;
         // SECURITY: nothing that is mounted from here on is seen outside.
         mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
         for folder in folders {
@@ -66,28 +64,6 @@ fn memory(folder: &Path) -> io::Result<()> {
         return Ok(());
     }
     Ok(mount("hallpass", folder, "ramfs", flags, Some(options("mode=0700".into()).as_c_str()))?)
-}
-
-/// A user namespace in which we are who we are, and may mount.
-fn own_user_namespace() -> io::Result<()> {
-    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)?;
-    // Only a process that may be dumped owns its own files under /proc; nobody dumps us in these three lines.
-    set_dumpable_behavior(DumpableBehavior::Dumpable)?;
-    let written = std::fs::write("/proc/self/setgroups", "deny")
-        .and_then(|()| std::fs::write("/proc/self/uid_map", format!("{uid} {uid} 1")))
-        .and_then(|()| std::fs::write("/proc/self/gid_map", format!("{gid} {gid} 1")));
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    written
-}
-
-#[expect(
-    unsafe_code,
-    reason = "no safe call makes a namespace; no descriptor table is unshared, which is what the safety is about"
-)]
-fn unshare(what: UnshareFlags) -> io::Result<()> {
-    // SAFETY: FILES is not among the flags.
-    unsafe { rustix::thread::unshare_unsafe(what) }.map_err(io::Error::from)
 }
 
 /// Says when something in some folders has changed.

@@ -1,6 +1,5 @@
-//! `hallpass assess`, of a tool that does everything wrong, and of ourselves.
+//! `hallpass assess`, of a tool that does everything wrong, of one that does everything right, and of ourselves.
 
-use std::process::Stdio;
 use std::sync::Arc;
 
 use hallpass_model::jose::base64url;
@@ -10,7 +9,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::behind::{Api, Vouching};
 use super::machine::{Home, Machine, Said, in_time};
+use super::network::{authority, behind_tls};
 
 /// The answer to one question.
 fn answer<'a>(all: &'a Value, words: &str) -> &'a Value {
@@ -77,17 +78,24 @@ async fn a_tool_that_does_everything_wrong_fails_every_question_with_the_evidenc
     let tokens = home.path("tokens.json");
     std::fs::write(&tokens, json!({ "access_token": access, "refresh_token": refresh }).to_string()).unwrap();
     let tool = home.path("badtool");
+    // Without a terminal it waits for somebody, and says nothing. A file of it is named by the token that is in it.
     let script = format!(
-        "cp {tokens} ~/.badtool; R=$(sed 's/.*refresh_token\":\"\\([^\"]*\\).*/\\1/' ~/.badtool); \
+        "[ -t 0 ] || exec sleep 1000; cp {tokens} ~/.badtool; chmod 644 ~/.badtool; \
+         R=$(sed 's/.*refresh_token\":\"\\([^\"]*\\).*/\\1/' ~/.badtool); echo access_token=$R > ~/$R; \
          sh -c 'sleep 1' badtool --refresh-token $R; echo \"debug: refresh_token=$R\"; exit 3",
         tokens = tokens.display()
     );
     std::fs::write(&tool, script).unwrap();
+    // Without a network it takes its sign-in for dead, and forgets it.
+    let token = format!(
+        "curl -s --noproxy '*' {api} > /dev/null || rm ~/.badtool; test -e ~/.badtool && echo {access}"
+    );
     let print = format!("echo {access}");
     let arguments = [
-        &["assess", "--json", "--api", &api, "--logout", "true", "--token", &print, "--scope", "notes:read"]
+        &["assess", "--json", "--api", &api, "--logout", "true", "--token", &token, "--scope", "notes:read"]
             [..],
-        &["--bites-within", "1", "--tenant", &print, "--tenant", &print, "--", "sh", tool.to_str().unwrap()],
+        &["--bites-within", "1", "--headless-within", "3", "--tenant", &print, "--tenant", &print],
+        &["--", "sh", tool.to_str().unwrap()],
     ]
     .concat();
     let said = assess(&home, &arguments).await;
@@ -95,12 +103,8 @@ async fn a_tool_that_does_everything_wrong_fails_every_question_with_the_evidenc
     let all = said.json();
     assert_eq!((all["schema"].as_str(), all["passes"].as_bool()), (Some("hallpass.assess/1"), Some(false)));
     assert_answer(&all, "ephemeral", "fail", &["lives 99999998 s"]);
-    assert_answer(
-        &all,
-        "refresh token safe",
-        "fail",
-        &[".badtool holds its refresh token", "an argument list"],
-    );
+    let seen = [".badtool holds its refresh token", "mode 0644: everyone may read it", "an argument list"];
+    assert_answer(&all, "refresh token safe", "fail", &seen);
     assert_answer(
         &all,
         "scope fit",
@@ -110,8 +114,108 @@ async fn a_tool_that_does_everything_wrong_fails_every_question_with_the_evidenc
     assert_answer(&all, "revocation", "fail", &["still took the token"]);
     assert_answer(&all, "logs show", "fail", &["printed its refresh token"]);
     assert_answer(&all, "without a display", "fail", &["ended with 3"]);
+    assert_answer(&all, "without a terminal", "fail", &["waited for somebody", "nothing at all"]);
+    let cut = ["by a network namespace", "no word of why", "it was no longer signed in"];
+    assert_answer(&all, "network is cut", "fail", &cut);
     assert_answer(&all, "tenants", "fail", &["the same tenant"]);
+    assert!(said.out().contains("[a token] holds its"), "{}", said.out());
     assert!(!said.out().contains(refresh) && !said.out().contains(&access), "no verdict shows a token");
+}
+
+#[tokio::test]
+async fn a_tool_that_does_everything_right_passes_every_question() {
+    let home = Home::new();
+    let (listener, api) = listen().await;
+    let (out, log) = (home.path("signed-out"), home.path("log"));
+    std::fs::write(&log, "").unwrap();
+    let (is_out, logs) = (out.clone(), log.clone());
+    tokio::spawn(async move {
+        loop {
+            let (_, stream) = asked(&listener).await;
+            if is_out.exists() {
+                let mut line = std::fs::read_to_string(&logs).unwrap();
+                line.push_str("refused: a token that was revoked\n");
+                std::fs::write(&logs, line).unwrap();
+            }
+            answers(stream, !is_out.exists()).await;
+        }
+    });
+    let of = |org: &str| {
+        let now = super::machine::now().seconds();
+        let claims = json!({ "iss": "https://id", "org": org, "iat": now, "exp": now + 300, "scope": "notes:read",
+            "aud": "https://notes.example" });
+        format!("echo {}", signed(claims))
+    };
+    let (ours, theirs) = (of("acme"), of("globex"));
+    let (logout, log) = (format!("touch {}", out.display()), format!("cat {}", log.display()));
+    let arguments = [
+        &["assess", "--json", "--api", &api, "--logout", &logout, "--token", &ours, "--scope", "notes:read"]
+            [..],
+        &["--log", &log, "--tenant", &ours, "--tenant", &theirs, "--"],
+        &["sh", "-c", "echo open https://id.example/device; echo sealed > ~/.kept"],
+    ]
+    .concat();
+    let said = assess(&home, &arguments).await;
+    let all = said.json();
+    for (words, evidence) in [
+        ("ephemeral", "lives 300 s"),
+        ("refresh token safe", "no token was seen in 1 files"),
+        ("scope fit", "notes:read"),
+        ("revocation", "the API refused the token"),
+        ("logs show", "new lines in the log"),
+        ("without a display", "ended with 0"),
+        ("without a terminal", "ended with 0"),
+        ("network is cut", "when the network was back, it handed one out"),
+        ("tenants", "each command got its own"),
+    ] {
+        assert_answer(&all, words, "pass", &[evidence]);
+    }
+    assert_eq!((said.code(), all["answers"].as_array().unwrap().len()), (0, 9), "{all}");
+}
+
+/// TLS is opened by certificates that the tool is told to trust, as every program is; what its issuer says of a token that is
+/// not to be read is how long it lives and how far it reaches.
+#[tokio::test]
+async fn what_goes_over_tls_is_seen_where_the_tool_trusts_what_its_environment_names() {
+    let (home, vouching) = (Home::new(), Vouching::new());
+    let api = Api::start_with(Some(&vouching), Arc::new(|_| true)).await;
+    std::fs::write(home.path("api.pem"), &vouching.pem).unwrap();
+    let assess = async |script: String| {
+        let mut command = home.hallpass(&["assess", "--json", "--", "sh", "-c", &script]);
+        command.env("HALLPASS_CA_FILE", home.path("api.pem"));
+        Said(in_time(command.output()).await.unwrap())
+    };
+    let origin = &api.origin;
+    let keeps = format!("curl -sS {origin}/token > ~/kept && chmod 640 ~/kept");
+    let all = assess(keeps).await.json();
+    assert_answer(&all, "ephemeral", "pass", &["lives 300 s"]);
+    assert_answer(&all, "scope fit", "not-testable", &["reaches as far as `notes:read`", "--scope"]);
+    let kept = ["kept holds its refresh token in the clear, with mode 0640: its group may read it"];
+    assert_answer(&all, "refresh token safe", "fail", &kept);
+
+    let tells = format!("curl -sS '{origin}/notes?access_token=opaque-access-0123456789'; echo > ~/kept");
+    let all = assess(tells).await.json();
+    assert_answer(&all, "logs show", "fail", &["its access token in an address"]);
+    assert!(
+        api.seen().iter().any(|seen| seen.path.starts_with("/notes?access_token=")),
+        "it went on to the API"
+    );
+    assert!(!all.to_string().contains("opaque-access"), "{all}");
+
+    // One that trusts certificates of its own is run again, and left alone.
+    let pem = home.path("api.pem");
+    let pinned = format!("curl -sS --cacert {} {origin}/token > /dev/null && echo > ~/kept", pem.display());
+    let said = assess(pinned).await;
+    let all = said.json();
+    let why = format!("certificates of its own at {}", origin.trim_start_matches("https://"));
+    assert_answer(&all, "ephemeral", "not-testable", &[&why]);
+    assert_answer(&all, "scope fit", "not-testable", &[&why]);
+    assert_answer(&all, "without a display", "pass", &["ended with 0"]);
+    assert!(said.err().contains("did not trust the certificates"), "{}", said.err());
+
+    let around = format!("curl -sS -k --noproxy '*' {origin}/token > /dev/null; echo > ~/kept");
+    let all = assess(around).await.json();
+    assert_answer(&all, "ephemeral", "not-testable", &["nothing of it went by the proxy"]);
 }
 
 #[tokio::test]
@@ -131,6 +235,7 @@ async fn what_cannot_be_seen_is_not_testable_and_why() {
         assert_answer(&all, words, "not-testable", &[why]);
     }
     assert_answer(&all, "without a display", "pass", &["ended with 0"]);
+    assert_answer(&all, "network is cut", "not-testable", &["it asked nobody"]);
 }
 
 /// What goes over plain HTTP is seen; a token in an answer is known by its name, and found again where it was put.
@@ -152,30 +257,21 @@ async fn a_token_that_only_the_wire_shows_is_recognised_in_a_file() {
     assert_answer(&said.json(), "refresh token safe", "fail", &["kept holds its refresh token in the clear"]);
 }
 
-/// Ourselves, at our own issuer, with a person who approves and an API that asks.
-#[tokio::test]
-async fn hallpass_itself_passes_at_its_own_issuer() {
-    let machine = Arc::new(Machine::new().await);
-    let (listener, api) = listen().await;
-    let asks = machine.clone();
-    let serves = tokio::spawn(async move {
-        loop {
-            let (token, stream) = asked(&listener).await;
-            answers(stream, asks.world.accepts(&token).await).await;
-        }
-    });
+/// Ourselves under it, signing in to an issuer, with a person who approves.
+async fn of_ourselves(machine: &Machine, issuer: &str, more: &[&str]) -> Value {
     let ours = env!("CARGO_BIN_EXE_hallpass");
-    let (token, logout) = (format!("{ours} token"), format!("{ours} logout"));
-    let (issuer, passphrase) = (&machine.world.issuer_url, machine.path("passphrase"));
+    let (token, passphrase) = (format!("{ours} token"), machine.path("passphrase"));
     let file = format!("HALLPASS_PASSPHRASE_FILE={}", passphrase.display());
     let arguments = [
-        &["assess", "--json", "--token", &token, "--logout", &logout, "--api", &api, "--scope", "notes:read"]
-            [..],
+        &["assess", "--json", "--token", &token, "--scope", "notes:read"][..],
+        more,
         &["--env", "HALLPASS_STORE=passphrase", "--env", &file, "--"],
         &[ours, "login", issuer, "--flow", "device", "--resource", NOTES, "--scope", "notes:read"],
     ]
     .concat();
-    let mut child = machine.hallpass(&arguments).stderr(Stdio::piped()).spawn().unwrap();
+    let mut command = machine.hallpass(&arguments);
+    command.env("HALLPASS_CA_FILE", authority());
+    let mut child = command.spawn().unwrap();
     let (mut stderr, mut said, mut chunk) = (child.stderr.take().unwrap(), String::new(), [0u8; 4096]);
     let code = loop {
         let len = in_time(stderr.read(&mut chunk)).await.unwrap();
@@ -196,7 +292,34 @@ async fn hallpass_itself_passes_at_its_own_issuer() {
     assert_answer(&all, "ephemeral", "pass", &["lives 300 s"]);
     assert_answer(&all, "refresh token safe", "pass", &["no token was seen in"]);
     assert_answer(&all, "scope fit", "pass", &["notes:read"]);
-    assert_answer(&all, "revocation", "pass", &["signing out left with 0", "the API refused the token 0."]);
     assert_answer(&all, "without a display", "pass", &["an address to open elsewhere"]);
+    assert_answer(&all, "without a terminal", "pass", &["an address to open elsewhere, and waited"]);
+    assert_answer(&all, "network is cut", "pass", &["when the network was back, it handed one out"]);
+    all
+}
+
+#[tokio::test]
+async fn hallpass_itself_passes_at_its_own_issuer_and_its_revocation_bites() {
+    let machine = Arc::new(Machine::new().await);
+    let (listener, api) = listen().await;
+    let asks = machine.clone();
+    let serves = tokio::spawn(async move {
+        loop {
+            let (token, stream) = asked(&listener).await;
+            answers(stream, asks.world.accepts(&token).await).await;
+        }
+    });
+    let logout = format!("{} logout", env!("CARGO_BIN_EXE_hallpass"));
+    let issuer = machine.world.issuer_url.clone();
+    let all = of_ourselves(&machine, &issuer, &["--logout", &logout, "--api", &api]).await;
+    assert_answer(&all, "revocation", "pass", &["signing out left with 0", "the API refused the token 0."]);
     serves.abort();
+}
+
+/// Its TLS is opened, so its refresh token is known when its files are looked into.
+#[tokio::test]
+async fn hallpass_itself_passes_where_all_that_it_says_under_tls_is_read() {
+    let machine = Machine::new().await;
+    let issuer = behind_tls(&machine).await;
+    of_ourselves(&machine, &issuer, &[]).await;
 }

@@ -148,6 +148,11 @@ impl Api {
         }
         match path.split('?').next().unwrap() {
             "/reflects" => reflected(&token),
+            "/token" => answer(
+                StatusCode::OK,
+                "{\"access_token\": \"opaque-access-0123456789\", \"refresh_token\": \"opaque-refresh-0123456789\", \
+                 \"expires_in\": 300, \"scope\": \"notes:read\"}",
+            ),
             "/compressed" => {
                 let mut response = answer(StatusCode::OK, "not really");
                 response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));

@@ -147,7 +147,7 @@ async fn a_machine_in_order_needs_nothing_done() {
     let answer = said.json();
     assert_eq!((said.code(), answer["needs_doing"].as_bool()), (0, Some(false)), "{answer}");
     for (name, words) in [
-        ("sign-in", provider.issuer.as_str()),
+        ("sign-in", &*format!("{}: its record opens, with its key in the passphrase", provider.issuer)),
         ("issuer", "device flow, revocation"),
         ("clock", "agrees"),
         ("folder", "can be written"),
@@ -259,4 +259,162 @@ async fn copies_that_other_tools_made_are_named_at_logout_and_never_shown() {
         "the others are not of this sign-in: {}",
         said.err()
     );
+}
+
+/// A server that answers each request with this, and nothing else; and how often it was asked.
+async fn answering(answer: &'static str) -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let issuer = format!("http://{}/acme", listener.local_addr().unwrap());
+    let asked = std::sync::Arc::<std::sync::atomic::AtomicUsize>::default();
+    let counts = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let mut request = [0u8; 4096];
+            let _ = stream.read(&mut request).await;
+            if answer.is_empty() {
+                std::future::pending::<()>().await; // it hangs, and so do all behind it
+            }
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    (issuer, asked)
+}
+
+#[tokio::test]
+async fn whether_each_record_opens_is_said_and_what_to_do_where_it_does_not() {
+    let provider = SmallProvider::start(Manner::default()).await;
+    let home = Home::new();
+    assert_eq!(home.run(&["login", &provider.issuer, "--flow", "device"]).await.code(), 0);
+    let looked = async |change: fn(&mut tokio::process::Command, &Home)| {
+        let mut command = home.hallpass(&["doctor", "--json", "--offline"]);
+        change(&mut command, &home);
+        let said = Said(in_time(command.output()).await.unwrap());
+        (said.code(), (*about(&said.json(), "sign-in").last().unwrap()).clone())
+    };
+    let (code, said) = looked(|_, _| {}).await;
+    assert!(code == 0 && said["said"].as_str().unwrap().contains("its record opens"), "{said}");
+
+    // Nobody is asked for a passphrase.
+    let (code, said) = looked(|command, _| _ = command.env_remove("HALLPASS_PASSPHRASE_FILE")).await;
+    assert!(code == 0 && said["said"].as_str().unwrap().contains("was not tried"), "{said}");
+
+    let (code, said) = looked(|command, home| {
+        plant(&home.path("wrong"), "wrong horse\n");
+        command.env("HALLPASS_PASSPHRASE_FILE", home.path("wrong"));
+    })
+    .await;
+    assert!(code == 1 && said["todo"].as_str().unwrap().contains("HALLPASS_PASSPHRASE_FILE"), "{said}");
+
+    // What was changed and a wrong passphrase look alike; what was cut short does not.
+    let record = record_of(&home);
+    let bytes = std::fs::read(&record).unwrap();
+    let mut changed = bytes.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    std::fs::write(&record, changed).unwrap();
+    let (code, said) = looked(|_, _| {}).await;
+    assert!(code == 1 && said["todo"].as_str().unwrap().contains("hallpass login"), "{said}");
+    std::fs::write(&record, &bytes[..22]).unwrap();
+    let (code, said) = looked(|_, _| {}).await;
+    assert!(code == 1 && said["said"].as_str().unwrap().contains("cut short"), "{said}");
+}
+
+/// The only record of a home.
+fn record_of(home: &Home) -> PathBuf {
+    let mut folders = vec![home.path(".local/state/hallpass")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            match entry.path() {
+                path if path.is_dir() => folders.push(path),
+                path if path.extension().is_some_and(|extension| extension == "record") => return path,
+                _ => {}
+            }
+        }
+    }
+    panic!("no record");
+}
+
+#[tokio::test]
+async fn a_page_for_guests_another_issuer_and_a_strange_certificate_each_have_their_own_remedy() {
+    let home = Home::new();
+    let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 28\r\nconnection: close\r\n\r\n\
+                <html>Welcome, guest!</html>";
+    let elsewhere = "HTTP/1.1 302 Found\r\nlocation: http://portal.example/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let another = "HTTP/1.1 200 OK\r\ncontent-length: 35\r\nconnection: close\r\n\r\n{\"issuer\":\"https://other.example/\"}";
+    let vouching = super::behind::Vouching::new();
+    let api = super::behind::Api::start(Some(&vouching)).await;
+    for (issuer, said, todo) in [
+        (answering(page).await.0, "a web page where", "open a browser"),
+        (answering(elsewhere).await.0, "a web page where", "open a browser"),
+        (answering(another).await.0, "another issuer's", "it is another"),
+        (api.origin.clone(), "certificate", "HALLPASS_CA_FILE"),
+    ] {
+        let looked = doctor(&home, &["--json", "--issuer", &issuer]).await;
+        let found = about(&looked.json(), "issuer")[0].clone();
+        assert_eq!((looked.code(), found["level"].as_str()), (1, Some("act")), "{found}");
+        assert!(found["said"].as_str().unwrap().contains(said), "{found}");
+        assert!(found["todo"].as_str().unwrap().contains(todo), "{found}");
+    }
+}
+
+/// Bounded by their own patience, and not by each other's: an issuer that hangs costs no more than one.
+#[tokio::test]
+async fn issuers_that_hang_are_given_up_together_and_offline_asks_nobody() {
+    let home = Home::new();
+    let ((first, asked), (second, also)) = (answering("").await, answering("").await);
+    let count = |asked: &std::sync::atomic::AtomicUsize| asked.load(std::sync::atomic::Ordering::Relaxed);
+    let mut command = home.hallpass(&["doctor", "--json", "--offline"]);
+    let said = Said(in_time(command.env("HALLPASS_ISSUER", &first).output()).await.unwrap());
+    assert!(
+        about(&said.json(), "issuer")[0]["said"].as_str().unwrap().contains("--offline"),
+        "{}",
+        said.err()
+    );
+    assert_eq!(count(&asked), 0);
+
+    let mut command = home.hallpass(&["doctor", "--json", "--issuer", &second]);
+    let said = Said(in_time(command.env("HALLPASS_ISSUER", &first).output()).await.unwrap());
+    let answer = said.json();
+    let issuers = about(&answer, "issuer");
+    assert_eq!(
+        (issuers.len(), count(&asked), count(&also)),
+        (2, 1, 1),
+        "each was asked once, and neither waited for"
+    );
+    assert!(issuers.iter().all(|one| one["said"].as_str().unwrap().contains("in time")), "{answer}");
+}
+
+#[tokio::test]
+async fn what_git_s_cache_and_the_desktop_s_keyring_hold_is_named_and_not_opened() {
+    let (home, mut desktop) = (Home::new(), hallpass_testkit::desktop::Desktop::bare());
+    let folder = home.path(".cache/git/credential");
+    std::fs::create_dir_all(&folder).unwrap();
+    set_mode(&folder, 0o700);
+    let socket = folder.join("socket");
+    let mut git = std::process::Command::new("git");
+    git.args(["credential-cache", "--socket"]).arg(&socket).arg("store").env("HOME", home.path(""));
+    git.stdin(std::process::Stdio::piped());
+    let mut git = git.spawn().unwrap();
+    let said = b"protocol=https\nhost=git.example\nusername=ada\npassword=canary\n";
+    std::io::Write::write_all(&mut git.stdin.take().unwrap(), said).unwrap();
+    assert!(git.wait().unwrap().success());
+    // A keyring without a password, as GNOME Keyring writes it down.
+    let keyring = "[keyring]\ndisplay-name=other\nctime=0\nmtime=0\nlock-on-idle=false\nlock-after=false\n\n\
+                   [1]\nitem-type=0\ndisplay-name=gh\nsecret=canary\nmtime=0\nctime=0\n\n\
+                   [1:attribute0]\nname=service\ntype=string\nvalue=gh:github.com\n";
+    plant(&desktop.home().join(".local/share/keyrings/other.keyring"), keyring);
+    desktop.start_keyring();
+
+    let mut command = home.hallpass(&["doctor", "--json", "--offline"]);
+    command.env("DBUS_SESSION_BUS_ADDRESS", desktop.address());
+    let said = Said(in_time(command.output()).await.unwrap());
+    let answer = said.json();
+    let says = |name: &str, words: &str| {
+        about(&answer, name).iter().any(|one| one["said"].as_str().unwrap().contains(words))
+    };
+    assert!(says("git", "its cache keeps credentials in memory"), "{answer}");
+    assert!(says("keyring", "holds 1 of gh"), "{answer}");
+    assert!(!said.out().contains("canary"));
+    let mut git = std::process::Command::new("git");
+    assert!(git.args(["credential-cache", "--socket"]).arg(&socket).arg("exit").status().unwrap().success());
 }

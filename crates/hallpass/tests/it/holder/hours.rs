@@ -4,10 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use hallpass_holder::exec::{Beside, Ended, ProxyRequest, Release, RunEvent, RunRequest, Way};
-use hallpass_holder::{Flow, Holder, LoginRequest, Opener, PassRequest, Rung, Settings, Surroundings};
+use hallpass_holder::{Flow, Holder, LoginRequest, PassRequest, Rung, Settings, Surroundings};
 use hallpass_model::device::DeviceClass;
 use hallpass_model::time::{Clock, Lifetime, Timestamp};
-use hallpass_model::wire::oauth::Scopes;
 use hallpass_testkit::clock::TestClock;
 use hallpass_testkit::small_provider::{Manner, SmallProvider};
 
@@ -19,26 +18,14 @@ const TURNS: usize = 36;
 
 /// A login at a provider, for this API.
 fn request(provider: &SmallProvider, api: &Api) -> LoginRequest {
-    LoginRequest {
-        issuer: provider.issuer.clone(),
-        client_id: Some("some-cli".to_owned()),
-        client_secret: None,
-        profile: None,
-        org: None,
-        as_new: false,
-        brief: false,
-        scopes: Scopes::none(),
-        resources: vec![api.origin.clone()],
-        purpose: None,
-        flow: Some(Flow::Device),
-        surroundings: Surroundings::default(),
-        opener: Opener::Nobody,
-        ask_pasted: None,
-        device_name: "a test".to_owned(),
-        device_class: DeviceClass::Unknown,
-        rung: Some(Rung::Memory),
-        for_one_command: false,
-    }
+    LoginRequest::new(provider.issuer.clone(), Surroundings::default()).with(|request| {
+        request.client_id = Some("some-cli".to_owned());
+        request.resources = vec![api.origin.clone()];
+        request.flow = Some(Flow::Device);
+        request.device_name = "a test".to_owned();
+        request.device_class = DeviceClass::Unknown;
+        request.rung = Some(Rung::Memory);
+    })
 }
 
 /// An API that takes a token for five minutes from when it first saw it.
@@ -71,13 +58,7 @@ async fn three_hours() {
     clock.set(now());
     let api = api_that_counts_minutes(clock.clone()).await;
     let turned = clock.clone();
-    let holder = Holder::new(Settings {
-        state: None,
-        places: Default::default(),
-        ca_file: None,
-        clock: Arc::new(move || turned.now()),
-        ask_passphrase: Arc::new(|_| Ok(None)),
-    });
+    let holder = Holder::new(Settings::new(Arc::new(move || turned.now())));
     let never = std::pin::pin!(std::future::pending());
     let identity =
         Box::pin(holder.login(request(&provider, &api), &mut |_| {}, never)).await.unwrap().identity;
@@ -89,7 +70,7 @@ async fn three_hours() {
         folder.path().display()
     );
     let request = RunRequest {
-        pass: PassRequest { lifetime: Some(FIVE_MINUTES), ..PassRequest::default() },
+        pass: PassRequest::default().lifetime(FIVE_MINUTES),
         way: Way::Proxy(ProxyRequest::default()),
         variable: "HALLPASS_PROXY_URL".to_owned(),
         without: Vec::new(),

@@ -15,12 +15,12 @@ use tokio::process::Command;
 use super::machine::{Machine, Said, in_time, until};
 
 /// A certificate for `localhost`, of an authority that no system trusts: itself.
-fn authority() -> PathBuf {
+pub(super) fn authority() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../issuer/tests/it/tls/localhost.pem")
 }
 
 /// The world's issuer, behind TLS: `https://localhost:PORT/acme`.
-async fn behind_tls(machine: &Machine) -> String {
+pub(super) async fn behind_tls(machine: &Machine) -> String {
     let tls = TlsFiles { certificates: authority(), key: authority().with_extension("key") };
     let listen = Listen { address: ([127, 0, 0, 1], 0).into(), tls: Some(tls), trusted_proxies: vec![] };
     let listener = Listener::bind(&listen).await.unwrap();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use hallpass_holder::{
-    Fate, Flow, Holder, HolderError, LoginEvent, LoginRequest, Opener, PassRequest, Places, Rung, Settings,
-    SignedIn, Surroundings,
+    Fate, Flow, Holder, HolderError, LoginEvent, LoginRequest, PassRequest, Rung, Settings, SignedIn,
+    Surroundings,
 };
 use hallpass_model::device::DeviceClass;
 use hallpass_model::time::Timestamp;
@@ -35,39 +35,27 @@ impl Desk {
         let state = tempfile::tempdir().expect("a folder");
         let ahead = Arc::new(AtomicI64::new(0));
         let shift = ahead.clone();
-        let holder = Holder::new(Settings {
-            state: Some(state.path().join("state")),
-            ca_file: None,
-            clock: Arc::new(move || {
+        let holder = Holder::new(
+            Settings::new(Arc::new(move || {
                 Timestamp::from_millis(real_now().millis() + shift.load(Ordering::SeqCst))
-            }),
-            ask_passphrase: Arc::new(|_| Ok(None)),
-            places: Places::default(),
-        });
+            }))
+            .with(|settings| settings.state = Some(state.path().join("state"))),
+        );
         Self { issuer: text("ready"), resource: text("resource"), provider, holder, ahead, _state: state }
     }
 
     async fn login(&self, flow: Flow, resources: &[&str]) -> Result<SignedIn, HolderError> {
-        let request = LoginRequest {
-            issuer: self.issuer.clone(),
-            client_id: Some("native-cli".to_owned()),
-            client_secret: None,
-            profile: None,
-            as_new: false,
-            org: None,
-            scopes: Scopes::parse("openid notes:read").expect("scopes"),
-            resources: resources.iter().map(ToString::to_string).collect(),
-            purpose: None,
-            flow: Some(flow),
-            surroundings: Surroundings { desktop: true, terminal: true, ..Surroundings::default() },
-            opener: Opener::Nobody,
-            ask_pasted: None,
-            device_name: "desk".to_owned(),
-            device_class: DeviceClass::Laptop,
-            rung: Some(Rung::Memory),
-            for_one_command: false,
-            brief: false,
-        };
+        let mut at = Surroundings::default();
+        (at.desktop, at.terminal) = (true, true);
+        let request = LoginRequest::new(self.issuer.clone(), at).with(|request| {
+            request.client_id = Some("native-cli".to_owned());
+            request.scopes = Scopes::parse("openid notes:read").expect("scopes");
+            request.resources = resources.iter().map(ToString::to_string).collect();
+            request.flow = Some(flow);
+            request.device_name = "desk".to_owned();
+            request.device_class = DeviceClass::Laptop;
+            request.rung = Some(Rung::Memory);
+        });
         let issuer = self.issuer.clone();
         let mut on_event = move |event: LoginEvent<'_>| match event {
             LoginEvent::Address { address, .. } => browse(address.to_owned()),

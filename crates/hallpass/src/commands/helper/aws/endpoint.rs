@@ -19,8 +19,10 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{remedy, session};
 use crate::failure::{Exit, Failure};
@@ -72,13 +74,41 @@ pub(super) async fn run(role: String, command: &[OsString]) -> Result<Exit, Fail
                 .await;
         }
     };
+    let id = child.id();
+    let signals = passed_on(id).map_err(|error| cannot("cannot listen for signals", error))?;
     let ended = tokio::select! {
         ended = child.wait() => ended.map_err(|error| cannot("cannot wait for the command", error))?,
         never = asked => never,
+        never = signals => match never {},
     };
     Ok(match (ended.code(), ended.signal()) {
         (Some(code), _) => Exit::of_child(code as u8),
         (None, signal) => Exit::of_signal(signal.unwrap_or_default()),
+    })
+}
+
+/// Lets the command decide what a signal means: whoever ends us ends it, and as long as it goes on it is answered.
+fn passed_on(command: Option<u32>) -> std::io::Result<impl Future<Output = Infallible>> {
+    let command = command.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    let [mut term, mut hup, mut int, mut quit] = [
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::hangup())?,
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::quit())?,
+    ];
+    Ok(async move {
+        loop {
+            let heard = tokio::select! {
+                _ = term.recv() => Some(Signal::TERM),
+                _ = hup.recv() => Some(Signal::HUP),
+                // A terminal sends these to the command itself.
+                _ = int.recv() => None,
+                _ = quit.recv() => None,
+            };
+            if let (Some(signal), Some(command)) = (heard, command) {
+                let _ = kill_process(command, signal); // it may have ended just now
+            }
+        }
     })
 }
 

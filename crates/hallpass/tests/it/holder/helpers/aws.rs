@@ -6,7 +6,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use hallpass_model::time::Lifetime;
 
-use super::super::machine::{Said, in_time, now};
+use rustix::process::{Signal, kill_process};
+
+use super::super::killed::pid;
+use super::super::machine::{Said, in_time, now, until};
 use super::gate::{Gate, listener, serve};
 use super::interop::{interop, python};
 
@@ -153,6 +156,16 @@ async fn a_role_that_is_not_given_is_one_line_and_another_account_is_refused() {
     let said = ask().await;
     let credentials = said.json();
     assert_eq!((&credentials["Version"], &credentials["AccountId"]), (&1.into(), &"123456789012".into()));
+    // It is kept until a quarter of an hour before its end; one that is shorter is not.
+    let admitted = gate.admitted();
+    assert_eq!(
+        (ask().await.json(), gate.admitted().len()),
+        (credentials, admitted.len()),
+        "from what is kept"
+    );
+    entry(&gate, &sts(&gate, "123456789012", Lifetime::minutes(14)).await);
+    assert_eq!((ask().await.code(), ask().await.code()), (0, 0));
+    assert_eq!(gate.admitted().len(), admitted.len() + 2, "asked for each time");
     gate.refuse(&gate.admitted().pop().unwrap());
     let said = ask().await;
     assert_ne!(said.code(), 0);
@@ -160,4 +173,53 @@ async fn a_role_that_is_not_given_is_one_line_and_another_account_is_refused() {
 
     let said = gate.machine.run(&["helper", "aws", "--role", "arn:aws:iam::123456789012:role/other"]).await;
     assert_eq!((said.code(), said.out().as_str()), (1, ""), "{}", said.err());
+}
+
+/// In the record, as encrypted as the rest of it, and gone with it.
+#[tokio::test]
+async fn a_session_that_is_kept_stands_in_no_file_and_ends_with_the_sign_in() {
+    let gate = Gate::new().await;
+    entry(&gate, &sts(&gate, "123456789012", Lifetime::hours(1)).await);
+    let ask = async || gate.machine.run(&["helper", "aws", "--role", ROLE]).await;
+    let session = ask().await.json()["SessionToken"].as_str().unwrap().to_owned();
+    assert_eq!(ask().await.json()["SessionToken"], session.as_str());
+    assert_eq!(gate.admitted().len(), 1);
+    let mut folders = vec![gate.machine.path("")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else if entry.file_type().unwrap().is_file() {
+                let text = String::from_utf8_lossy(&std::fs::read(entry.path()).unwrap()).into_owned();
+                assert!(!text.contains(&session), "{}", entry.path().display());
+            }
+        }
+    }
+    assert_eq!(gate.machine.run(&["logout"]).await.code(), 0);
+    let said = ask().await;
+    assert_eq!((said.code(), said.out().as_str()), (4, ""), "{}", said.err());
+}
+
+#[tokio::test]
+async fn the_command_beside_an_endpoint_hears_who_ends_it_and_is_answered_until_it_has_ended() {
+    let gate = Gate::new().await;
+    entry(&gate, &sts(&gate, "123456789012", Lifetime::hours(1)).await);
+    let (ready, asks) = (gate.machine.path("ready"), gate.machine.path("asks"));
+    let ask = "curl -s -o /dev/null -w '%{http_code}' -H \"Authorization: $AWS_CONTAINER_AUTHORIZATION_TOKEN\" \
+               \"$AWS_CONTAINER_CREDENTIALS_FULL_URI\"";
+    let waits = gate.machine.while_it_lasts("true");
+    let script = format!(
+        "trap '{ask} > {asks}; exit 9' TERM; touch {ready}; {waits}",
+        ask = ask.replace('\'', ""),
+        asks = asks.display(),
+        ready = ready.display()
+    );
+    let mut command =
+        gate.machine.hallpass(&["helper", "aws", "--role", ROLE, "--serve", "--", "sh", "-c", &script]);
+    let child = command.spawn().unwrap();
+    until("the command runs", async || ready.exists()).await;
+    kill_process(pid(&child), Signal::TERM).unwrap();
+    let said = Said(in_time(child.wait_with_output()).await.unwrap());
+    assert_eq!(said.code(), 9, "{}", said.err());
+    assert_eq!(std::fs::read_to_string(asks).unwrap(), "200");
 }

@@ -1,11 +1,13 @@
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, StatusCode};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -13,6 +15,7 @@ use tokio::process::Command;
 use super::super::machine::{Said, in_time};
 use super::desk::ask;
 use super::gate::{Gate, listener, serve};
+use super::interop::interop;
 
 const GIT: &str = "/usr/bin/git";
 
@@ -149,5 +152,72 @@ async fn a_newer_git_is_told_that_nobody_may_keep_it() {
         assert_eq!((said.code(), said.out().as_str(), said.err().as_str()), (0, "", ""), "{word}");
         let next = ask(gate.program(&program, &["get"]), question).await.out();
         assert_eq!(next.contains(&token), same, "{word}");
+    }
+}
+
+/// How each request came: `Basic`, `Bearer`, or nothing.
+type Schemes = Arc<Mutex<Vec<String>>>;
+
+/// The same repositories, at a server that says it takes these and notes which it is shown.
+async fn challenging(gate: &Gate, challenges: &'static [&'static str]) -> (String, Schemes) {
+    let (listener, port) = listener().await;
+    let schemes = Schemes::default();
+    let noting = schemes.clone();
+    let router = Router::new().fallback(backend).with_state(gate.clone()).layer(middleware::from_fn(
+        move |request: Request, next: Next| {
+            let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+            let scheme = header.and_then(|text| text.split(' ').next()).unwrap_or_default().to_owned();
+            noting.lock().unwrap().push(scheme);
+            async move {
+                let mut response = next.run(request).await;
+                if response.status() == StatusCode::UNAUTHORIZED {
+                    response.headers_mut().remove(WWW_AUTHENTICATE);
+                    for challenge in challenges {
+                        response.headers_mut().append(WWW_AUTHENTICATE, challenge.parse().unwrap());
+                    }
+                }
+                response
+            }
+        },
+    ));
+    serve(listener, router);
+    (format!("http://localhost:{port}"), schemes)
+}
+
+/// git 2.46 and later, itself: what it says of what it can is what the protocol has, and it does as it is told.
+#[tokio::test]
+async fn a_newer_git_itself_shows_a_bearer_token_where_one_is_taken_and_says_that_it_is_not_to_be_kept() {
+    let (Some(newer), Some((gate, _))) = (interop("newer-git/bin/git"), with_git().await) else { return };
+    for (challenges, scheme) in [
+        (&["Bearer realm=\"git\"", "Basic realm=\"git\""][..], "Bearer"),
+        (&["Basic realm=\"git\""], "Basic"),
+    ] {
+        let (server, schemes) = challenging(&gate, challenges).await;
+        gate.configure(&gate.entry("git", &server, ""));
+        // One that comes after ours, as none does that `setup` knows of: git tells it the token, and that it is not to keep it.
+        let kept = gate.machine.path(scheme);
+        let other =
+            format!("!f() {{ echo \"$1\" >> {0}; [ \"$1\" = store ] && cat >> {0}; }}; f", kept.display());
+        let config = format!(
+            "[credential]\n\thelper = {} helper git\n\thelper = \"{}\"\n",
+            super::gate::hallpass(),
+            other.replace('"', "\\\"")
+        );
+        std::fs::write(gate.machine.path(".gitconfig"), config).unwrap();
+        let mut command = gate.program(&newer, &["ls-remote", &format!("{server}/team/notes.git")]);
+        command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_CONFIG_NOSYSTEM", "1");
+        let said = Said(in_time(command.output()).await.unwrap());
+        assert_eq!(said.code(), 0, "{}", said.err());
+        assert_eq!(schemes.lock().unwrap().last().map(String::as_str), Some(scheme), "{:?}", schemes.lock());
+        let kept = std::fs::read_to_string(kept).unwrap_or_default();
+        assert!(kept.contains("store\n") && kept.contains("ephemeral=1\n"), "{kept}");
+
+        // As `setup` writes it, nobody but us is told anything.
+        std::fs::write(gate.machine.path(".gitconfig"), "[credential]\n\thelper = store\n").unwrap();
+        gate.setup("git").await;
+        let mut command = gate.program(&newer, &["ls-remote", &format!("{server}/team/notes.git")]);
+        command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_CONFIG_NOSYSTEM", "1");
+        assert_eq!(Said(in_time(command.output()).await.unwrap()).code(), 0);
+        assert!(!gate.machine.path(".git-credentials").exists());
     }
 }

@@ -192,3 +192,102 @@ async fn whoever_would_keep_a_copy_or_has_one_is_named() {
         assert!(!warnings.concat().contains("canary"), "{warnings:?}");
     }
 }
+
+/// Whatever happened between: what is ours goes, what is not stays, and where that cannot be told, nothing is touched.
+#[tokio::test]
+async fn what_was_changed_by_hand_meanwhile_is_taken_out_or_left_alone_and_never_spoilt() {
+    let gate = Gate::new().await;
+    configured(&gate);
+    let undo = async |tool: &str| gate.machine.run(&["setup", tool, "--undo", "--yes"]).await;
+    let git = gate.machine.path(".gitconfig");
+    let plain = std::fs::read_to_string(&git).unwrap();
+    let read = || std::fs::read_to_string(&git).unwrap();
+    gate.setup("git").await;
+    let ours = read();
+
+    // Lines of ours that somebody has changed, or copied: they stand between our marks.
+    std::fs::write(&git, ours.replace("helper =\n", "helper = store\n\tusername = ada\n")).unwrap();
+    assert_eq!((undo("git").await.code(), read()), (0, plain.clone()));
+    let block = ours[plain.len()..].trim_start_matches('\n');
+    std::fs::write(&git, format!("{ours}{block}[alias]\n\tst = status\n")).unwrap();
+    assert_eq!(undo("git").await.code(), 0);
+    assert_eq!(
+        read(),
+        format!("{plain}\n[alias]\n\tst = status\n"),
+        "the line before has the end it needs now"
+    );
+
+    // A mark that is gone: where ours ends cannot be told.
+    gate.configure(&gate.entry("git", "https://git.example", ""));
+    std::fs::write(&git, &plain).unwrap();
+    gate.setup("git").await;
+    let ours = read();
+    let lines: Vec<&str> = ours.lines().collect();
+    for without in ["# >>> hallpass", "# <<< hallpass"] {
+        let at = lines.iter().position(|line| line.starts_with(without)).unwrap();
+        let text: String =
+            lines.iter().enumerate().filter(|(n, _)| *n != at).map(|(_, line)| format!("{line}\n")).collect();
+        std::fs::write(&git, &text).unwrap();
+        let said = undo("git").await;
+        assert!(said.code() == 70 && said.err().contains("marks do not match"), "{without}: {}", said.err());
+        assert!(said.err().contains("hint:"), "{}", said.err());
+        assert_eq!(read(), text);
+    }
+
+    // A file that is gone, and one that is no JSON any more.
+    std::fs::remove_file(&git).unwrap();
+    let said = undo("git").await;
+    assert!(said.code() == 0 && said.err().contains("nothing of ours"), "{}", said.err());
+    gate.configure(&gate.entry("docker", "https://registry.example:5000", ""));
+    gate.setup("docker").await;
+    let docker = gate.machine.path(".docker/config.json");
+    std::fs::write(&docker, "{ \"credHelpers\": ").unwrap();
+    let said = undo("docker").await;
+    assert!(said.code() == 70 && said.err().contains("not JSON"), "{}", said.err());
+    assert_eq!(std::fs::read_to_string(&docker).unwrap(), "{ \"credHelpers\": ");
+    // Somebody's own helper for our registry is theirs.
+    std::fs::write(&docker, "{\"credHelpers\":{\"registry.example:5000\":\"pass\",\"b\":\"hallpass\"}}")
+        .unwrap();
+    assert_eq!(undo("docker").await.code(), 0);
+    let left = std::fs::read_to_string(&docker).unwrap();
+    assert_eq!(left, "{\"credHelpers\":{\"registry.example:5000\":\"pass\"}}");
+}
+
+#[tokio::test]
+async fn a_link_to_a_file_stays_one_and_a_program_that_was_moved_takes_out_what_it_wrote() {
+    let gate = Gate::new().await;
+    configured(&gate);
+    // As people keep their settings in a folder of their own.
+    let (git, dotfiles) = (gate.machine.path(".gitconfig"), gate.machine.path("dotfiles"));
+    std::fs::create_dir_all(&dotfiles).unwrap();
+    std::fs::rename(&git, dotfiles.join("gitconfig")).unwrap();
+    std::os::unix::fs::symlink(dotfiles.join("gitconfig"), &git).unwrap();
+    let before = home(&gate);
+
+    let (here, there) = (gate.machine.path("here"), gate.machine.path("there"));
+    std::fs::create_dir_all(&here).unwrap();
+    let program = here.join("hallpass");
+    std::fs::hard_link(super::gate::hallpass(), &program)
+        .or_else(|_| std::fs::copy(super::gate::hallpass(), &program).map(drop))
+        .unwrap();
+    for tool in TOOLS {
+        for _ in 0..2 {
+            let said = in_time(gate.program(&program, &["setup", tool, "--yes"]).output()).await.unwrap();
+            assert!(said.status.success(), "{tool}: {}", String::from_utf8_lossy(&said.stderr));
+        }
+    }
+    let text = std::fs::read_to_string(&git).unwrap();
+    assert!(git.is_symlink() && text.contains("here/hallpass helper git"), "{text}");
+    let kubernetes = std::fs::read_to_string(gate.machine.path(".kube/hallpass")).unwrap();
+    for line in ["interactiveMode: Never", "provideClusterInfo: true", "installHint: hallpass is not there"] {
+        assert!(kubernetes.contains(line), "{line}: {kubernetes}");
+    }
+    std::fs::rename(&here, &there).unwrap();
+    for tool in TOOLS {
+        let mut command = gate.program(there.join("hallpass"), &["setup", tool, "--undo", "--yes"]);
+        let said = in_time(command.output()).await.unwrap();
+        assert!(said.status.success(), "{tool}: {}", String::from_utf8_lossy(&said.stderr));
+    }
+    std::fs::remove_dir_all(&there).unwrap();
+    assert_eq!(home(&gate), before);
+}

@@ -1,5 +1,6 @@
 //! The certificates of one run: an authority that only this run's children trust, and a leaf for each host they ask for.
-//! Its key is made for the run, stays in memory and is forgotten with it.
+//! Its key is made for the run, stays in memory and is forgotten with it. For runs that look into what children say
+//! (`torture`, `assess`); a run that holds a credential has one of the holder's own, for its named hosts alone.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// An authority for the length of a run.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
     /// What each host was given.
@@ -17,24 +18,24 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    /// A new one.
-    pub(super) fn new() -> Result<Self, rcgen::Error> {
+    /// A new one; `whose` stands in its name, for whoever comes upon it.
+    pub(crate) fn new(whose: &str) -> Result<Self, rcgen::Error> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        params.distinguished_name.push(DnType::CommonName, "hallpass torture, for one run");
+        params.distinguished_name.push(DnType::CommonName, format!("{whose}, for one run"));
         let key = KeyPair::generate()?;
         let pem = params.self_signed(&key)?.pem();
         Ok(Self { issuer: Issuer::new(params, key), pem, hosts: Mutex::default() })
     }
 
     /// What the children are to trust.
-    pub(super) fn pem(&self) -> &str {
+    pub(crate) fn pem(&self) -> &str {
         &self.pem
     }
 
     /// How to speak TLS as this host. HTTP/1.1 alone: answers are tampered with byte by byte.
-    pub(super) fn server(
+    pub(crate) fn server(
         &self,
         host: &str,
     ) -> Result<Arc<ServerConfig>, Box<dyn std::error::Error + Send + Sync>> {
