@@ -1,4 +1,5 @@
-//! `make bench`: our issuer and npm's oidc-provider, measured in turn by the same load.
+//! `make bench`: our issuer and npm's oidc-provider, measured in turn by the same load; and our holder beside Debian's
+//! oidc-agent ([`token`]).
 //!
 //! The peer is measured as it is cheapest, and, for refreshes, once more signing its access tokens as we do. Each round
 //! starts each side afresh, gives it 100,000 sessions, and asks of it, in this order: as many refreshes as it can
@@ -7,6 +8,9 @@
 //! turns in going first. What is reported is the median of the rounds, with the least and the most. The load runs in a process
 //! of its own ([`load`]); a server's processor time is what the system counted for its process over the same window.
 
+mod agent; // Debian's oidc-agent
+mod desk; // people who are signed in at an issuer of ours
+mod echo; // a server that does nothing
 mod http; // one keep-alive connection
 mod load; // the process that asks
 mod ours; // hallpass serve
@@ -15,6 +19,7 @@ mod process; // what the system says of a process
 mod report; // medians, the table, target/bench.json
 mod round; // what is asked of a side, in order
 mod side; // those that are measured
+mod token; // `hallpass token` and its daemon
 mod torture; // sign-ins lost while processes are killed
 
 use std::path::PathBuf;
@@ -26,7 +31,7 @@ use crate::report::{Name, Report};
 use crate::round::Plan;
 use crate::side::Side;
 
-/// Measure the issuer beside another implementation
+/// Measure issuer and holder beside other implementations
 #[derive(Parser)]
 struct Args {
     /// Measure only this one
@@ -73,8 +78,8 @@ fn main() -> ExitCode {
 fn measure(args: &Args) -> Result<(), Failure> {
     let plan = Plan::for_names(args.only, args.seconds, args.sessions);
     let mut report = Report::default();
-    let by_torture = args.only.is_some_and(|name| Name::TORTURE.contains(&name));
-    for round in 0..if by_torture { 0 } else { args.rounds } {
+    let by_rounds = args.only.is_none_or(|name| Name::ALL.contains(&name));
+    for round in 0..if by_rounds { args.rounds } else { 0 } {
         // Whoever goes first meets a cooler machine: the sides take turns.
         let mut order = SIDES;
         order.rotate_left(round % SIDES.len());
@@ -84,6 +89,7 @@ fn measure(args: &Args) -> Result<(), Failure> {
         }
     }
     let mut lines = report.lines(args.only);
+    lines.extend(token::lines(args.only, args.rounds)?);
     lines.extend(torture::lines(args.only)?);
     for line in &lines {
         say(&line.to_string());

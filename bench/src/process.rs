@@ -1,6 +1,7 @@
 //! What the system says of a process: its processor time and its memory (proc(5)).
 
 use std::fs;
+use std::process::Child;
 use std::time::Duration;
 
 use hallpass_model::time::Timestamp;
@@ -18,6 +19,17 @@ pub(crate) fn cpu_seconds(pid: u32) -> Result<f64, Failure> {
 pub(crate) fn rss_mib(pid: u32) -> Result<f64, Failure> {
     let kib = rss_kib(&fs::read_to_string(format!("/proc/{pid}/status"))?).ok_or("no VmRSS in /proc")?;
     Ok(kib as f64 / 1024.0)
+}
+
+/// A process that ends with what holds it.
+#[derive(Debug)]
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// What time it is.

@@ -36,6 +36,14 @@ pub(crate) enum Name {
     Rss100kSessionsMib,
     /// From the start of the process to the first answer
     StartMs,
+    /// `hallpass token` of a warm daemon, ours to a program that does nothing but ask once on a Unix socket
+    TokenFloorRatio,
+    /// `hallpass token` of a warm daemon, ours to Debian's oidc-token
+    TokenOidcAgentRatio,
+    /// Renewals that a thousand `hallpass token` at once cause, at most
+    ParallelTokenRefreshes,
+    /// Memory of an idle daemon with one sign-in
+    DaemonRssMib,
     /// Sign-ins lost by `hallpass torture`
     TortureLostSessions,
     /// Processes killed by it meanwhile
@@ -55,6 +63,10 @@ impl Name {
         Self::Rss100kSessionsMib,
         Self::StartMs,
     ];
+
+    /// Those that `token` gives, and no round.
+    pub(crate) const HOLDER: [Self; 4] =
+        [Self::TokenFloorRatio, Self::TokenOidcAgentRatio, Self::ParallelTokenRefreshes, Self::DaemonRssMib];
 
     /// Those that `torture` gives, and no round.
     pub(crate) const TORTURE: [Self; 2] = [Self::TortureLostSessions, Self::TortureKills];
@@ -76,18 +88,18 @@ pub(crate) struct Report {
 #[derive(Debug, Serialize)]
 pub(crate) struct Line {
     name: String,
-    /// Ours, or ours against the peer's where the name says ratio (more is better for us).
+    /// Ours, or ours against the peer's where the name says ratio: more is better for us, but where it is a time (`token_`).
     value: f64,
     unit: &'static str,
-    /// The peer's own figure.
-    peer: f64,
+    /// The peer's own figure, if it has one.
+    peer: Option<f64>,
     note: String,
 }
 
 impl Line {
     /// One that no round gives.
-    pub(crate) fn new(name: Name, value: f64, unit: &'static str, peer: f64, note: String) -> Self {
-        Self { name: name.spelled(), value, unit, peer, note }
+    pub(crate) fn new(name: Name, value: f64, unit: &'static str, peer: Option<f64>, note: String) -> Self {
+        Self { name: name.spelled(), value: rounded(value), unit, peer: peer.map(rounded), note }
     }
 }
 
@@ -112,7 +124,7 @@ impl Report {
 
     fn line(&self, name: Name) -> Line {
         let of = |figure: fn(&Figures) -> Option<f64>| {
-            (Spread::of(&self.ours, figure), Spread::of(&self.peer, figure))
+            (Spread::of_rounds(&self.ours, figure), Spread::of_rounds(&self.peer, figure))
         };
         let (value, unit, (ours, peer), note) = match name {
             Name::RefreshRatio => {
@@ -136,7 +148,7 @@ impl Report {
             Name::RefreshSignedRatio | Name::RefreshSignedCpuRatio => {
                 let by: fn(Tally) -> f64 =
                     if name == Name::RefreshSignedRatio { per_second } else { cpu_per_1000 };
-                let of = |side: &[Figures]| Spread::of(side, |round| round.refresh.map(by));
+                let of = |side: &[Figures]| Spread::of_rounds(side, |round| round.refresh.map(by));
                 let (ours, peer) = (of(&self.ours), of(&self.signed));
                 let (value, what) = match name {
                     Name::RefreshSignedRatio => {
@@ -184,19 +196,18 @@ impl Report {
                     "after the refresh load; ours keeps them on disk, the peer in memory".to_owned(),
                 )
             }
-            Name::TortureLostSessions | Name::TortureKills => unreachable!("no round gives these"),
+            Name::TokenFloorRatio
+            | Name::TokenOidcAgentRatio
+            | Name::ParallelTokenRefreshes
+            | Name::DaemonRssMib
+            | Name::TortureLostSessions
+            | Name::TortureKills => unreachable!("no round gives these"),
             Name::StartMs => {
                 let both = of(|round| round.start_ms);
                 (both.0.median, "ms", both, "an empty start to the first metadata answer".to_owned())
             }
         };
-        Line {
-            name: name.spelled(),
-            value: rounded(value),
-            unit,
-            peer: rounded(peer.median),
-            note: format!("ours {ours}, peer {peer}; {note}"),
-        }
+        Line::new(name, value, unit, Some(peer.median), format!("ours {ours}, peer {peer}; {note}"))
     }
 }
 
@@ -218,15 +229,18 @@ pub(crate) fn write(file: &Path, lines: &[Line]) -> Result<(), Failure> {
 
 /// The median of the rounds, with the least and the most.
 #[derive(Debug, Clone, Copy)]
-struct Spread {
-    median: f64,
+pub(crate) struct Spread {
+    pub(crate) median: f64,
     least: f64,
     most: f64,
 }
 
 impl Spread {
-    fn of(rounds: &[Figures], figure: impl Fn(&Figures) -> Option<f64>) -> Self {
-        let mut values: Vec<f64> = rounds.iter().filter_map(&figure).collect();
+    fn of_rounds(rounds: &[Figures], figure: impl Fn(&Figures) -> Option<f64>) -> Self {
+        Self::of(rounds.iter().filter_map(&figure).collect())
+    }
+
+    pub(crate) fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let at = |place: usize| values.get(place).copied().unwrap_or(f64::NAN);
         let half = values.len() / 2;
@@ -254,7 +268,7 @@ fn cpu_per_1000(tally: Tally) -> f64 {
 }
 
 /// Three figures: more would be noise.
-fn rounded(value: f64) -> f64 {
+pub(crate) fn rounded(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return value;
     }
@@ -273,16 +287,12 @@ const INTROSPECTION: &str = "64 connections; ours called with a bearer token, th
 mod tests {
     use super::*;
 
-    fn rounds(values: &[f64]) -> Vec<Figures> {
-        values.iter().map(|value| Figures { start_ms: Some(*value), ..Figures::default() }).collect()
-    }
-
     #[test]
     fn the_median_is_the_middle_and_not_the_mean() {
-        let odd = Spread::of(&rounds(&[9.0, 1.0, 2.0]), |round| round.start_ms);
+        let odd = Spread::of(vec![9.0, 1.0, 2.0]);
         assert_eq!((odd.median, odd.least, odd.most), (2.0, 1.0, 9.0));
-        assert_eq!(Spread::of(&rounds(&[4.0, 1.0]), |round| round.start_ms).median, 2.5);
-        assert!(Spread::of(&[], |round| round.start_ms).median.is_nan());
+        assert_eq!(Spread::of(vec![4.0, 1.0]).median, 2.5);
+        assert!(Spread::of(Vec::new()).median.is_nan());
     }
 
     #[test]
@@ -292,11 +302,13 @@ mod tests {
 
     #[test]
     fn names_are_spelled_as_the_file_spells_them() {
-        let spelled: Vec<String> = Name::ALL.into_iter().map(Name::spelled).collect();
+        let all = Name::ALL.into_iter().chain(Name::HOLDER).chain(Name::TORTURE);
+        let spelled: Vec<String> = all.map(Name::spelled).collect();
         assert_eq!(
             spelled.join(" "),
             "refresh_ratio refresh_cpu_ratio refresh_signed_ratio refresh_signed_cpu_ratio introspection_ratio \
-             introspection_cold_cpu_ratio refresh_p99_ms rest_rss_mib rss_100k_sessions_mib start_ms"
+             introspection_cold_cpu_ratio refresh_p99_ms rest_rss_mib rss_100k_sessions_mib start_ms token_floor_ratio \
+             token_oidc_agent_ratio parallel_token_refreshes daemon_rss_mib torture_lost_sessions torture_kills"
         );
     }
 }

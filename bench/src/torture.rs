@@ -1,12 +1,13 @@
 //! Sign-ins that `hallpass torture` loses, at our issuer and at npm's oidc-provider, while 16 processes renew and are killed.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
 use crate::Failure;
 use crate::ours::program;
+use crate::process::Running;
 use crate::report::{Line, Name};
 
 /// As many renewals as meet a hundred kills.
@@ -64,8 +65,16 @@ pub(crate) fn lines(only: Option<Name>) -> Result<Vec<Line>, Failure> {
         peers.held
     );
     let line = |name| match name {
-        Name::TortureKills => Line::new(name, ours.kills as f64, "kills", peers.kills as f64, note.clone()),
-        _ => Line::new(name, ours.lost_sessions as f64, "sessions", peers.lost_sessions as f64, note.clone()),
+        Name::TortureKills => {
+            Line::new(name, ours.kills as f64, "kills", Some(peers.kills as f64), note.clone())
+        }
+        _ => Line::new(
+            name,
+            ours.lost_sessions as f64,
+            "sessions",
+            Some(peers.lost_sessions as f64),
+            note.clone(),
+        ),
     };
     Ok(wanted.into_iter().map(line).collect())
 }
@@ -94,14 +103,4 @@ fn run(arguments: &[&str]) -> Result<Report, Failure> {
     let output = command.args(arguments).stderr(Stdio::inherit()).output()?;
     Ok(serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("no report of the torture: {error}"))?)
-}
-
-/// Ends with what holds it.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

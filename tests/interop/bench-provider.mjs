@@ -3,6 +3,7 @@
 //   ./node bench-provider.mjs PORT [signed]    ends when stdin closes
 //
 // POST /bench/sessions/N   opens N sessions and answers their refresh tokens, one a line
+// POST /bench/agents/N     the same for a client with a secret, whose person also asked for `openid`: oidc-agent is one
 // POST /bench/tokens/N     issues N access tokens and answers them, one a line
 //
 // At its cheapest: access tokens are opaque (nothing is signed on refresh; introspection is one look-up), no `openid` scope
@@ -38,6 +39,12 @@ const provider = new Provider(issuer, {
       grant_types: ['authorization_code', 'refresh_token'],
       redirect_uris: ['http://127.0.0.1/callback'],
     },
+    {
+      client_id: 'bench-agent',
+      client_secret: 'bench-secret',
+      grant_types: ['authorization_code', 'refresh_token'],
+      redirect_uris: ['http://localhost:4242'],
+    },
     { client_id: 'bench-api', client_secret: 'bench-secret', redirect_uris: [], response_types: [], grant_types: [] },
   ],
   scopes: ['offline_access', 'notes:read'],
@@ -63,16 +70,18 @@ const provider = new Provider(issuer, {
 });
 provider.on('server_error', (_ctx, error) => console.error(error));
 
-const client = await provider.Client.find('bench-cli');
+const cli = await provider.Client.find('bench-cli');
+const agent = await provider.Client.find('bench-agent');
 
-async function openGrant(number) {
+async function openGrant(number, client = cli) {
   const grant = new provider.Grant({ accountId: `person-${number}`, clientId: client.clientId });
+  if (client === agent) grant.addOIDCScope('openid offline_access');
   if (signed) grant.addResourceScope(resource, 'notes:read');
   else grant.addOIDCScope('notes:read');
   return grant.save();
 }
 
-const issued = (number, grantId) => ({
+const issued = (number, grantId, client = cli) => ({
   accountId: `person-${number}`,
   authTime: Math.floor(Date.now() / 1000),
   client,
@@ -84,12 +93,17 @@ const issued = (number, grantId) => ({
 
 const open = {
   sessions: async (number) => new provider.RefreshToken(issued(number, await openGrant(number))).save(),
+  agents: async (number) =>
+    new provider.RefreshToken({
+      ...issued(number, await openGrant(number, agent), agent),
+      scope: 'openid offline_access notes:read',
+    }).save(),
   tokens: async (number) => new provider.AccessToken(issued(number, await openGrant(number))).save(),
 };
 
 const oidc = provider.callback();
 server.on('request', async (request, response) => {
-  const asked = /^\/bench\/(sessions|tokens)\/(\d+)$/.exec(request.url);
+  const asked = /^\/bench\/(sessions|agents|tokens)\/(\d+)$/.exec(request.url);
   if (!asked) return oidc(request, response);
   const lines = [];
   for (let number = 0; number < Number(asked[2]); number += 1) lines.push(await open[asked[1]](number));

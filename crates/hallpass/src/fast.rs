@@ -1,40 +1,48 @@
-//! The short way of `hallpass token`: where a daemon runs and nothing else has a say in which sign-in is meant, the question
-//! is put to it before anything else of this program is woken.
+//! The short way of `hallpass token`: where a daemon runs, the question is put to it before anything else of this program is
+//! woken: no runtime, no reading of certificates, no tree of commands.
 //!
-//! Only the plain forms of the command go this way, and only an answer that is whole comes of it. Everything else is left to
-//! the long way, which says the same: a test compares them.
+//! Only the plain forms of the command go this way, only where one question finds the sign-in that is meant, and only an
+//! answer that is whole comes of it. Everything else is left to the long way, which says the same: tests compare them.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
+use hallpass_holder::ProfileName;
 use hallpass_holder::daemon::{Daemon, Fast, TokenAsked, Use};
 
 use crate::failure::{Exit, Failure};
-use crate::holding::{parse_purpose, parse_resource, parse_scope, scopes, socket, state_folder};
+use crate::holding::{
+    HolderArgs, WhichArgs, parse_purpose, parse_resource, parse_scope, scopes, socket, state_folder,
+};
 use crate::output::{Form, Output};
-use crate::{config, env};
-
-/// Where a project says which sign-in is meant.
-const OF_PROJECT: &str = ".hallpass.toml";
+use crate::{env, surroundings};
 
 /// The answer, where the short way has one.
 pub(crate) fn token(arguments: impl Iterator<Item = OsString>) -> Option<Exit> {
     let asked = read(arguments)?;
-    if others_have_a_say() {
+    // A job that is given an identity comes in as itself: whatever the daemon has is somebody else's.
+    if !daemon_may_be_asked() || surroundings::ambient().is_some() {
         return None;
     }
+    let (asked, warning) = around(asked)?;
     let state = state_folder().ok()?;
     let daemon = Daemon::new(socket(), Use::Auto, Some(state.clone()), None);
+    let answer = daemon.token(&TokenAsked { state: Some(state), ..asked });
+    // The long way may ask a person which of several is meant.
+    if let Fast::Failed(hallpass_holder::HolderError::Ambiguous { .. }) | Fast::NotHere = answer {
+        return None;
+    }
     let mut out = Output::standard(Form::Text, false);
-    match daemon.token(&TokenAsked { state: Some(state), ..asked }) {
-        Fast::Given(given) => Some(match out.answer(&given.access_token) {
+    if let Some(warning) = warning {
+        out.warn(warning);
+    }
+    Some(match answer {
+        Fast::Given(given) => match out.answer(given.expose_text()) {
             Ok(()) => Exit::DONE,
             Err(failure) => failed(&failure, &mut out),
-        }),
-        // The long way may ask a person which of several is meant.
-        Fast::Failed(hallpass_holder::HolderError::Ambiguous { .. }) | Fast::NotHere => None,
-        Fast::Failed(error) => Some(failed(&error.into(), &mut out)),
-    }
+        },
+        Fast::Failed(error) => failed(&error.into(), &mut out),
+        Fast::NotHere => return None,
+    })
 }
 
 fn failed(failure: &Failure, out: &mut Output) -> Exit {
@@ -61,6 +69,10 @@ fn read(mut arguments: impl Iterator<Item = OsString>) -> Option<TokenAsked> {
         let place = match flag.as_str() {
             "--issuer" => &mut asked.issuer,
             "--client-id" => &mut asked.client_id,
+            "--profile" => {
+                value.parse::<ProfileName>().ok()?;
+                &mut asked.profile
+            }
             "--resource" => {
                 parse_resource(&value).ok()?;
                 &mut asked.resource
@@ -84,24 +96,20 @@ fn read(mut arguments: impl Iterator<Item = OsString>) -> Option<TokenAsked> {
     Some(asked)
 }
 
-/// Whether anything but flags says which sign-in is meant, or that the daemon is not to be asked, or asked otherwise.
-fn others_have_a_say() -> bool {
-    let variables = [
-        env::HALLPASS_PROFILE,
-        env::HALLPASS_ISSUER,
-        env::HALLPASS_CLIENT_ID,
-        env::HALLPASS_DAEMON,
-        env::HALLPASS_CA_FILE,
-    ];
-    variables.into_iter().any(|variable| variable.is_set())
-        || config::file().is_some_and(|file| file.exists())
-        || of_project()
+/// `off` is for the long way, and so is a word that is none. Where it is to be started first (`on`) and runs, it runs.
+fn daemon_may_be_asked() -> bool {
+    env::HALLPASS_DAEMON.text().is_none_or(|named| matches!(named.parse(), Ok(Use::Auto | Use::On)))
 }
 
-/// Whether this folder, or one above it, says something.
-fn of_project() -> bool {
-    let Ok(here) = std::env::current_dir() else { return true };
-    here.ancestors().map(|folder| -> PathBuf { folder.join(OF_PROJECT) }).any(|file| file.exists())
+/// The same question with what environment, directory and settings say, and what is to be said about them.
+fn around(asked: TokenAsked) -> Option<(TokenAsked, Option<String>)> {
+    let which = WhichArgs {
+        profile: asked.profile.as_deref().map(str::parse).transpose().ok()?,
+        issuer: asked.issuer.clone(),
+        client_id: asked.client_id.clone(),
+        holder: HolderArgs::nobody_asked(),
+    };
+    which.as_question(asked)
 }
 
 #[cfg(test)]
@@ -139,6 +147,9 @@ mod tests {
             "token --ttl 5m",
             "token --fresh",
             "token --profile work",
+            "token --profile work --issuer https://id.example",
+            "token --profile ../x",
+            "token --profile=",
             "token --resource https://api.example",
             "token --resource=https://api.example --scope a",
             "token --resource nowhere",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use hallpass_holder::daemon::{self, Daemon, Offered, Start, Use};
+use hallpass_holder::daemon::{self, Daemon, Offered, Start, TokenAsked, Use};
 use hallpass_holder::{Asking, Holder, HolderError, Identity, ProfileName, Settings};
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{Passphrase, Secret};
@@ -230,6 +230,32 @@ impl WhichArgs {
             Nearest::Trusted(binding) if bound::says(&binding).names(identity) => Bound::of(binding),
             _ => Bound::default(),
         })
+    }
+
+    /// The one question to the daemon that finds what [`find`](Self::find) and [`bound`](Self::bound) find, and what is to be
+    /// said beside its answer. `None` where one question does not do, or something is wrong that they would tell of.
+    pub(crate) fn as_question(&self, asked: TokenAsked) -> Option<(TokenAsked, Option<String>)> {
+        let nearest = Nearest::find().ok()?;
+        let voices = self.voices(&nearest).ok()?;
+        let says = voices.into_iter().find(|voice| !voice.nothing()).unwrap_or_default();
+        if says.issuer.is_some() && says.client_id.is_some() && says.profile.is_some() {
+            return None; // the daemon takes a sign-in that is said in full for one that was found
+        }
+        let profile = says.profile.map(|profile| profile.to_string());
+        let mut asked = TokenAsked { issuer: says.issuer, client_id: says.client_id, profile, ..asked };
+        let warning = nearest.warning();
+        if let Nearest::Trusted(binding) = nearest {
+            // It binds the sign-in that it asks for, and whether another was chosen shows only once that is found.
+            if self.chosen_on_purpose().ok()? {
+                return None;
+            }
+            asked.org = binding.org.clone();
+            let bound = Bound::of(binding);
+            asked.resource = asked.resource.or(bound.resource);
+            let reach = scopes(&bound.scopes);
+            asked.scope = asked.scope.or_else(|| (!reach.is_empty()).then(|| reach.to_string()));
+        }
+        Some((asked, warning))
     }
 
     /// Whether a person said which one, here and now or for this terminal.

@@ -45,7 +45,7 @@ pub use asking::Fast;
 pub use client::Daemon;
 #[cfg(feature = "daemon")]
 pub use server::{Bound, Serve, bind};
-pub use wire::{DaemonStatus, Ended, TokenAsked, TokenGiven};
+pub use wire::{DaemonStatus, Ended, TokenAsked};
 
 /// The socket's own name.
 const SOCKET: &str = "daemon.sock";

@@ -61,7 +61,8 @@ impl TokenArgs {
     pub(crate) fn asked(&self) -> Option<hallpass_holder::daemon::TokenAsked> {
         let more = self.ttl.is_some() || self.fresh || self.dpop.is_some() || self.nonce.is_some();
         let reach = scopes(&self.scopes);
-        (!more && self.which.profile.is_none()).then(|| hallpass_holder::daemon::TokenAsked {
+        (!more).then(|| hallpass_holder::daemon::TokenAsked {
+            profile: self.which.profile.as_ref().map(ToString::to_string),
             issuer: self.which.issuer.clone(),
             client_id: self.which.client_id.clone(),
             resource: self.resource.clone(),

@@ -10,6 +10,7 @@ use hallpass_model::time::Lifetime;
 use hallpass_model::wire::oauth::TokenType;
 
 use super::kept::Moment;
+use super::memory;
 use super::office::{Office, request};
 use super::wire::TokenAsked;
 use crate::error::HolderError;
@@ -21,6 +22,8 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 const AHEAD: Lifetime = Lifetime::seconds(50);
 /// The wall's clock and the machine's own go apart by so much only when somebody sets one.
 const SET: Duration = Duration::from_secs(5);
+/// Nobody asked for so long: the daemon is at rest, and need not take memory for what it might be asked.
+const AT_REST: Duration = Duration::from_secs(30);
 /// Nobody asked for so long: what is only kept for speed is forgotten.
 const IDLE: Duration = Duration::from_secs(60 * 60);
 
@@ -28,10 +31,16 @@ impl Office {
     /// Goes on until it is dropped.
     pub(super) async fn tend(&self, look_every: Duration) -> std::convert::Infallible {
         let mut before = self.now();
+        let mut rested = None;
         self.listen_to_all();
         loop {
             tokio::time::sleep(look_every).await;
             let now = self.now();
+            let asked = self.last_asked();
+            if now.steady.saturating_sub(asked) > AT_REST && rested != Some(asked) {
+                memory::rest();
+                rested = Some(asked);
+            }
             if was_set(before, now) {
                 self.distrust_all();
             }

@@ -1,13 +1,13 @@
 //! What the holder asks the daemon for, where one is to be had. Where none is, or it cannot, the holder does it itself.
 
 use hallpass_model::jose::base64url;
-use hallpass_model::secret::Secret;
+use hallpass_model::secret::{AccessToken, Secret};
 use hallpass_model::wire::oauth::Scopes;
 use zeroize::Zeroizing;
 
 use super::client::{Daemon, NoAnswer};
 use super::wire::{
-    self, Deposit, Done, Held, NotTakenAsked, Records, SignedOut, TokenAsked, TokenGiven, Which,
+    self, Deposit, Done, Held, NotTakenAsked, Records, SignedOut, TokenAlone, TokenAsked, TokenGiven, Which,
 };
 use crate::Holder;
 use crate::error::HolderError;
@@ -23,7 +23,7 @@ use crate::vault::Rung;
 #[derive(Debug)]
 pub enum Fast {
     /// A token.
-    Given(TokenGiven),
+    Given(Secret<AccessToken>),
     /// An error that asking another way would not mend.
     Failed(HolderError),
     /// Ask another way.
@@ -33,8 +33,8 @@ pub enum Fast {
 impl Daemon {
     /// Asks for a token without a runtime, a thread or a look at the disk: for the command that does nothing else.
     pub fn token(&self, asked: &TokenAsked) -> Fast {
-        match self.ask_slowly("POST", wire::TOKEN, asked) {
-            Ok(given) => Fast::Given(given),
+        match self.ask_slowly::<TokenAlone>("POST", wire::TOKEN, asked) {
+            Ok(given) => Fast::Given(Secret::from_text(given.access_token)),
             Err(NoAnswer::Problem(problem)) => match problem.into_error() {
                 Some(error) => Fast::Failed(error),
                 None => Fast::NotHere,
@@ -76,6 +76,7 @@ impl Holder {
             purpose: request.purpose.as_ref().map(ToString::to_string),
             lease,
             state: daemon.state.clone(),
+            org: None, // looked at by whoever found the sign-in
         };
         match daemon.ask::<TokenGiven>("POST", wire::TOKEN, &asked).await {
             Ok(given) => Some(Ok(pass(given))),

@@ -228,9 +228,7 @@ impl Daemon {
         stream.set_read_timeout(Some(time_out))?;
         stream.set_write_timeout(Some(AT_ONCE))?;
         stream.write_all(&http::question(method, path, &body(question)))?;
-        let mut bytes = Zeroizing::new(Vec::with_capacity(http::ANSWER_USUAL));
-        stream.take(http::ANSWER_MAX as u64).read_to_end(&mut bytes)?;
-        read(&bytes)
+        read(&whole(&stream)?)
     }
 
     /// The same for what may take as long as an issuer takes.
@@ -268,9 +266,45 @@ fn connect(socket: &Path) -> io::Result<UnixStream> {
 }
 
 fn body(question: &impl Serialize) -> Zeroizing<Vec<u8>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(http::ANSWER_USUAL));
-    serde_json::to_writer(&mut *bytes, question).expect("a question is a struct of JSON values");
+    let written = "a question is a struct of JSON values";
+    let mut room = Room(0);
+    serde_json::to_writer(&mut room, question).expect(written);
+    // Growing would leave copies behind, and all the room there is gets wiped.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room.0));
+    serde_json::to_writer(&mut *bytes, question).expect(written);
     bytes
+}
+
+/// Counts what is written, and keeps none of it.
+struct Room(usize);
+
+impl Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads an answer to its end, which is there before the daemon has hung up: nobody waits for that.
+fn whole(stream: &UnixStream) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(http::ANSWER_SHORT));
+    while http::answer(&bytes).is_none() && bytes.len() < http::ANSWER_MAX {
+        if bytes.len() == bytes.capacity() {
+            // What is too small is wiped.
+            let mut larger = Zeroizing::new(Vec::with_capacity(bytes.len() * 2));
+            larger.extend_from_slice(&bytes);
+            bytes = larger;
+        }
+        match rustix::io::read(stream, rustix::buffer::spare_capacity(&mut bytes)) {
+            Ok(0) => break,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(bytes)
 }
 
 fn read<A: DeserializeOwned>(bytes: &[u8]) -> Result<A, NoAnswer> {
@@ -288,4 +322,30 @@ fn pause() {
         reason = "another process is waited for, and nothing else is to be done"
     )]
     std::thread::sleep(LOOK_EVERY);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer of any length, in pieces, by a daemon that does not hang up.
+    #[test]
+    fn an_answer_is_whole_where_it_says_so_and_not_when_the_daemon_hangs_up() {
+        for len in [0, 1, http::ANSWER_USUAL, 5 * http::ANSWER_USUAL + 1] {
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {len}\r\n\r\n{}", "x".repeat(len));
+            let (here, mut there) = UnixStream::pair().unwrap();
+            let (sent, whole_of_it) = (answer.clone(), std::sync::mpsc::channel::<()>());
+            let daemon = std::thread::spawn(move || {
+                sent.as_bytes().chunks(1 + len / 3).for_each(|piece| there.write_all(piece).unwrap());
+                whole_of_it.1.recv().unwrap(); // until then it is there
+            });
+            assert_eq!(whole(&here).unwrap().as_slice(), answer.as_bytes(), "{len}");
+            whole_of_it.0.send(()).unwrap();
+            daemon.join().unwrap();
+        }
+        let (here, mut there) = UnixStream::pair().unwrap();
+        there.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhell").unwrap();
+        drop(there);
+        assert!(http::answer(&whole(&here).unwrap()).is_none(), "it was cut short");
+    }
 }

@@ -5,6 +5,8 @@ use zeroize::Zeroizing;
 
 /// Room for an answer, taken at once: growing would leave copies behind.
 pub(super) const ANSWER_USUAL: usize = 16 * 1024;
+/// Room for a short answer, as one with a token of ours is: whoever asks for nothing else need not touch and wipe more.
+pub(super) const ANSWER_SHORT: usize = 4 * 1024;
 /// An answer at most, in bytes: a few hundred sign-ins, or the largest token there is.
 pub(super) const ANSWER_MAX: usize = 1024 * 1024;
 

@@ -411,11 +411,18 @@ fn meant(holder: &Holder, asked: &TokenAsked) -> Result<Identity, Problem> {
             Some(name.map_err(|why| Problem::new("usage", format!("`profile`: {why}")))?)
         }
     };
-    if let (Some(issuer), Some(client_id), Some(_)) = (&asked.issuer, &asked.client_id, &asked.profile) {
-        return Ok(Identity::new(issuer, client_id).under(profile)); // said in full
+    let identity = match (&asked.issuer, &asked.client_id, &asked.profile) {
+        (Some(issuer), Some(client_id), Some(_)) => Identity::new(issuer, client_id).under(profile), // said in full
+        (issuer, client_id, _) => holder.find(&Wanted {
+            issuer: issuer.as_deref(),
+            client_id: client_id.as_deref(),
+            profile: profile.as_ref(),
+        })?,
+    };
+    if let Some(org) = &asked.org {
+        holder.is_of(&identity, org)?;
     }
-    let (issuer, client_id) = (asked.issuer.as_deref(), asked.client_id.as_deref());
-    Ok(holder.find(&Wanted { issuer, client_id, profile: profile.as_ref() })?)
+    Ok(identity)
 }
 
 pub(super) fn request(asked: &TokenAsked) -> Result<PassRequest, Problem> {

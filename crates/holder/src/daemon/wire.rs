@@ -49,6 +49,9 @@ pub struct TokenAsked {
     /// The profile of the sign-in that is meant; empty for the one without a name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
+    /// The organisation that the sign-in must be of, or nothing is handed out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub org: Option<String>,
     /// The API; needed where the sign-in has several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
@@ -72,26 +75,31 @@ pub struct TokenAsked {
 
 /// Its answer.
 #[derive(Clone, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct TokenGiven {
+pub(super) struct TokenGiven {
     /// The token. SECURITY: the one secret there is in any answer.
-    pub access_token: String,
+    pub(super) access_token: String,
     /// `Bearer`.
-    pub token_type: String,
+    pub(super) token_type: String,
     /// When it is over, if the provider says.
-    pub expires: Option<Timestamp>,
+    pub(super) expires: Option<Timestamp>,
     /// How far it reaches, if the provider says.
-    pub scope: Option<String>,
+    pub(super) scope: Option<String>,
     /// The API it is for, if that is known.
-    pub resource: Option<String>,
+    pub(super) resource: Option<String>,
     /// The sign-in it comes from.
     #[serde(flatten)]
-    pub identity: Identity,
+    pub(super) identity: Identity,
     /// Whether it is a token of its own, which can be revoked alone.
-    pub own: bool,
+    pub(super) own: bool,
     /// For a run: the lease, and how its pass is given back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) run: Option<Box<Run>>,
+    pub(super) run: Option<Box<Run>>,
+}
+
+/// The same for whoever wants nothing but the token: what is not looked at is not taken apart.
+#[derive(Deserialize)]
+pub(super) struct TokenAlone {
+    pub(super) access_token: String,
 }
 
 impl std::fmt::Debug for TokenGiven {

@@ -224,11 +224,12 @@ pub(super) async fn run(
         .map_err(|source| HolderError::Start { command: program.to_string_lossy().into_owned(), source })?;
     let pid = running.pid();
     let _ = started.set(pid);
-    // What came before the command was there has not reached it.
-    witness.forget().await;
+    // Before the command can have said a word: what is typed in answer to that is for it.
     if let Some(masked) = &masked {
         masked.go_on();
     }
+    // What came before the command was there has not reached it.
+    witness.forget().await;
     let mut meanwhile = std::pin::pin!(meanwhile);
     let ended = loop {
         tokio::select! {

@@ -52,7 +52,8 @@ use crate::provider::Trust;
 
 /// Connections at a time; one more waits. A parallel build opens some dozens.
 const CONNECTIONS_MAX: usize = 512;
-/// A request's head at most, in bytes: cookies and signed headers stay far below.
+/// A request's head at most, in bytes: cookies and signed headers stay far below. It is looked at after each piece that is
+/// read, so one that comes in a single large piece may be somewhat longer.
 const HEAD_LEN_MAX: usize = 64 * 1024;
 /// How long a client may take to send a head, and to do nothing on a connection that is kept.
 const HEAD_TIME_OUT: Duration = Duration::from_secs(60);
@@ -437,4 +438,37 @@ fn not_named() -> Response<Body> {
         StatusCode::FORBIDDEN,
         "this host was not named, and the command may reach named hosts only (`--only`)",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// The clock is turned as soon as nothing else is to be done: what would wait for ever fails here.
+    async fn hung_up_on(sent: &[u8]) -> (String, Duration) {
+        let (mut client, proxy) = tokio::io::duplex(HEAD_LEN_MAX);
+        let service = service_fn(async |_| Ok::<_, Infallible>(say(StatusCode::OK, "answered")));
+        let serving = tokio::spawn(serve(proxy, service));
+        let started = tokio::time::Instant::now();
+        client.write_all(sent).await.unwrap();
+        let mut came = String::new();
+        client.read_to_string(&mut came).await.unwrap();
+        serving.await.unwrap();
+        (came, started.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_send_its_head_is_hung_up_on_and_so_is_one_that_does_nothing() {
+        for slow in ["", "GET / HTTP/1.1\r\nHost: x\r\nX-Half: "] {
+            let (came, took) = hung_up_on(slow.as_bytes()).await;
+            assert!(!came.contains("answered") && took >= HEAD_TIME_OUT, "{slow:?} {took:?}: {came}");
+        }
+        let (came, took) = hung_up_on(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert!(
+            came.contains("answered") && took >= HEAD_TIME_OUT,
+            "the connection was kept: {took:?} {came}"
+        );
+    }
 }

@@ -1,7 +1,8 @@
 //! Takes tokens out of what streams by.
 //!
 //! A token is found as it is, in base64 (both alphabets, wherever in the encoded text it begins), URL-escaped, and with
-//! the escaped slashes of some JSON writers. It may come in pieces of any size.
+//! the escaped slashes of some JSON writers; also where its letters are broken into lines, as `base64` does (RFC 2045,
+//! section 6.8). It may come in pieces of any size.
 //!
 //! 1. What cannot be the beginning of one of these words goes on at once.
 //! 2. What may be is held back, for as long as [`Scrubber::patience`] says: whoever types sees each letter, and a token
@@ -41,6 +42,8 @@ pub(super) enum Mask {
 }
 
 const LABEL: &[u8] = b"[token]";
+/// A line break within a word at most, in bytes: CR and LF. More is a paragraph, and a text that ends so is not held back.
+const BREAK_LEN_MAX: usize = 2;
 
 /// Takes words out of one stream.
 pub(super) struct Scrubber {
@@ -71,14 +74,17 @@ impl Words {
         Self { words, begins }
     }
 
-    /// The length of the word that this begins with.
-    fn whole(&self, text: &[u8]) -> Option<usize> {
-        self.words.iter().find(|word| text.starts_with(word)).map(|word| word.len())
-    }
-
-    /// Whether this may go on to be a word.
-    fn half(&self, text: &[u8]) -> bool {
-        self.words.iter().any(|word| word.len() > text.len() && word.starts_with(text))
+    /// What a text that begins with a word's first letter begins with: the longest word that is there as a whole.
+    fn at(&self, text: &[u8]) -> At {
+        let mut found = At::NoWord;
+        for word in &self.words {
+            match begins_with(text, word) {
+                At::NoWord => {}
+                At::Half => found = At::Half,
+                whole @ At::Whole(_) => return whole,
+            }
+        }
+        found
     }
 
     /// The same text without the words, all at once.
@@ -89,6 +95,37 @@ impl Words {
         scrubber.finish(&mut out);
         (out != text).then_some(out)
     }
+}
+
+/// What there is of words at the beginning of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// None.
+    NoWord,
+    /// The text ends before one does.
+    Half,
+    /// One, which takes so many bytes.
+    Whole(usize),
+}
+
+/// How much of a word a text begins with. Line breaks within it are passed over.
+fn begins_with(text: &[u8], word: &[u8]) -> At {
+    let mut at = 0;
+    for (number, letter) in word.iter().enumerate() {
+        if number > 0 {
+            at += text[at..].iter().take(BREAK_LEN_MAX).take_while(|byte| is_break(**byte)).count();
+        }
+        match text.get(at) {
+            None => return At::Half,
+            Some(byte) if byte == letter => at += 1,
+            Some(_) => return At::NoWord,
+        }
+    }
+    At::Whole(at)
+}
+
+fn is_break(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
 }
 
 impl Scrubber {
@@ -111,22 +148,28 @@ impl Scrubber {
             let next = rest.iter().position(|byte| words.begins[usize::from(*byte)]).unwrap_or(rest.len());
             if next > 0 {
                 out.extend_from_slice(&rest[shown.min(next)..next]);
-            } else if let Some(len) = words.whole(rest) {
-                match self.mask {
-                    Mask::Stars => out.extend(std::iter::repeat_n(b'*', len - shown.min(len))),
-                    Mask::Label => out.extend_from_slice(LABEL),
-                }
-                shown = shown.saturating_sub(len);
-                at += len;
+                shown = shown.saturating_sub(next);
+                at += next;
                 continue;
-            } else if words.half(rest) {
-                self.held.extend_from_slice(rest);
-                self.shown = shown;
-                break;
-            } else if shown == 0 {
-                out.push(rest[0]);
             }
-            let passed = next.max(1);
+            let passed = match words.at(rest) {
+                At::Whole(len) => {
+                    match self.mask {
+                        Mask::Stars => out.extend(rest[shown.min(len)..len].iter().map(|byte| star(*byte))),
+                        Mask::Label => out.extend_from_slice(LABEL),
+                    }
+                    len
+                }
+                At::Half => {
+                    self.held.extend_from_slice(rest);
+                    self.shown = shown;
+                    break;
+                }
+                At::NoWord => {
+                    out.extend_from_slice(&rest[shown.min(1)..1]);
+                    1
+                }
+            };
             shown = shown.saturating_sub(passed);
             at += passed;
         }
@@ -154,6 +197,11 @@ impl Scrubber {
         self.held.zeroize();
         self.shown = 0;
     }
+}
+
+/// What stands in a letter's place. Lines stay lines.
+fn star(byte: u8) -> u8 {
+    if is_break(byte) { byte } else { b'*' }
 }
 
 /// Words that change while streams go by.

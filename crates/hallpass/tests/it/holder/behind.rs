@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::combinators::BoxBody;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::TokioIo;
@@ -76,7 +76,7 @@ impl Vouching {
 /// Says whether a token is good.
 pub(super) type Judge = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
-type Body = BoxBody<Bytes, Infallible>;
+type Body = UnsyncBoxBody<Bytes, hyper::Error>;
 
 impl Api {
     pub(super) async fn start(vouching: Option<&Vouching>) -> Self {
@@ -135,6 +135,10 @@ impl Api {
     async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
         let upgrade = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
+        let body = match self.streamed(&parts, body).await {
+            Ok(answer) => return answer,
+            Err(body) => body,
+        };
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         let path = parts.uri.path_and_query().unwrap().to_string();
         let seen =
@@ -166,7 +170,22 @@ impl Api {
             }
             "/back" => {
                 let mut response = answer(StatusCode::OK, "");
-                *response.body_mut() = Full::new(body).boxed();
+                *response.body_mut() = whole(body);
+                response
+            }
+            "/pieces" => Response::new(pieces(["in ", "pieces ", "of any ", "length"].map(Bytes::from))),
+            "/much" => {
+                let mib = path.split('?').nth(1).unwrap().parse::<usize>().unwrap();
+                Response::new(pieces(std::iter::repeat_n(
+                    Bytes::from_static(MUCH),
+                    mib * 1024 * 1024 / MUCH.len(),
+                )))
+            }
+            "/coded" => {
+                let mut response = Response::new(pieces(["not really"].map(Bytes::from)));
+                response
+                    .headers_mut()
+                    .insert(header::TRANSFER_ENCODING, HeaderValue::from_static("gzip, chunked"));
                 response
             }
             "/socket" => {
@@ -188,6 +207,42 @@ impl Api {
             _ => answer(StatusCode::OK, "noted"),
         }
     }
+
+    /// Answers what is never held: a body that is sent back as it comes, or counted.
+    async fn streamed(
+        &self,
+        parts: &http::request::Parts,
+        mut body: Incoming,
+    ) -> Result<Response<Body>, Incoming> {
+        let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        if !given.and_then(|given| given.strip_prefix("Bearer ")).is_some_and(|token| (self.good)(token)) {
+            return Err(body);
+        }
+        match parts.uri.path() {
+            "/echoes" => Ok(Response::new(body.boxed_unsync())),
+            "/counts" => {
+                let mut len = 0;
+                while let Some(Ok(frame)) = body.frame().await {
+                    len += frame.data_ref().map_or(0, Bytes::len);
+                }
+                Ok(Response::new(whole(len.to_string().into())))
+            }
+            _ => Err(body),
+        }
+    }
+}
+
+/// A piece of what is long.
+static MUCH: &[u8] = &[b'.'; 64 * 1024];
+
+fn whole(body: Bytes) -> Body {
+    Full::new(body).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body that does not say how long it is.
+fn pieces(pieces: impl IntoIterator<Item = Bytes, IntoIter: Send + 'static>) -> Body {
+    let frames = pieces.into_iter().map(|piece| Ok(Frame::data(piece)));
+    StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync()
 }
 
 /// What it said when it was sent this token, in pieces, and in all forms.
@@ -195,15 +250,14 @@ fn reflected(token: &str) -> Response<Body> {
     let base64 = hallpass_model::jose::base64url::render(format!("user:{token}"));
     let text = format!("{{\"token\":\"{token}\",\"basic\":\"{base64}\",\"end\":true}}");
     let pieces: Vec<_> = text.as_bytes().chunks(11).map(Bytes::copy_from_slice).collect();
-    let frames = pieces.into_iter().map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
-    let mut response = Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed());
+    let mut response = Response::new(self::pieces(pieces));
     response.headers_mut().insert("x-token", token.parse().unwrap());
     response.headers_mut().insert(header::CONTENT_LENGTH, text.len().into());
     response
 }
 
 fn answer(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())).boxed());
+    let mut response = Response::new(whole(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
     response
 }

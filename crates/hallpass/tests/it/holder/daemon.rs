@@ -14,6 +14,7 @@ use super::machine::{Home, Machine, Said, in_time, until};
 
 mod cut; // it hears that its session is over
 mod locking; // nothing is given out in between
+mod short; // one question, and the same answer
 mod wiped; // no byte of a token is in its memory
 
 impl Home {

@@ -8,6 +8,8 @@ use super::machine::{Machine, Said, in_time, until};
 use super::terminal::{CTRL_C, Terminal};
 
 const CTRL_Z: &str = "\x1a";
+const CTRL_D: &str = "\x04";
+const CTRL_BACKSLASH: &str = "\x1c";
 /// What begins every token of these tests.
 const TOKEN: &str = "eyJ";
 
@@ -47,6 +49,48 @@ async fn without_a_terminal_outputs_are_masked_and_stay_apart() {
     let said =
         machine.run(&["exec", "--quiet", "--purpose", "x", "--", "sh", "-c", "echo $HALLPASS_TOKEN"]).await;
     assert!(said.out().starts_with(TOKEN));
+}
+
+/// MiB of output that is no text.
+const MUCH: usize = 64;
+/// MiB that `hallpass` may hold more than before while it passes: a few pieces.
+const HELD: usize = 16;
+
+#[tokio::test]
+async fn what_is_no_token_passes_to_the_byte_however_much_it_is() {
+    let machine = Machine::signed_in().await;
+    let line = "peak() { sed -n \"s/^VmHWM:[^0-9]*\\([0-9]*\\) kB/\\1/p\" /proc/$PPID/status; }; \
+                peak >&2; cat much; printf %s $HALLPASS_TOKEN; cat much; peak >&2";
+    let line = format!(
+        "head -c {0} /dev/urandom > much; {{ cat much; printf \"[token]\"; cat much; }} > expected; \
+         \"$HALLPASS\" exec --mask --quiet --purpose x -- sh -c '{line}' | cmp - expected && echo same",
+        MUCH / 2 * 1024 * 1024
+    );
+    let mut shell = tokio::process::Command::new("bash");
+    shell
+        .args(["-c", &line])
+        .current_dir(machine.path(""))
+        .env_clear()
+        .env("HALLPASS", env!("CARGO_BIN_EXE_hallpass"));
+    let prepared = machine.hallpass::<&str>(&[]);
+    shell.envs(prepared.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let said = Said(in_time(shell.output()).await.unwrap());
+    assert_eq!(said.out(), "same\n", "{}", said.err());
+    let peaks: Vec<usize> = said.err().lines().map(|line| line.parse().unwrap()).collect();
+    assert!(peaks[1] - peaks[0] < HELD * 1024, "{peaks:?} kB");
+}
+
+#[tokio::test]
+async fn a_token_that_is_broken_into_lines_is_masked_too() {
+    let machine = Machine::signed_in().await;
+    // Both do: lines of 76 letters, and of 30.
+    let line = "printf %s user:$HALLPASS_TOKEN | base64; echo; echo $HALLPASS_TOKEN | fold -w 30; echo end";
+    let said = machine.run(&["exec", "--mask", "--quiet", "--purpose", "x", "--", "bash", "-c", line]).await;
+    let (base64, folded) = said.out().split_once("\n\n").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    assert!(base64.contains("[token]") && base64.len() < 30, "{base64}");
+    assert_eq!(folded, "[token]\nend\n");
+    let screen = Terminal::run(&machine, &masked(line), &[]).end().await;
+    assert!(screen.matches("[token]").count() == 2 && screen.contains("[token]\r\nend"), "{screen}");
 }
 
 #[tokio::test]
@@ -104,6 +148,21 @@ async fn the_code_is_the_command_s_and_ctrl_c_is_its_own_affair() {
     let mut terminal = Terminal::run(&machine, &masked(line), &[]);
     terminal.shows("ready").await;
     terminal.press(CTRL_C).await;
+    let screen = terminal.end().await;
+    assert!(screen.contains("heard") && screen.contains("left with 9"), "{screen}");
+}
+
+#[tokio::test]
+async fn keys_that_end_the_input_or_the_command_do_so() {
+    let machine = Machine::signed_in().await;
+    let line = "trap \"echo heard; exit 9\" QUIT; echo ready; cat; echo over; read -r x < /dev/tty";
+    let mut terminal = Terminal::run(&machine, &masked(line), &[]);
+    terminal.shows("ready").await;
+    terminal.press("hello\r").await;
+    terminal.shows("hello\r\nhello\r\n").await;
+    terminal.press(CTRL_D).await;
+    terminal.shows("over").await;
+    terminal.press(CTRL_BACKSLASH).await;
     let screen = terminal.end().await;
     assert!(screen.contains("heard") && screen.contains("left with 9"), "{screen}");
 }

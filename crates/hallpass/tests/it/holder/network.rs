@@ -32,8 +32,9 @@ pub(super) async fn behind_tls(machine: &Machine) -> String {
     format!("{base_url}/acme")
 }
 
-/// A proxy that opens tunnels (RFC 9110, section 9.3.6), and keeps what it was asked for and what it could read.
-struct Proxy {
+/// A proxy that opens tunnels (RFC 9110, section 9.3.6), answers everything else itself, and keeps what it was asked for and
+/// what it could read.
+pub(super) struct Proxy {
     address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
 }
@@ -41,11 +42,12 @@ struct Proxy {
 #[derive(Default)]
 struct Seen {
     asked: Vec<String>,
+    credentials: Vec<String>,
     sent: Vec<u8>,
 }
 
 impl Proxy {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -58,15 +60,20 @@ impl Proxy {
         Self { address, seen }
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub(super) fn asked(&self) -> Vec<String> {
         self.seen.lock().unwrap().asked.clone()
     }
 
-    fn read(&self, word: &str) -> bool {
+    /// How those who asked showed who they are (RFC 9110, section 11.7.2).
+    pub(super) fn credentials(&self) -> Vec<String> {
+        self.seen.lock().unwrap().credentials.clone()
+    }
+
+    pub(super) fn read(&self, word: &str) -> bool {
         self.seen.lock().unwrap().sent.windows(word.len()).any(|window| window == word.as_bytes())
     }
 }
@@ -80,6 +87,15 @@ async fn tunnel(stream: TcpStream, seen: Arc<Mutex<Seen>>) -> Option<()> {
     while line.trim_end() != "" || line.is_empty() {
         line.clear();
         client.read_line(&mut line).await.ok()?;
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("proxy-authorization")
+        {
+            seen.lock().unwrap().credentials.push(value.trim().to_owned());
+        }
+    }
+    if !first.starts_with("CONNECT ") {
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 15\r\nConnection: close\r\n\r\nfrom the parent";
+        return client.write_all(answer.as_bytes()).await.ok();
     }
     let target = first.strip_prefix("CONNECT ")?.split(' ').next()?;
     let (mut from_server, mut to_server) = TcpStream::connect(target).await.ok()?.into_split();

@@ -10,6 +10,11 @@ use super::behind::{Api, Vouching};
 use super::killed::pid;
 use super::machine::{Machine, Said, in_time, until};
 
+mod hostile; // requests that nobody means well with
+mod limits; // what is slow, long or many
+mod parent; // the person's own proxy
+mod raw; // requests byte for byte
+
 /// Somebody signed in for an API that really answers.
 struct Place {
     machine: Machine,

@@ -108,12 +108,18 @@ pub(super) fn scrub(headers: &mut HeaderMap, words: &Words) {
     }
 }
 
-/// Whether a body comes as nobody can look into it.
+/// Whether a body comes as nobody can look into it: in a content coding, or in a transfer coding that nobody was asked for
+/// (RFC 9110, section 8.4; RFC 9112, section 7).
 pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
-    headers.get_all(header::CONTENT_ENCODING).iter().any(|value| {
-        let value = value.to_str().unwrap_or("?");
-        value.split(',').any(|word| !word.trim().is_empty() && !word.trim().eq_ignore_ascii_case("identity"))
-    })
+    [(header::CONTENT_ENCODING, "identity"), (header::TRANSFER_ENCODING, "chunked")].into_iter().any(
+        |(name, plain)| {
+            headers.get_all(name).iter().any(|value| {
+                let value = value.to_str().unwrap_or("?");
+                let mut words = value.split(',').map(str::trim);
+                words.any(|word| !word.is_empty() && !word.eq_ignore_ascii_case(plain))
+            })
+        },
+    )
 }
 
 /// Leads a redirection within the named address back through the reverse proxy.
@@ -215,6 +221,9 @@ mod tests {
     fn a_compressed_body_is_seen_to_be_one() {
         assert!(is_encoded(&headers(&[("content-encoding", "gzip")])));
         assert!(is_encoded(&headers(&[("content-encoding", "identity, br")])));
-        assert!(!is_encoded(&headers(&[("content-encoding", "identity")])) && !is_encoded(&HeaderMap::new()));
+        assert!(is_encoded(&headers(&[("transfer-encoding", "gzip, chunked")])));
+        for plain in [("content-encoding", "identity"), ("transfer-encoding", "Chunked"), ("te", "gzip")] {
+            assert!(!is_encoded(&headers(&[plain])));
+        }
     }
 }

@@ -50,6 +50,41 @@ fn base64_of_a_token_is_taken_out_whatever_stands_around_it() {
 }
 
 #[test]
+fn a_token_in_lines_is_taken_out_and_lines_stay_lines() {
+    use hallpass_model::jose::base64url;
+    let folded = |text: &str, width: usize, end: &str| {
+        let lines: Vec<_> =
+            text.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        lines.join(end)
+    };
+    let base64 = base64url::render(format!("user:{TOKEN}{TOKEN}")).replace('-', "+").replace('_', "/");
+    for end in ["\n", "\r\n"] {
+        for width in [4, 20, 64, 76] {
+            let text = format!("{}{end}after", folded(&base64, width, end));
+            for size in [1, 7, text.len()] {
+                let pieces: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+                let out = scrubbed(Mask::Stars, &pieces);
+                assert_eq!(
+                    (out.len(), out.matches(end).count()),
+                    (text.len(), text.matches(end).count()),
+                    "{out}"
+                );
+                let left = out.replace(['*', '\r', '\n'], "");
+                assert!(out.ends_with("after") && left.len() <= 20 + "after".len(), "{width}: {out}");
+            }
+        }
+        let (before, rest) = TOKEN.split_at(TOKEN.len() / 2);
+        assert_eq!(
+            scrubbed(Mask::Label, &[format!("{before}{end}{rest}{end}").as_bytes()]),
+            format!("[token]{end}")
+        );
+        // Paragraphs are no lines of one word.
+        let apart = format!("{before}{end}{end}{end}{rest}");
+        assert_eq!(scrubbed(Mask::Label, &[apart.as_bytes()]), apart);
+    }
+}
+
+#[test]
 fn escaped_forms_are_taken_out() {
     for escaped in ["ab%2B%2Fcd%3D%3Def~gh%2Fij", "ab%2b%2fcd%3d%3def~gh%2fij", r"ab+\/cd==ef~gh\/ij", OPAQUE]
     {
