@@ -20,7 +20,8 @@ use crate::{env, surroundings};
 pub(crate) fn token(arguments: impl Iterator<Item = OsString>) -> Option<Exit> {
     let asked = read(arguments)?;
     // A job that is given an identity comes in as itself: whatever the daemon has is somebody else's.
-    if !daemon_may_be_asked() || surroundings::ambient().is_some() {
+    // And where a socket gives passes, nothing else does.
+    if !daemon_may_be_asked() || surroundings::ambient().is_some() || env::HALLPASS_TOKEN_SOCKET.is_set() {
         return None;
     }
     let (asked, warning) = around(asked)?;

@@ -232,13 +232,14 @@ async fn a_key_that_the_kernel_let_go_of_is_gone_and_its_person_is_asked_to_sign
 #[tokio::test]
 async fn a_keyring_that_a_container_forbids_is_said_to_be_and_a_sign_in_there_is_not_lost() {
     let Some(stranger) = Stranger::new(40_403).await else { return };
-    for (error, words) in [(EPERM, "is forbidden here"), (ENOSYS, "is not in this kernel")] {
-        let words = format!("the kernel keyring {words}");
+    // Engines answer with either.
+    for error in [EPERM, ENOSYS] {
+        let words = "the kernel keyring is forbidden here";
         let refused = stranger.login(&["--store", "keyring"]);
         let refused = refused.iter().map(String::as_str).collect::<Vec<_>>();
         let refused = stranger.run_forbidden(error, &refused).await;
         assert_eq!(refused.code(), 70, "{}", refused.err());
-        assert!(refused.err().contains(&words), "{}", refused.err());
+        assert!(refused.err().contains(words), "{}", refused.err());
         // Nobody asked for it: the next is taken, and it is said why.
         let profile = format!("next-{error}");
         let next = stranger.login(&["--profile", &profile]);
@@ -246,9 +247,9 @@ async fn a_keyring_that_a_container_forbids_is_said_to_be_and_a_sign_in_there_is
         next.env("HALLPASS_PASSPHRASE_FILE", passphrase_of(&stranger.home));
         let next = stranger.sign_in(next).await;
         assert_eq!(next.code(), 0, "{}", next.err());
-        assert!(next.err().contains(&words), "{}", next.err());
+        assert!(next.err().contains(words), "{}", next.err());
         let doctor = stranger.run_forbidden(error, &["doctor"]).await;
-        assert!(doctor.out().contains(&words), "{}", doctor.out());
+        assert!(doctor.out().contains(words), "{}", doctor.out());
     }
     // A sign-in that rests there cannot be had in here, and is not lost by it.
     let issuer = stranger.machine.world.issuer_url.clone();
