@@ -55,6 +55,8 @@ variables! {
     HALLPASS_DAEMON;
     /// The daemon's socket, instead of the one in the runtime folder.
     HALLPASS_SOCKET;
+    /// The pass socket of a command outside (`exec --as socket`): `token` and `exec` ask there and nowhere else.
+    HALLPASS_TOKEN_SOCKET;
     /// Where the keys of new sign-ins rest: `secret-service`, `keyring`, `passphrase`, ...
     HALLPASS_STORE;
     /// A file with the passphrase of the records, where nobody is there to type it.
@@ -213,6 +215,8 @@ variables! {
     // What tells that others are the same user here.
     /// The user who became this one.
     SUDO_USER;
+    /// The user who became this one.
+    DOAS_USER;
     /// A Jenkins job.
     JENKINS_URL;
     /// A GitLab job.
@@ -233,6 +237,12 @@ variables! {
     bamboo_buildKey;
     /// A GoCD job.
     GO_PIPELINE_NAME;
+    /// A Drone job.
+    DRONE;
+    /// A job of Bitbucket Pipelines.
+    BITBUCKET_BUILD_NUMBER;
+    /// The number of a job, as several build systems have it.
+    BUILD_NUMBER;
 
     // Read by the HTTP client.
     /// The proxy for `https` addresses.

@@ -159,6 +159,20 @@ pub enum HolderError {
         /// What is wrong with it.
         what: String,
     },
+    /// Ask for less: a run's pass socket gives no more than its command line says.
+    #[error("{what}")]
+    Wider {
+        /// The rule, and what was asked for.
+        what: String,
+    },
+    /// Ask whoever runs the command that opened it: the pass socket does not answer.
+    #[error("the pass socket `{}` does not answer: {why}", .place.display())]
+    NoPassSocket {
+        /// Where it is said to be.
+        place: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// There is nowhere to keep a secret.
     #[error("there is nowhere safe to keep the sign-in: {why}")]
     NoRung {

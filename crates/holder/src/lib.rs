@@ -101,6 +101,7 @@ mod wrapped; // what tools keep that insist on keeping it
 pub mod daemon; // one process that holds them for the others
 #[cfg(feature = "exec")]
 pub mod exec; // a command with a pass of its own
+mod pass_socket; // where a command of a command gets its own
 mod identity; // an issuer, a client, a profile
 mod which; // which sign-in is meant
 mod shelf; // where records stand
@@ -149,6 +150,7 @@ pub use logout::{Credential, Fate, Receipt};
 pub use not_taken::NotTaken;
 pub use owed::{Owed, Retried, RetryFate};
 pub use pass::{Pass, PassRequest};
+pub use pass_socket::{Gives, PassSocket};
 pub use present::{Binding, Headers, Presentable, Told};
 pub use prints::Prints;
 pub use profile::Profile;
@@ -219,6 +221,8 @@ pub struct Holder {
     ca_file: Option<PathBuf>,
     /// Who is asked first.
     daemon: Option<Arc<daemon::Daemon>>,
+    /// Who is asked instead of everybody else.
+    pass_socket: Option<Arc<PassSocket>>,
     /// What this machine runs, where that is no person's.
     workload: Option<Arc<workload::Workload>>,
 }
@@ -236,6 +240,7 @@ impl Holder {
             clock: settings.clock,
             ca_file: settings.ca_file,
             daemon: None,
+            pass_socket: None,
             workload: None,
             shelf: Arc::new(shelf),
         }

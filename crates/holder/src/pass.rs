@@ -107,6 +107,9 @@ impl Holder {
     ///
     /// It needs a tokio runtime, and its future may be dropped at any time: see [`settled`](Self::settled).
     pub async fn token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
+        if let Some(socket) = &self.pass_socket {
+            return socket.pass(request, false).await;
+        }
         if let Some(workload) = self.workload(identity) {
             return Box::pin(self.workload_pass(workload, request, false)).await;
         }
@@ -173,6 +176,9 @@ impl Holder {
         request: &PassRequest,
         refused: Option<&Secret<AccessToken>>,
     ) -> Result<Pass, HolderError> {
+        if let Some(socket) = &self.pass_socket {
+            return socket.pass(request, true).await;
+        }
         if let Some(workload) = self.workload(identity) {
             return Box::pin(self.workload_pass(workload, request, true)).await;
         }

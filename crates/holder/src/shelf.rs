@@ -22,7 +22,7 @@ pub(crate) use crate::identity::Identity;
 use crate::identity::ProfileName;
 use crate::private;
 use crate::record::{Header, Record, SealedRecord, Version, seal};
-use crate::vault::{Chosen, RecordKey, Rung, Vault};
+use crate::vault::{Chosen, RecordKey, Rung, Vault, keyring_is_apart};
 use disk::Disk;
 
 pub use disk::Unreadable;
@@ -200,10 +200,19 @@ impl Shelf {
         path: &Path,
     ) -> Result<(Record, RecordKey), HolderError> {
         let place = &sealed.header.key;
-        let gone = || HolderError::KeyGone {
-            issuer: sealed.header.issuer.clone(),
-            profile: sealed.header.profile.clone(),
-            rung: place.rung(),
+        let rung = place.rung();
+        // A record of this very machine, and nobody took its key away: it is only not to be seen from inside.
+        let apart = rung == Rung::Keyring && !self.is_from_elsewhere(&sealed.header) && keyring_is_apart();
+        let gone = || match apart {
+            true => HolderError::RungFailed {
+                rung,
+                why: "is another one in this user namespace, or has lost it".into(),
+            },
+            false => HolderError::KeyGone {
+                issuer: sealed.header.issuer.clone(),
+                profile: sealed.header.profile.clone(),
+                rung,
+            },
         };
         let mut key = self.vault.find_key(place)?.ok_or_else(gone)?;
         let mut tried = 1;

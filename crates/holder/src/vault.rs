@@ -33,6 +33,7 @@ use zeroize::Zeroizing;
 use crate::error::HolderError;
 
 pub use hallpass_model::rung::Rung;
+pub(crate) use keyring::goes_with_its_namespace as keyring_is_apart;
 pub use keyring::idle_life as keyring_idle_life;
 
 /// The key of one record.

@@ -11,6 +11,7 @@ use hallpass_holder::{
 use hallpass_model::device::DeviceClass;
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{KeyMaterial, Secret};
+use hallpass_model::wire::errors::ErrorCode;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -111,6 +112,7 @@ struct Answer<'a> {
 pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Failure> {
     if args.one_run {
         exec::too_long(args.run.ttl())?;
+        exec::can_run()?;
         args.run.fits()?;
         look_up(&args.command, env::PATH.value().as_deref())?;
     }
@@ -208,9 +210,12 @@ pub(super) fn sort_of(class: DeviceClass) -> &'static str {
 /// A sign-in that could not be had. Where it is the disk that is wanting, memory may do; where it is the flow that was asked
 /// for, another.
 fn failed(error: HolderError, flow: Option<Flow>, strict: bool) -> Failure {
-    if flow == Some(Flow::Device)
-        && matches!(error, HolderError::Refused { .. } | HolderError::Unexpected { .. })
-    {
+    // By its rule: where the key may rest is no matter of the flow.
+    let by_flow = match &error {
+        HolderError::Refused { code, .. } => *code != ErrorCode::RungNotAllowed,
+        error => matches!(error, HolderError::Unexpected { .. }),
+    };
+    if flow == Some(Flow::Device) && by_flow {
         return Failure::from(error).hint(
             "if codes are not allowed there, sign in without one: `--flow browser`, or `--flow paste` where no browser \
              reaches this machine",

@@ -45,6 +45,11 @@ impl From<HolderError> for Failure {
                 Failure::usage(told).hint("say which with `--profile` or `--issuer`, or set HALLPASS_PROFILE")
             }
             E::Usage { .. } => Failure::usage(told),
+            E::Wider { .. } => Failure::refused(told)
+                .hint("ask for less, or have the command outside (`hallpass exec --as socket`) open it wider"),
+            E::NoPassSocket { .. } => Failure::could_not_run(told).hint(
+                "HALLPASS_TOKEN_SOCKET names it: the command that opened it may be over, or it is not mounted here",
+            ),
             E::BadIssuer { why: BadIssuer::Malformed, .. } => {
                 Failure::usage(told).hint("an issuer is an address such as `https://id.example/acme`")
             }

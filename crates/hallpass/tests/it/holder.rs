@@ -21,6 +21,10 @@ mod daemon; // one process that holds them for the others
 mod owed; // signing out where the issuer cannot be reached
 mod assess; // what is asked of any login
 mod containers; // builds in and user namespaces of containers
+mod pass_socket; // where they get passes of their own
+mod buildkit; // the docker daemon's builds
+mod rootless; // containers of a user without rights, and places where little is there
+mod nfs; // two hosts over one home
 mod doctor; // what is looked at, what is found, and what is never shown
 mod wrap; // a tool that insists on a file of its own
 mod records; // those that cannot be read, and machines that can keep none
