@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use hallpass_holder::environment::{self, Environment};
 use hallpass_holder::{Ambient, Opener, Places, Surroundings};
@@ -35,7 +36,15 @@ pub(crate) fn opener() -> Opener {
 
 /// Where this machine keeps keys, besides the kernel.
 pub(crate) fn places() -> Places {
-    environment().places()
+    let mut places = environment().places();
+    places.tpm = named_tpm().or(places.tpm);
+    places
+}
+
+/// The TPM that the person names. Absolute: the daemon looks for it from another folder.
+pub(crate) fn named_tpm() -> Option<PathBuf> {
+    let named = env::HALLPASS_TPM.path()?;
+    Some(std::path::absolute(&named).unwrap_or(named))
 }
 
 /// What says what runs here, where that is a workload.

@@ -11,7 +11,7 @@ use hallpass_model::device::DeviceClass;
 use hallpass_model::secret::Secret;
 
 use crate::login::{Opener, Surroundings};
-use crate::vault::Places;
+use crate::vault::{Places, TPM_DEVICE};
 use crate::workload::Ambient;
 
 mod tmux; // who looks at one
@@ -108,13 +108,16 @@ impl<'a> Environment<'a> {
         }
     }
 
-    /// Where this machine keeps keys, besides the kernel: the person's session bus, if there is one.
+    /// Where this machine keeps keys, besides the kernel: the person's session bus, if there is one, and the TPM's device.
     pub fn places(&self) -> Places {
         let usual = || {
             let bus = PathBuf::from(self.value("XDG_RUNTIME_DIR")?).join("bus");
             bus.exists().then(|| format!("unix:path={}", bus.display()))
         };
-        Places { session_bus: self.text("DBUS_SESSION_BUS_ADDRESS").or_else(usual) }
+        Places {
+            session_bus: self.text("DBUS_SESSION_BUS_ADDRESS").or_else(usual),
+            tpm: Some(TPM_DEVICE.into()),
+        }
     }
 
     /// Whether this is a job of continuous integration.

@@ -161,14 +161,13 @@ pub use provider::http_date;
 pub use role::RoleRequest;
 pub use shelf::{Foreign, Unreadable};
 pub use status::{Opened, Status};
-pub use vault::{AskPassphrase, Asking, Places, Rung, keyring_idle_life};
+pub use vault::{AskPassphrase, Asking, Places, Rung, TPM_DEVICE, keyring_idle_life};
 pub use which::{Wanted, told_apart};
 pub use workload::Ambient;
 pub use wrapped::{KEPT_LEN_MAX, KeptFile, Wrapped};
 
 use provider::{Provider, Trust};
 use shelf::Shelf;
-use vault::Vault;
 
 /// What time it is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -232,8 +231,12 @@ pub struct Holder {
 impl Holder {
     /// Opens nothing and writes nothing yet.
     pub fn new(settings: Settings) -> Self {
-        let vault = Vault::new(settings.ask_passphrase, settings.places);
-        let shelf = Shelf::open(settings.state.as_deref(), &machine::name(), vault);
+        let shelf = Shelf::open(
+            settings.state.as_deref(),
+            &machine::name(),
+            settings.ask_passphrase,
+            settings.places,
+        );
         let trust = Trust { ca_file: settings.ca_file.clone(), no_proxy: false };
         Self {
             locks: lock::folders(shelf.folder()),

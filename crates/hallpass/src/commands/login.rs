@@ -78,7 +78,7 @@ pub(crate) struct LoginArgs {
     #[arg(long, value_name = "FLOW")]
     flow: Option<Flow>,
 
-    /// Where the key is to rest: `secret-service`, `keyring`, `passphrase`, ... (HALLPASS_STORE)
+    /// Where the key is to rest: `secret-service`, `keyring`, `tpm`, `passphrase`, ... (HALLPASS_STORE)
     #[arg(long, value_name = "RUNG", conflicts_with = "one_run")]
     store: Option<Rung>,
 

@@ -249,9 +249,10 @@ pub(super) fn key_lives(rung: Rung) -> String {
             Some(idle) => format!("until logout, a reboot, or {idle} without use"),
             None => "until logout or a reboot".into(),
         },
-        Rung::SecretService | Rung::Keychain | Rung::CredentialManager | Rung::Tpm | Rung::Passphrase => {
+        Rung::SecretService | Rung::Keychain | Rung::CredentialManager | Rung::Passphrase => {
             "until logout".into()
         }
+        Rung::Tpm => "until logout, or the TPM is cleared".into(),
         Rung::Daemon => "until the daemon ends".into(),
         Rung::Memory => "until the command ends".into(),
     }
