@@ -45,6 +45,7 @@ pub(crate) const AMBIENT: &[&str] = &[
     "SSH_AUTH_SOCK",
     "GPG_AGENT_INFO",
     "HALLPASS_SOCKET",
+    "HALLPASS_TOKEN_SOCKET",
     "MYSQL_PWD",
     "NPM_CONFIG_*AUTH*",
     "PGPASSWORD",

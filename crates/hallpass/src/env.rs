@@ -55,8 +55,12 @@ variables! {
     HALLPASS_DAEMON;
     /// The daemon's socket, instead of the one in the runtime folder.
     HALLPASS_SOCKET;
-    /// Where the keys of new sign-ins rest: `secret-service`, `keyring`, `passphrase`, ...
+    /// The pass socket of a command outside (`exec --as socket`): `token` and `exec` ask there and nowhere else.
+    HALLPASS_TOKEN_SOCKET;
+    /// Where the keys of new sign-ins rest: `secret-service`, `keyring`, `tpm`, `passphrase`, ...
     HALLPASS_STORE;
+    /// The TPM, a device or a Unix socket, instead of `/dev/tpmrm0`.
+    HALLPASS_TPM;
     /// A file with the passphrase of the records, where nobody is there to type it.
     HALLPASS_PASSPHRASE_FILE;
     /// The program that opens addresses, instead of `BROWSER` and the desktop's own; `none` for none.
@@ -191,6 +195,10 @@ variables! {
     DISPLAY;
     /// A Wayland desktop.
     WAYLAND_DISPLAY;
+    /// A tmux, and by which socket it is asked who is attached.
+    TMUX;
+    /// The pane of it.
+    TMUX_PANE;
     /// A continuous-integration job.
     CI;
     /// A GitHub Codespace.
@@ -213,6 +221,8 @@ variables! {
     // What tells that others are the same user here.
     /// The user who became this one.
     SUDO_USER;
+    /// The user who became this one.
+    DOAS_USER;
     /// A Jenkins job.
     JENKINS_URL;
     /// A GitLab job.
@@ -233,6 +243,12 @@ variables! {
     bamboo_buildKey;
     /// A GoCD job.
     GO_PIPELINE_NAME;
+    /// A Drone job.
+    DRONE;
+    /// A job of Bitbucket Pipelines.
+    BITBUCKET_BUILD_NUMBER;
+    /// The number of a job, as several build systems have it.
+    BUILD_NUMBER;
 
     // Read by the HTTP client.
     /// The proxy for `https` addresses.

@@ -9,17 +9,19 @@ use std::ffi::OsString;
 use hallpass_holder::ProfileName;
 use hallpass_holder::daemon::{Daemon, Fast, TokenAsked, Use};
 
-use crate::env;
 use crate::failure::{Exit, Failure};
 use crate::holding::{
     HolderArgs, WhichArgs, parse_purpose, parse_resource, parse_scope, scopes, socket, state_folder,
 };
 use crate::output::{Form, Output};
+use crate::{env, surroundings};
 
 /// The answer, where the short way has one.
 pub(crate) fn token(arguments: impl Iterator<Item = OsString>) -> Option<Exit> {
     let asked = read(arguments)?;
-    if !daemon_may_be_asked() {
+    // A job that is given an identity comes in as itself: whatever the daemon has is somebody else's.
+    // And where a socket gives passes, nothing else does.
+    if !daemon_may_be_asked() || surroundings::ambient().is_some() || env::HALLPASS_TOKEN_SOCKET.is_set() {
         return None;
     }
     let (asked, warning) = around(asked)?;

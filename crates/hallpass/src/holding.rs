@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use hallpass_holder::daemon::{self, Daemon, Offered, Start, TokenAsked, Use};
-use hallpass_holder::{Asking, Holder, HolderError, Identity, ProfileName, Settings};
+use hallpass_holder::{Asking, Holder, HolderError, Identity, PassSocket, ProfileName, Settings};
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{Passphrase, Secret};
 
@@ -108,6 +108,7 @@ impl HolderArgs {
             (env::HALLPASS_SOCKET, Some(socket.clone())),
             (env::HALLPASS_CA_FILE, self.ca_file()),
             (env::HALLPASS_PASSPHRASE_FILE, passphrase),
+            (env::HALLPASS_TPM, surroundings::named_tpm()),
         ];
         let paths =
             paths.into_iter().filter_map(|(variable, path)| Some((variable.name.into(), path?.into())));
@@ -158,7 +159,36 @@ impl HolderArgs {
     }
 }
 
+/// Where passes come from.
+pub(crate) struct Source {
+    pub(crate) holder: Holder,
+    pub(crate) identity: Identity,
+    /// What a directory says a pass is for.
+    pub(crate) bound: Bound,
+}
+
 impl WhichArgs {
+    /// Where passes come from: the pass socket of a command outside, where there is one, and else a sign-in or
+    /// an identity of this machine's.
+    pub(crate) async fn source(&self, out: &mut Output) -> Result<Source, Failure> {
+        let Some(place) = env::HALLPASS_TOKEN_SOCKET.path() else {
+            let (holder, identity) = self.whose(out)?;
+            let bound = self.bound(&identity)?;
+            return Ok(Source { holder, identity, bound });
+        };
+        // SECURITY: whoever made the socket meant less than a sign-in that may be here, too.
+        if !self.flags().nothing() {
+            let both = "a sign-in is named, and HALLPASS_TOKEN_SOCKET says that tokens come from a socket";
+            return Err(
+                Failure::usage(both).hint("leave `--profile`, `--issuer` and `--client-id` out, or unset it")
+            );
+        }
+        let socket = PassSocket::new(place);
+        let identity = socket.gives().await?.identity();
+        let holder = self.holder.holder(None).with_pass_socket(socket);
+        Ok(Source { holder, identity, bound: Bound::default() })
+    }
+
     /// The sign-in to use, and the holder that has it. Where this is a job or a pod that is given an identity, and an issuer
     /// is named for it, it is that one's: no person's sign-in is looked for, unless a profile is named.
     pub(crate) fn whose(&self, out: &mut Output) -> Result<(Holder, Identity), Failure> {
@@ -327,6 +357,12 @@ pub(crate) fn parse_purpose(text: &str) -> Result<Purpose, &'static str> {
     text.parse()
 }
 
+/// Where sockets of this user may be, for as long as they are logged in.
+pub(crate) fn runtime() -> PathBuf {
+    let place = daemon::place(None, env::XDG_RUNTIME_DIR.path().as_deref());
+    place.parent().expect("a socket stands in a folder").to_owned()
+}
+
 /// Where the daemon's socket is.
 pub(crate) fn socket() -> PathBuf {
     let named = env::HALLPASS_SOCKET.path().map(|named| std::path::absolute(&named).unwrap_or(named));
@@ -356,8 +392,10 @@ pub(crate) fn state_folder() -> Result<PathBuf, Failure> {
     let state = env::XDG_STATE_HOME.path().and_then(absolute);
     let state = state.or_else(|| Some(env::HOME.path().and_then(absolute)?.join(".local/state")));
     state.map(|state| state.join("hallpass")).ok_or_else(|| {
-        Failure::could_not_run("there is no home folder to keep sign-ins in")
-            .hint("set HOME or HALLPASS_STATE_DIR")
+        Failure::could_not_run("there is no home folder to keep sign-ins in").hint(
+            "set HOME or HALLPASS_STATE_DIR, or keep it in memory for one command: \
+                 `hallpass login ISSUER --resource URL --one-run -- COMMAND`",
+        )
     })
 }
 

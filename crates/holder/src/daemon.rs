@@ -8,11 +8,13 @@
 //!   another process writes one. What was signed in with `--store daemon` is in its memory alone, and ends with it.
 //! - Everything works without it, but for what it alone holds.
 
-mod wire; // what is asked and answered
-mod problem; // errors on the wire
+pub(crate) mod wire; // what is asked and answered
+pub(crate) mod problem; // errors on the wire
 mod http; // HTTP/1.1 as far as two of us need it
-mod client; // asking
+pub(crate) mod client; // asking
 mod asking; // what the holder asks for
+#[cfg(any(feature = "daemon", feature = "exec"))]
+pub(crate) mod conversation; // answering one question
 #[cfg(feature = "daemon")]
 mod server; // listening
 #[cfg(feature = "daemon")]

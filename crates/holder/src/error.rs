@@ -159,6 +159,20 @@ pub enum HolderError {
         /// What is wrong with it.
         what: String,
     },
+    /// Ask for less: a run's pass socket gives no more than its command line says.
+    #[error("{what}")]
+    Wider {
+        /// The rule, and what was asked for.
+        what: String,
+    },
+    /// Ask whoever runs the command that opened it: the pass socket does not answer.
+    #[error("the pass socket `{}` does not answer: {why}", .place.display())]
+    NoPassSocket {
+        /// Where it is said to be.
+        place: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// There is nowhere to keep a secret.
     #[error("there is nowhere safe to keep the sign-in: {why}")]
     NoRung {
@@ -172,6 +186,20 @@ pub enum HolderError {
         rung: Rung,
         /// Why it cannot be had.
         why: String,
+    },
+    /// Ask whoever runs this machine: it is there, and this user may not use it.
+    #[error("the {rung} may not be used by this user: `{}` is closed to them", .place.display())]
+    RungForbidden {
+        /// Which.
+        rung: Rung,
+        /// Its device or socket.
+        place: PathBuf,
+    },
+    /// Sign in on this machine: the key is one that only another machine's rung opens.
+    #[error("the key was sealed by the {rung} of another machine, and does not open here")]
+    SealedElsewhere {
+        /// By which.
+        rung: Rung,
     },
     /// Unlock, or name a place: a sign-in goes to a lower rung only if it is told to.
     #[error("your sign-in rests in the {rung}, which {why}; it is not moved to a lower place unasked")]

@@ -15,6 +15,7 @@ mod mask;
 mod memory;
 mod proxy;
 mod scrub;
+mod socket;
 mod supply;
 mod watcher;
 mod witness;
@@ -22,6 +23,7 @@ mod witness;
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +49,7 @@ use child::{Given, Signals};
 use mask::Masked;
 use memory::{Files, Slot};
 use proxy::Proxy;
+use socket::Socket;
 use supply::{Held, Pipes, Supply};
 use watcher::{Charge, Entrusted, Hint, Watcher};
 use witness::Witness;
@@ -90,12 +93,18 @@ pub enum Way {
     File,
     /// Not at all: a proxy adds it to requests for named hosts. The variable holds the proxy's address in the API's place.
     Proxy(ProxyRequest),
+    /// When it asks, over a Unix socket whose path the variable holds: as many as it needs, each no wider than the
+    /// request. For what runs inside of it: a container, a build.
+    Socket {
+        /// Where sockets may be: a folder of the user's alone, made if need be.
+        runtime: PathBuf,
+    },
 }
 
 impl Way {
     /// Whether the command has a good pass however long it runs.
     pub fn renews(&self) -> bool {
-        matches!(self, Way::File | Way::Proxy(_))
+        matches!(self, Way::File | Way::Proxy(_) | Way::Socket { .. })
     }
 }
 
@@ -197,6 +206,11 @@ impl Holder {
                 watcher.entrust(charge).await?;
             }
             let (given, provides) = give(request, &supply).await?;
+            if provides.socket.is_some()
+                && let Some(charge) = supply.charge()?
+            {
+                watcher.entrust(charge).await?;
+            }
             on_event(RunEvent::Leased(leased(&supply.newest(), &request.way)));
             let words = supply.clone();
             let words: scrub::Current = Arc::new(move || words.words());
@@ -221,6 +235,9 @@ impl Holder {
     /// Gives passes back.
     async fn release(&self, identity: &Identity, held: &[Arc<Held>]) -> Release {
         let own = held.iter().filter(|held| held.pass.own);
+        if let Some(socket) = &self.pass_socket {
+            return socket.take_back(own.map(|held| &held.pass.token)).await;
+        }
         let pending = |why: String| Release::Pending { why };
         let mut release = Release::LeftToExpire;
         let revoke_all = async {
@@ -249,6 +266,10 @@ impl Holder {
 
     /// What the watcher is to see to. Nothing, where nothing can be revoked.
     fn charge(&self, identity: &Identity, held: &[Arc<Held>]) -> Result<Option<Charge>, HolderError> {
+        // Whoever opened the socket that they came from sees to their end.
+        if self.pass_socket.is_some() {
+            return Ok(None);
+        }
         let mut entrusted: Vec<_> = held
             .iter()
             .filter(|held| held.pass.own)
@@ -264,6 +285,7 @@ impl Holder {
                 metadata: back.metadata.clone(),
                 entrusted,
                 ca_file: self.ca_file.clone(),
+                socket: None,
             }));
         }
         if self.workload(identity).is_some() {
@@ -283,6 +305,7 @@ impl Holder {
             metadata: loaded.record.metadata,
             entrusted,
             ca_file: self.ca_file.clone(),
+            socket: None,
         }))
     }
 
@@ -296,6 +319,7 @@ impl Holder {
 struct Provides {
     files: Option<Files>,
     proxy: Option<Proxy>,
+    socket: Option<Socket>,
 }
 
 /// Gives a command its pass, in the way that was asked for.
@@ -324,6 +348,10 @@ async fn give(request: &RunRequest, supply: &Arc<Supply>) -> Result<(Given, Prov
             let (proxy, with_it) = Proxy::open(asked, &request.variable, supply.clone(), holder).await?;
             provides.proxy = Some(proxy);
             given = with_it;
+        }
+        Way::Socket { runtime } => {
+            let socket = provides.socket.insert(Socket::open(runtime, supply.clone())?);
+            given.variable(&request.variable, socket.place().as_os_str().as_encoded_bytes());
         }
     }
     Ok((given, provides))
@@ -362,6 +390,12 @@ async fn meanwhile(
             None => std::future::pending().await,
         }
     };
+    let giving = async {
+        match &provides.socket {
+            Some(socket) => socket.serve().await,
+            None => std::future::pending().await,
+        }
+    };
     let telling = async {
         let mut told = None;
         while let Some(why) = pipes.troubles.recv().await {
@@ -376,6 +410,7 @@ async fn meanwhile(
         never = renewing => never,
         never = replacing => never,
         never = proxying => never,
+        never = giving => never,
         never = telling => never,
     }
 }

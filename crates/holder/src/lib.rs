@@ -101,6 +101,7 @@ mod wrapped; // what tools keep that insist on keeping it
 pub mod daemon; // one process that holds them for the others
 #[cfg(feature = "exec")]
 pub mod exec; // a command with a pass of its own
+mod pass_socket; // where a command of a command gets its own
 mod identity; // an issuer, a client, a profile
 mod which; // which sign-in is meant
 mod shelf; // where records stand
@@ -117,6 +118,7 @@ mod dpop; // the key a session is bound to
 pub mod adapters; // programs that ask in their own way: git, registries, kubectl, cloud SDKs
 mod provider; // the HTTP client of any provider, and the only one here
 mod client; // who we are at a provider
+mod endpoints; // of a provider that does not say where they are
 pub mod environment; // what it says, to whoever hands it in
 pub mod presets; // what is known beforehand about some providers
 mod copies; // of other machines' sign-ins, said to the issuer
@@ -139,6 +141,7 @@ pub use hallpass_model::wire::oauth::Scopes;
 pub use url::Url;
 
 pub use checkup::{IssuerSeen, Offered};
+pub use endpoints::Endpoints;
 pub use error::HolderError;
 pub use identity::{Identity, ProfileName};
 pub use login::{
@@ -149,6 +152,7 @@ pub use logout::{Credential, Fate, Receipt};
 pub use not_taken::NotTaken;
 pub use owed::{Owed, Retried, RetryFate};
 pub use pass::{Pass, PassRequest};
+pub use pass_socket::{Gives, PassSocket};
 pub use present::{Binding, Headers, Presentable, Told};
 pub use prints::Prints;
 pub use profile::Profile;
@@ -157,14 +161,13 @@ pub use provider::http_date;
 pub use role::RoleRequest;
 pub use shelf::{Foreign, Unreadable};
 pub use status::{Opened, Status};
-pub use vault::{AskPassphrase, Asking, Places, Rung, keyring_idle_life};
+pub use vault::{AskPassphrase, Asking, Places, Rung, TPM_DEVICE, keyring_idle_life};
 pub use which::{Wanted, told_apart};
 pub use workload::Ambient;
 pub use wrapped::{KEPT_LEN_MAX, KeptFile, Wrapped};
 
 use provider::{Provider, Trust};
 use shelf::Shelf;
-use vault::Vault;
 
 /// What time it is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -219,6 +222,8 @@ pub struct Holder {
     ca_file: Option<PathBuf>,
     /// Who is asked first.
     daemon: Option<Arc<daemon::Daemon>>,
+    /// Who is asked instead of everybody else.
+    pass_socket: Option<Arc<PassSocket>>,
     /// What this machine runs, where that is no person's.
     workload: Option<Arc<workload::Workload>>,
 }
@@ -226,8 +231,12 @@ pub struct Holder {
 impl Holder {
     /// Opens nothing and writes nothing yet.
     pub fn new(settings: Settings) -> Self {
-        let vault = Vault::new(settings.ask_passphrase, settings.places);
-        let shelf = Shelf::open(settings.state.as_deref(), &machine::name(), vault);
+        let shelf = Shelf::open(
+            settings.state.as_deref(),
+            &machine::name(),
+            settings.ask_passphrase,
+            settings.places,
+        );
         let trust = Trust { ca_file: settings.ca_file.clone(), no_proxy: false };
         Self {
             locks: lock::folders(shelf.folder()),
@@ -236,6 +245,7 @@ impl Holder {
             clock: settings.clock,
             ca_file: settings.ca_file,
             daemon: None,
+            pass_socket: None,
             workload: None,
             shelf: Arc::new(shelf),
         }

@@ -42,6 +42,27 @@ pub(crate) fn folder(path: &Path) -> Result<(), HolderError> {
     Ok(())
 }
 
+/// A folder of our own for sockets: made with what leads to it, or as it must be. One that is there is not changed: it may be anybody's.
+pub(crate) fn runtime_folder(folder: &Path) -> Result<(), HolderError> {
+    match DirBuilder::new().mode(0o700).recursive(true).create(folder) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            return Err(HolderError::disk("cannot make", folder)(error));
+        }
+        _ => {}
+    }
+    let found = std::fs::symlink_metadata(folder).map_err(HolderError::disk("cannot look at", folder))?;
+    let unsafe_because = |why| Err(HolderError::Unsafe { path: folder.to_owned(), why });
+    if !found.is_dir() {
+        unsafe_because("it is not a folder")
+    } else if found.uid() != own_uid() {
+        unsafe_because("it belongs to another user")
+    } else if found.mode() & 0o077 != 0 {
+        unsafe_because("others can look into it; make it 0700")
+    } else {
+        Ok(())
+    }
+}
+
 /// The whole of a private file; `None` if there is none. Refused if it is a symlink, somebody else's, or open to
 /// others.
 pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, HolderError> {

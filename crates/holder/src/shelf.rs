@@ -22,7 +22,7 @@ pub(crate) use crate::identity::Identity;
 use crate::identity::ProfileName;
 use crate::private;
 use crate::record::{Header, Record, SealedRecord, Version, seal};
-use crate::vault::{Chosen, RecordKey, Rung, Vault};
+use crate::vault::{AskPassphrase, Chosen, Places, RecordKey, Rung, Vault, keyring_is_apart};
 use disk::Disk;
 
 pub use disk::Unreadable;
@@ -88,8 +88,9 @@ impl Shelf {
     /// `state` is the program's own state folder; made private if need be. Records of different machines stand in
     /// different folders, so that two hosts on one exported home never overwrite each other's. Without it there is
     /// memory alone.
-    pub(crate) fn open(state: Option<&Path>, machine: &str, vault: Vault) -> Self {
+    pub(crate) fn open(state: Option<&Path>, machine: &str, ask: AskPassphrase, places: Places) -> Self {
         let disk = Disk::new(state.map(|state| state.join(machine)));
+        let vault = Vault::new(ask, places, disk.folder());
         Self { machine: machine.to_owned(), disk, vault, memory: Mutex::default() }
     }
 
@@ -188,7 +189,9 @@ impl Shelf {
         let opened = self.open_sealed(&sealed, &path);
         let (record, key) = match opened {
             Ok(opened) => opened,
-            Err(why) if elsewhere => return Err(foreign::named(why, &identity.issuer, &path)),
+            Err(why) if elsewhere || matches!(why, HolderError::SealedElsewhere { .. }) => {
+                return Err(foreign::named(why, &identity.issuer, &path));
+            }
             Err(why) => return Err(why),
         };
         Ok(Loaded { header: sealed.header, record, key })
@@ -200,10 +203,19 @@ impl Shelf {
         path: &Path,
     ) -> Result<(Record, RecordKey), HolderError> {
         let place = &sealed.header.key;
-        let gone = || HolderError::KeyGone {
-            issuer: sealed.header.issuer.clone(),
-            profile: sealed.header.profile.clone(),
-            rung: place.rung(),
+        let rung = place.rung();
+        // A record of this very machine, and nobody took its key away: it is only not to be seen from inside.
+        let apart = rung == Rung::Keyring && !self.is_from_elsewhere(&sealed.header) && keyring_is_apart();
+        let gone = || match apart {
+            true => HolderError::RungFailed {
+                rung,
+                why: "is another one in this user namespace, or has lost it".into(),
+            },
+            false => HolderError::KeyGone {
+                issuer: sealed.header.issuer.clone(),
+                profile: sealed.header.profile.clone(),
+                rung,
+            },
         };
         let mut key = self.vault.find_key(place)?.ok_or_else(gone)?;
         let mut tried = 1;

@@ -16,7 +16,7 @@ use url::Url;
 
 use crate::failure::{Exit, Failure};
 use crate::holding::{
-    OURSELVES, WhichArgs, certificates, parse_purpose, parse_resource, parse_scope, scopes,
+    OURSELVES, Source, WhichArgs, certificates, parse_purpose, parse_resource, parse_scope, runtime, scopes,
 };
 use crate::output::Output;
 use crate::{ambient, clock, env, roots};
@@ -45,6 +45,8 @@ Examples:
   hallpass exec --purpose 'read my notes' -- sh -c 'curl -H \"Authorization: Bearer $HALLPASS_TOKEN\" https://api.example/notes'
   hallpass exec --scope deploy --ttl 5m --purpose 'deploy 1.4' --env API_TOKEN -- ./deploy.sh
   hallpass exec --as proxy --purpose 'read my notes' -- sh -c 'curl $HALLPASS_PROXY_URL/notes'
+  hallpass exec --as socket --scope packages:read --purpose build -- \\
+    sh -c 'podman run -v $HALLPASS_TOKEN_SOCKET:/pass.sock -e HALLPASS_TOKEN_SOCKET=/pass.sock build'
   hallpass exec --as file --clean --purpose 'nightly sync' -- ./sync.sh   # reads $HALLPASS_TOKEN_FILE when it needs it")]
 pub(crate) struct ExecArgs {
     #[command(flatten)]
@@ -82,7 +84,7 @@ pub(super) struct RunArgs {
     way: As,
 
     /// The environment variable that holds it, or says where it is; otherwise `HALLPASS_TOKEN`, `HALLPASS_TOKEN_FD`,
-    /// `HALLPASS_TOKEN_FILE` or `HALLPASS_PROXY_URL`
+    /// `HALLPASS_TOKEN_FILE`, `HALLPASS_PROXY_URL` or `HALLPASS_TOKEN_SOCKET`
     #[arg(long = "env", value_name = "NAME", value_parser = parse_variable)]
     variable: Option<String>,
 
@@ -114,6 +116,9 @@ pub(super) enum As {
     File,
     /// Not at all: a proxy adds it to requests to the API, whose place the variable's address takes; it is renewed
     Proxy,
+    /// When it asks, from a socket whose path the variable holds: for a container or a build inside, which gets passes
+    /// no wider than this one
+    Socket,
 }
 
 impl As {
@@ -125,6 +130,7 @@ impl As {
             As::Proxy => {
                 Way::Proxy(ProxyRequest { to: run.to.clone(), only: run.only, roots: roots::files() })
             }
+            As::Socket => Way::Socket { runtime: runtime() },
         }
     }
 
@@ -134,6 +140,7 @@ impl As {
             As::Fd => "HALLPASS_TOKEN_FD",
             As::File => "HALLPASS_TOKEN_FILE",
             As::Proxy => "HALLPASS_PROXY_URL",
+            As::Socket => "HALLPASS_TOKEN_SOCKET",
         }
     }
 }
@@ -155,9 +162,9 @@ impl RunArgs {
 
 pub(crate) async fn exec(args: ExecArgs, out: &mut Output) -> Result<Exit, Failure> {
     too_long(args.run.ttl)?;
+    can_run()?;
     args.run.fits()?;
-    let (holder, identity) = args.which.whose(out)?;
-    let bound = args.which.bound(&identity)?;
+    let Source { holder, identity, bound } = args.which.source(out).await?;
     let pass = PassRequest::default()
         .resource(args.resource.or(bound.resource))
         .scopes(scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }))
@@ -265,6 +272,19 @@ pub(crate) fn take_turn(args: &BecomingArgs) -> Result<Exit, Failure> {
         if error.kind() == std::io::ErrorKind::NotFound { Exit::NOT_FOUND } else { Exit::NOT_RUNNABLE };
     let command = args.command.first().map(|program| program.to_string_lossy()).unwrap_or_default();
     Err(Failure::could_not_run(format_args!("`{command}` cannot be run: {error}")).leaving_with(exit))
+}
+
+/// Refuses where nothing can run beside a command, before anything is asked of anybody.
+pub(super) fn can_run() -> Result<(), Failure> {
+    if std::path::Path::new(OURSELVES).exists() {
+        return Ok(());
+    }
+    let why = format!(
+        "`{OURSELVES}` is not there, and nothing can be started that ends the token with the command"
+    );
+    Err(Failure::could_not_run(why).hint(
+        "mount /proc here, or get the token outside and hand it in: `hallpass exec --as socket`, `--as fd`",
+    ))
 }
 
 /// Refuses before anything is asked of anybody.

@@ -6,8 +6,9 @@ use hallpass_model::purpose::Purpose;
 use hallpass_model::time::Lifetime;
 use serde::Serialize;
 
+use crate::env;
 use crate::failure::{Exit, Failure};
-use crate::holding::{WhichArgs, parse_purpose, parse_resource, parse_scope, scopes};
+use crate::holding::{Source, WhichArgs, parse_purpose, parse_resource, parse_scope, scopes};
 use crate::output::{Form, Output};
 
 /// Print an access token that is good now
@@ -88,8 +89,11 @@ struct Answer<'a> {
 }
 
 pub(crate) async fn token(args: TokenArgs, out: &mut Output) -> Result<Exit, Failure> {
-    let (holder, identity) = args.which.whose(out)?;
-    let bound = args.which.bound(&identity)?;
+    if env::HALLPASS_TOKEN_SOCKET.is_set() && (args.fresh || args.dpop.is_some()) {
+        let own = "`--fresh` and `--dpop` are for a sign-in, and HALLPASS_TOKEN_SOCKET says that tokens come from a socket";
+        return Err(Failure::usage(own));
+    }
+    let Source { holder, identity, bound } = args.which.source(out).await?;
     let mut request = PassRequest::default()
         .resource(args.resource.or(bound.resource.filter(|_| args.dpop.is_none())))
         .scopes(scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }))

@@ -9,9 +9,10 @@ use std::time::Duration;
 use hallpass_model::time::Lifetime;
 use hallpass_model::wire::oauth::TokenType;
 
+use super::conversation::request;
 use super::kept::Moment;
 use super::memory;
-use super::office::{Office, request};
+use super::office::Office;
 use super::wire::TokenAsked;
 use crate::error::HolderError;
 

@@ -40,7 +40,7 @@ pub struct Daemon {
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum NoAnswer {
+pub(crate) enum NoAnswer {
     /// None runs there.
     Nobody,
     /// One does, and something went wrong on the way.
@@ -51,7 +51,7 @@ pub(super) enum NoAnswer {
 
 impl NoAnswer {
     /// As an error of the one who asked, where nobody else can answer.
-    pub(super) fn into_error(self) -> HolderError {
+    pub(crate) fn into_error(self) -> HolderError {
         match self {
             NoAnswer::Nobody => HolderError::NoDaemon { why: "none runs".into() },
             NoAnswer::Broken(why) => HolderError::NoDaemon { why },
@@ -238,20 +238,29 @@ impl Daemon {
         path: &str,
         question: &impl Serialize,
     ) -> Result<A, NoAnswer> {
-        let asked = http::question(method, path, &body(question));
-        let exchange = async {
-            let stream = connect(&self.socket)?;
-            stream.set_nonblocking(true)?;
-            let mut stream = tokio::net::UnixStream::from_std(stream)?;
-            stream.write_all(&asked).await?;
-            let mut bytes = Zeroizing::new(Vec::with_capacity(http::ANSWER_USUAL));
-            stream.take(http::ANSWER_MAX as u64).read_to_end(&mut bytes).await?;
-            Ok::<_, io::Error>(bytes)
-        };
-        match tokio::time::timeout(WHILE_RENEWING, exchange).await {
-            Ok(bytes) => read(&bytes?),
-            Err(_) => Err(NoAnswer::Broken("it did not answer in time".into())),
-        }
+        ask_over(connect(&self.socket)?, method, path, question).await
+    }
+}
+
+/// Asks what may take as long as an issuer takes, over this connection.
+pub(crate) async fn ask_over<A: DeserializeOwned>(
+    stream: UnixStream,
+    method: &str,
+    path: &str,
+    question: &impl Serialize,
+) -> Result<A, NoAnswer> {
+    let asked = http::question(method, path, &body(question));
+    let exchange = async {
+        stream.set_nonblocking(true)?;
+        let mut stream = tokio::net::UnixStream::from_std(stream)?;
+        stream.write_all(&asked).await?;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(http::ANSWER_USUAL));
+        stream.take(http::ANSWER_MAX as u64).read_to_end(&mut bytes).await?;
+        Ok::<_, io::Error>(bytes)
+    };
+    match tokio::time::timeout(WHILE_RENEWING, exchange).await {
+        Ok(bytes) => read(&bytes?),
+        Err(_) => Err(NoAnswer::Broken("it did not answer in time".into())),
     }
 }
 

@@ -11,7 +11,8 @@ use hallpass_model::secret::{Passphrase, Secret};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::office::{Answer, Office, read, render};
+use super::conversation::{Answer, read, render};
+use super::office::Office;
 use super::problem::{LOCKED, Problem};
 use super::sealing::Sealing;
 use super::wire::{Done, Locking};

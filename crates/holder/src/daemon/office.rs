@@ -6,16 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use hallpass_model::jose::base64url;
-use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::Secret;
-use hallpass_model::time::{Lifetime, Timestamp};
-use hallpass_model::wire::oauth::Scopes;
-use serde::Serialize;
+use hallpass_model::time::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use super::Offered;
+use super::conversation::{Answer, Shown, read, render, request};
 use super::kept::{Kept, Moment, Stamp, Until, steady};
 use super::lock::State;
 use super::memory::{self, Locked};
@@ -28,7 +26,7 @@ use crate::Holder;
 use crate::client::OurClient;
 use crate::identity::{Identity, ProfileName};
 use crate::not_taken::NotTaken;
-use crate::pass::{Pass, PassRequest};
+use crate::pass::Pass;
 use crate::record::Record;
 use crate::vault::Rung;
 use crate::which::Wanted;
@@ -37,9 +35,6 @@ use crate::which::Wanted;
 const END_TIME_OUT: Duration = Duration::from_secs(5);
 /// Sign-ins that the daemon alone holds, at most: more than a person has, and less than fills the memory.
 const HELD_MAX: usize = 256;
-
-/// An answer, secrets and all. Wiped when dropped.
-pub(super) type Answer = Zeroizing<Vec<u8>>;
 
 /// Everything the daemon has. Cheap to clone.
 #[derive(Clone)]
@@ -380,15 +375,6 @@ impl Office {
     }
 }
 
-/// An answer with a token in it. Wiped when dropped.
-struct Shown(TokenGiven);
-
-impl Drop for Shown {
-    fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.0.access_token);
-    }
-}
-
 fn given(pass: Pass, identity: Identity, run: Option<Box<Run>>) -> TokenGiven {
     TokenGiven {
         access_token: pass.token.expose_text().to_owned(),
@@ -423,40 +409,4 @@ fn meant(holder: &Holder, asked: &TokenAsked) -> Result<Identity, Problem> {
         holder.is_of(&identity, org)?;
     }
     Ok(identity)
-}
-
-pub(super) fn request(asked: &TokenAsked) -> Result<PassRequest, Problem> {
-    let bad = |what: &str| Problem::new("usage", what);
-    if let Some(resource) = &asked.resource
-        && !url::Url::parse(resource).is_ok_and(|url| !url.cannot_be_a_base() && !resource.contains('#'))
-    {
-        return Err(bad("`resource` is not an absolute address without a fragment"));
-    }
-    let scopes = match &asked.scope {
-        Some(scope) => Scopes::parse_tolerant(scope).map_err(|why| bad(&format!("`scope`: {why}")))?,
-        None => Scopes::none(),
-    };
-    let purpose = asked.purpose.as_deref().map(str::parse::<Purpose>).transpose();
-    Ok(PassRequest {
-        resource: asked.resource.clone(),
-        scopes,
-        lifetime: asked.lifetime.map(Lifetime::seconds),
-        purpose: purpose.map_err(|why| bad(&format!("`purpose`: {why}")))?,
-    })
-}
-
-pub(super) fn read<'a, Q: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<Q, Problem> {
-    let bad = || Problem::new(BAD_REQUEST, "the question is not the JSON object it should be");
-    // A list would do for a struct, too.
-    if !body.trim_ascii_start().starts_with(b"{") {
-        return Err(bad());
-    }
-    // The parser's own words may repeat what it read.
-    serde_json::from_slice(body).map_err(|_| bad())
-}
-
-pub(super) fn render(answer: &impl Serialize) -> Answer {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(super::http::ANSWER_USUAL));
-    serde_json::to_writer(&mut *bytes, answer).expect("an answer is a struct of JSON values");
-    bytes
 }

@@ -10,11 +10,11 @@ use crate::identity::ProfileName;
 /// Every answer that is no success.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     /// One of the words in `docs/reference/daemon.md`.
-    pub(super) error: String,
+    pub(crate) error: String,
     /// A sentence.
-    pub(super) message: String,
+    pub(crate) message: String,
     #[serde(flatten)]
     about: Box<About>,
 }
@@ -36,27 +36,29 @@ struct About {
 }
 
 /// It is locked.
-pub(super) const LOCKED: &str = "locked";
+pub(crate) const LOCKED: &str = "locked";
 /// It reads the records of another folder.
-pub(super) const ANOTHER_STATE: &str = "another_state";
+pub(crate) const ANOTHER_STATE: &str = "another_state";
 /// The question cannot be understood.
-pub(super) const BAD_REQUEST: &str = "bad_request";
+pub(crate) const BAD_REQUEST: &str = "bad_request";
 /// There is no such path.
-pub(super) const NOT_FOUND: &str = "not_found";
+pub(crate) const NOT_FOUND: &str = "not_found";
+/// More was asked of a pass socket than it gives.
+pub(crate) const WIDER: &str = "wider";
 /// The record cannot be opened here; the asker may know how.
 const CANNOT_OPEN: &str = "cannot_open";
 
 impl Problem {
-    pub(super) fn new(error: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(error: &str, message: impl Into<String>) -> Self {
         Self { error: error.into(), message: message.into(), ..Self::default() }
     }
 
     /// The status that goes with it.
-    pub(super) fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         match self.error.as_str() {
             BAD_REQUEST | "usage" | "passphrase_needed" => 400,
             "not_signed_in" | "sign_in_ended" | "another_tenant" => 401,
-            "denied" | "refused" | "wrong_passphrase" => 403,
+            "denied" | "refused" | "wrong_passphrase" | WIDER => 403,
             NOT_FOUND => 404,
             "ambiguous" => 409,
             ANOTHER_STATE => 421,
@@ -67,7 +69,7 @@ impl Problem {
     }
 
     /// As the asker's own error. `None` where the asker may yet do without us.
-    pub(super) fn into_error(self) -> Option<HolderError> {
+    pub(crate) fn into_error(self) -> Option<HolderError> {
         let about = self.about;
         let issuer = about.issuer.clone().unwrap_or_default();
         let why = about.why.clone().unwrap_or_default();
@@ -87,6 +89,7 @@ impl Problem {
             "passphrase_needed" => HolderError::PassphraseNeeded,
             "wrong_passphrase" => HolderError::WrongPassphrase,
             "unsupported" => HolderError::Unsupported { what: self.message },
+            WIDER => HolderError::Wider { what: self.message },
             "usage" => HolderError::Usage { what: self.message },
             "another_tenant" => HolderError::NotBelieved { why: self.message },
             _ => return None,
@@ -118,6 +121,7 @@ impl From<HolderError> for Problem {
             E::Denied => ("denied", About::default()),
             E::Unsupported { .. } => ("unsupported", About::default()),
             E::Usage { .. } => ("usage", About::default()),
+            E::Wider { .. } => (WIDER, About::default()),
             E::AnotherTenant { .. } | E::NotBelieved { .. } => ("another_tenant", About::default()),
             _ => (CANNOT_OPEN, About::default()),
         };
@@ -144,6 +148,7 @@ mod tests {
             HolderError::Denied,
             HolderError::Usage { what: "the API must be named".into() },
             HolderError::Unsupported { what: "it cannot".into() },
+            HolderError::Wider { what: "less is given here".into() },
         ] {
             let said = error.to_string();
             let sent = serde_json::to_vec(&Problem::from(error)).unwrap();

@@ -1,40 +1,26 @@
 //! The daemon's end of the socket.
 
-use std::convert::Infallible;
-use std::fs::{DirBuilder, File};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::Method;
 use rustix::fs::FlockOperation;
 use tokio::sync::Semaphore;
-use zeroize::Zeroizing;
 
 use super::Offered;
-use super::office::{Answer, Office};
+use super::conversation::{Answer, Question, converse};
+use super::office::Office;
 use super::problem::{BAD_REQUEST, NOT_FOUND, Problem};
 use super::wire;
 use crate::Holder;
 use crate::error::HolderError;
 use crate::private::{self, own_uid};
 
-/// A question is a record of a few large tokens at most.
-const QUESTION_MAX: usize = 1024 * 1024;
-/// A whole question must have come after this: both ends are on one machine.
-const QUESTION_TIME_OUT: Duration = Duration::from_secs(5);
-/// The head of a question at most, in bytes: ours has a few lines.
-const HEAD_MAX: usize = 16 * 1024;
 /// Questions at once. More wait their turn in the kernel, which keeps thousands: memory stays small whoever asks.
 const CONNECTIONS_MAX: usize = 128;
 /// How long the accept loop rests when the system has no more sockets to give.
@@ -72,7 +58,7 @@ pub fn bind(place: &Path) -> Result<Bound, HolderError> {
     let folder = place.parent().filter(|folder| folder.is_absolute()).ok_or_else(|| {
         HolderError::NoDaemon { why: format!("`{}` is not an absolute path", place.display()) }
     })?;
-    make(folder)?;
+    private::runtime_folder(folder)?;
     let lock = private::lock_file(&place.with_extension("lock"))?;
     if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Err(HolderError::NoDaemon { why: format!("one runs already at `{}`", place.display()) });
@@ -85,27 +71,6 @@ pub fn bind(place: &Path) -> Result<Bound, HolderError> {
     std::fs::set_permissions(place, PermissionsExt::from_mode(0o600)).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(Bound { listener, place: place.to_owned(), _lock: lock })
-}
-
-/// A folder of our own: made, or as it must be. One that is there is not changed: it may be anybody's.
-fn make(folder: &Path) -> Result<(), HolderError> {
-    match DirBuilder::new().mode(0o700).recursive(true).create(folder) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            return Err(HolderError::disk("cannot make", folder)(error));
-        }
-        _ => {}
-    }
-    let found = std::fs::symlink_metadata(folder).map_err(HolderError::disk("cannot look at", folder))?;
-    let unsafe_because = |why| Err(HolderError::Unsafe { path: folder.to_owned(), why });
-    if !found.is_dir() {
-        unsafe_because("it is not a folder")
-    } else if found.uid() != own_uid() {
-        unsafe_because("it belongs to another user")
-    } else if found.mode() & 0o077 != 0 {
-        unsafe_because("others can look into it; make it 0700")
-    } else {
-        Ok(())
-    }
 }
 
 impl Bound {
@@ -135,7 +100,7 @@ impl Bound {
                 Ok((stream, _)) if stream.peer_cred().is_ok_and(|peer| peer.uid() == own_uid()) => {
                     let office = office.clone();
                     tokio::spawn(async move {
-                        answer(stream, office).await;
+                        converse(stream, |question| answer(&office, question)).await;
                         drop(place);
                     });
                 }
@@ -154,55 +119,9 @@ impl Bound {
     }
 }
 
-async fn answer(stream: tokio::net::UnixStream, office: Office) {
-    let service = service_fn(move |request| {
-        let office = office.clone();
-        async move { Ok::<_, Infallible>(respond(request, &office).await) }
-    });
-    // One question a connection: its buffers, which saw a token, go with it.
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(QUESTION_TIME_OUT)
-        .max_buf_size(HEAD_MAX)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
-    let _ = connection.await;
-}
-
-async fn respond(request: Request<Incoming>, office: &Office) -> Response<Full<Bytes>> {
-    let (status, answer) = match ask(request, office).await {
-        Ok(answer) => (StatusCode::OK, answer),
-        Err(problem) => {
-            let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (status, Zeroizing::new(serde_json::to_vec(&problem).expect("a problem is a few texts")))
-        }
-    };
-    Response::builder()
-        .status(status)
-        .header(CONTENT_TYPE, "application/json")
-        .header(CACHE_CONTROL, "no-store")
-        .body(Full::new(Bytes::from_owner(Body(answer))))
-        .expect("the headers are constants")
-}
-
-/// Wiped when the last of the connection is done with it.
-struct Body(Answer);
-
-impl AsRef<[u8]> for Body {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-async fn ask(request: Request<Incoming>, office: &Office) -> Result<Answer, Problem> {
-    let (parts, body) = request.into_parts();
-    let body = Limited::new(body, QUESTION_MAX).collect();
-    let body = match tokio::time::timeout(QUESTION_TIME_OUT, body).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(_)) => return Err(Problem::new(BAD_REQUEST, "the question is too long, or was cut short")),
-        Err(_) => return Err(Problem::new(BAD_REQUEST, "the question did not come in time")),
-    };
-    match (&parts.method, parts.uri.path()) {
+async fn answer(office: &Office, question: Question) -> Result<Answer, Problem> {
+    let Question { method, path, body } = question;
+    match (&method, path.as_str()) {
         (&Method::GET, wire::STATUS) => office.status(),
         (&Method::POST, wire::TOKEN) => office.token(&body).await,
         (&Method::GET, wire::RECORDS) => office.records(),

@@ -12,8 +12,8 @@ use crate::identity::Identity;
 use crate::logout::Credential;
 use crate::status::Opened;
 
-pub(super) const STATUS: &str = "/v1/status";
-pub(super) const TOKEN: &str = "/v1/token";
+pub(crate) const STATUS: &str = "/v1/status";
+pub(crate) const TOKEN: &str = "/v1/token";
 pub(super) const RECORDS: &str = "/v1/records";
 pub(super) const LOGOUT: &str = "/v1/logout";
 pub(super) const FORGET: &str = "/v1/forget";
@@ -75,25 +75,25 @@ pub struct TokenAsked {
 
 /// Its answer.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct TokenGiven {
+pub(crate) struct TokenGiven {
     /// The token. SECURITY: the one secret there is in any answer.
-    pub(super) access_token: String,
+    pub(crate) access_token: String,
     /// `Bearer`.
-    pub(super) token_type: String,
+    pub(crate) token_type: String,
     /// When it is over, if the provider says.
-    pub(super) expires: Option<Timestamp>,
+    pub(crate) expires: Option<Timestamp>,
     /// How far it reaches, if the provider says.
-    pub(super) scope: Option<String>,
+    pub(crate) scope: Option<String>,
     /// The API it is for, if that is known.
-    pub(super) resource: Option<String>,
+    pub(crate) resource: Option<String>,
     /// The sign-in it comes from.
     #[serde(flatten)]
-    pub(super) identity: Identity,
+    pub(crate) identity: Identity,
     /// Whether it is a token of its own, which can be revoked alone.
-    pub(super) own: bool,
+    pub(crate) own: bool,
     /// For a run: the lease, and how its pass is given back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) run: Option<Box<Run>>,
+    pub(crate) run: Option<Box<Run>>,
 }
 
 /// The same for whoever wants nothing but the token: what is not looked at is not taken apart.
@@ -228,7 +228,7 @@ pub struct Ended {
 
 /// Nothing more to say.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Done {}
+pub(crate) struct Done {}
 
 fn is_false(flag: &bool) -> bool {
     !flag

@@ -8,16 +8,18 @@
 //!
 //! The holder's clock decides, and is looked at again and again: a machine sleeps, and clocks are set.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use hallpass_model::lifetimes::ACCESS_TOKEN_MAX;
 use hallpass_model::time::{Lifetime, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::Release;
 use super::scrub::Words;
-use super::watcher::Recharge;
+use super::watcher::{Charge, Recharge};
 use crate::Holder;
 use crate::error::HolderError;
 use crate::pass::{Pass, PassRequest};
@@ -54,6 +56,8 @@ pub(super) struct Supply {
     troubles: mpsc::Sender<String>,
     /// What is taken out of what streams by, and for which pass it was made.
     words: Mutex<Option<(Arc<Held>, Arc<Words>)>>,
+    /// The run's pass socket, which the watcher takes away where nobody else does.
+    socket: OnceLock<PathBuf>,
 }
 
 /// A pass of a run.
@@ -64,7 +68,7 @@ pub(super) struct Held {
 
 impl Held {
     /// Whether it is good for this much more. One that does not say when it is over is good until it is refused.
-    fn good(&self, now: Timestamp, margin: Lifetime) -> bool {
+    pub(super) fn good(&self, now: Timestamp, margin: Lifetime) -> bool {
         self.pass.expires.is_none_or(|expires| now + margin < expires)
     }
 
@@ -113,6 +117,7 @@ impl Supply {
             recharges,
             troubles,
             words: Mutex::default(),
+            socket: OnceLock::new(),
         };
         (Arc::new(supply), Pipes { recharges: told, troubles: heard })
     }
@@ -209,25 +214,85 @@ impl Supply {
             return Ok(newest);
         }
         let renewed = Arc::new(Held { pass, since });
-        let passes = {
-            let mut held = self.held.lock().expect("no thread panics holding this");
-            held.retain(|held| since < over_by(held));
-            held.push(renewed.clone());
-            held.clone()
-        };
-        // SECURITY: before anybody uses it.
-        if let Some(charge) = self.holder.charge(&self.identity, &passes)? {
-            let (taken, when_taken) = oneshot::channel();
-            let told = async {
-                self.recharges.send(Recharge { charge, taken }).await.ok()?;
-                when_taken.await.ok()
-            };
-            let _ = tokio::time::timeout(RECHARGE_TIME_OUT, told).await;
-        }
+        self.hold(since, |held| held.push(renewed.clone()));
+        self.entrust().await?;
         self.used.store(false, Ordering::Relaxed);
         self.newest.send_replace(renewed.clone());
         drop(alone);
         Ok(renewed)
+    }
+
+    /// Another pass beside the one in use. The request reaches no further than the run's own: whoever asks sees to that.
+    /// `None` where so many are in use already.
+    pub(super) async fn another(
+        &self,
+        request: &PassRequest,
+        at_once_max: usize,
+    ) -> Result<Option<Arc<Held>>, HolderError> {
+        let _alone = self.renewing.lock().await;
+        let since = (self.holder.clock)();
+        self.hold(since, |_| ());
+        if self.held().len() >= at_once_max {
+            return Ok(None);
+        }
+        let pass = self.holder.leased(&self.identity, request, None).await?;
+        let another = Arc::new(Held { pass, since });
+        self.hold(since, |held| held.insert(0, another.clone()));
+        self.entrust().await?;
+        Ok(Some(another))
+    }
+
+    /// Ends a pass before the command does. Whether it is ended; if not, it is tried again at the end.
+    pub(super) async fn give_back(&self, held: &Arc<Held>) -> Result<bool, HolderError> {
+        let _alone = self.renewing.lock().await;
+        let release = self.holder.release(&self.identity, std::slice::from_ref(held)).await;
+        if release != Release::Revoked {
+            return Ok(false);
+        }
+        self.hold((self.holder.clock)(), |all| all.retain(|one| !Arc::ptr_eq(one, held)));
+        self.entrust().await?;
+        Ok(true)
+    }
+
+    /// What the watcher is to see to, now.
+    pub(super) fn charge(&self) -> Result<Option<Charge>, HolderError> {
+        let charge = self.holder.charge(&self.identity, &self.held())?;
+        Ok(charge.map(|charge| Charge { socket: self.socket.get().cloned(), ..charge }))
+    }
+
+    /// Where the run's pass socket is, from now on.
+    pub(super) fn has_socket_at(&self, place: &Path) {
+        let _ = self.socket.set(place.to_owned()); // a run opens one
+    }
+
+    /// What the run is for.
+    pub(super) fn request(&self) -> &PassRequest {
+        &self.request
+    }
+
+    /// The sign-in that the passes come of.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn hold(&self, now: Timestamp, change: impl FnOnce(&mut Vec<Arc<Held>>)) {
+        let mut held = self.held.lock().expect("no thread panics holding this");
+        held.retain(|held| now < over_by(held));
+        change(&mut held);
+        drop(held);
+        *self.words.lock().expect("no thread panics holding this") = None;
+    }
+
+    /// Tells the watcher. SECURITY: before anybody uses what is new.
+    async fn entrust(&self) -> Result<(), HolderError> {
+        let Some(charge) = self.charge()? else { return Ok(()) };
+        let (taken, when_taken) = oneshot::channel();
+        let told = async {
+            self.recharges.send(Recharge { charge, taken }).await.ok()?;
+            when_taken.await.ok()
+        };
+        let _ = tokio::time::timeout(RECHARGE_TIME_OUT, told).await;
+        Ok(())
     }
 }
 

@@ -153,6 +153,9 @@ pub async fn watch(clock: Clock) -> std::io::Result<()> {
             Told::Nothing => break,
         }
     }
+    if let Some(socket) = &charge.socket {
+        super::socket::take_away(socket);
+    }
     drop(connections);
     revoke_all(&provider, &charge, &clock).await;
     Ok(())

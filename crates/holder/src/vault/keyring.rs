@@ -3,6 +3,8 @@
 //! It is gone at reboot, and after `persistent_keyring_expiry` without use (three days by default); each use
 //! renews the timer. Containers often forbid these system calls, hence the probe.
 
+use std::path::Path;
+
 use hallpass_model::time::Lifetime;
 use linux_keyutils::{Key, KeyError, KeyPermissionsBuilder, KeyRing, KeyRingIdentifier, Permission};
 use rustix::io::Errno;
@@ -99,6 +101,10 @@ fn words(error: KeyError) -> String {
     match error {
         KeyError::AccessDenied | KeyError::PermissionDenied => "is forbidden here".into(),
         KeyError::Unknown(code) if code == Errno::PERM.raw_os_error() => "is forbidden here".into(),
+        // A container's engine says so, too, of what it forbids.
+        KeyError::Unknown(code) if code == Errno::NOSYS.raw_os_error() && Path::new(KEYS).exists() => {
+            "is forbidden here".into()
+        }
         KeyError::Unknown(code) if code == Errno::NOSYS.raw_os_error() => "is not in this kernel".into(),
         KeyError::OperationNotSupported => "is not in this kernel".into(),
         KeyError::QuotaExceeded => "is full".into(),
@@ -108,7 +114,7 @@ fn words(error: KeyError) -> String {
 
 /// Whether the persistent keyring is the one of a user namespace that is not the first: rootless containers and sandboxes have
 /// one of their own, which goes when they do, with all that is in it.
-pub(super) fn goes_with_its_namespace() -> bool {
+pub(crate) fn goes_with_its_namespace() -> bool {
     std::fs::read_to_string(UID_MAP).is_ok_and(|map| !maps_everybody(&map))
 }
 

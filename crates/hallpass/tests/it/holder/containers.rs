@@ -12,7 +12,7 @@ use tokio::process::Command;
 use super::machine::{Home, Machine, Said, in_time};
 
 /// An API that notes the tokens it was shown, and whether each was good then.
-async fn api(machine: Arc<Machine>) -> (u16, Arc<Mutex<Vec<(String, bool)>>>) {
+pub(super) async fn api(machine: Arc<Machine>) -> (u16, Arc<Mutex<Vec<(String, bool)>>>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let (port, shown) = (listener.local_addr().unwrap().port(), Arc::<Mutex<Vec<(String, bool)>>>::default());
     let notes = shown.clone();
@@ -81,6 +81,54 @@ async fn an_image_build_gets_a_narrower_pass_and_no_layer_or_cache_holds_it() {
     machine.until_dead(&token).await;
     assert!(holding(&store, "notes").iter().any(|file| file.ends_with("/fetched")), "the build did its work");
     assert_eq!(holding(&machine.path(""), &token), Vec::<String>::new(), "no layer, no cache, no file");
+}
+
+/// As a builder asks that mounts the socket, for each step anew.
+#[tokio::test]
+async fn a_build_asks_a_socket_for_what_it_needs_and_no_layer_holds_it() {
+    let machine = Arc::new(Machine::signed_in().await);
+    let (port, shown) = api(machine.clone()).await;
+    let context = machine.path("context");
+    std::fs::create_dir(&context).unwrap();
+    std::fs::copy("/bin/busybox", context.join("busybox")).unwrap();
+    // One step by the program, one by whoever speaks HTTP, and one that wants more than there is.
+    let recipe = format!(
+        "FROM scratch\nCOPY busybox /bin/sh\nENV HALLPASS_TOKEN_SOCKET=/pass.sock\n\
+         RUN hallpass exec --purpose fetch -- sh -c '/usr/bin/curl --silent --output /first --header \"Authorization: Bearer $HALLPASS_TOKEN\" http://127.0.0.1:{port}/notes'\n\
+         RUN /usr/bin/curl --silent --unix-socket /pass.sock --data '{{}}' http://hallpass/v1/token | /usr/bin/sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/Authorization: Bearer \\1/' | /usr/bin/curl --silent --output /second --header @- http://127.0.0.1:{port}/notes\n\
+         RUN hallpass token --scope notes:write 2>/refused; echo $? >/code\n"
+    );
+    std::fs::write(context.join("Containerfile"), recipe).unwrap();
+    let store = machine.path("images");
+    std::fs::create_dir(&store).unwrap();
+    let build = format!(
+        "buildah --root {store}/root --runroot {store}/run --storage-driver vfs bud --layers --isolation chroot \
+         -v /usr:/usr:ro -v /lib:/lib:ro -v /lib64:/lib64:ro -v {program}:/bin/hallpass:ro \
+         -v $HALLPASS_TOKEN_SOCKET:/pass.sock \
+         -t built {context} >&2",
+        store = store.display(),
+        program = env!("CARGO_BIN_EXE_hallpass"),
+        context = context.display()
+    );
+    let arguments =
+        ["exec", "--as", "socket", "--scope", "notes:read", "--purpose", "build", "--", "sh", "-c", &build];
+    let mut command = machine.hallpass(&arguments);
+    command.env("TMPDIR", &store).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let said = Said(in_time(command.env("XDG_RUNTIME_DIR", machine.path("")).output()).await.unwrap());
+    assert_eq!(said.code(), 0, "{}", said.err());
+    let shown = shown.lock().unwrap().clone();
+    assert_eq!(shown.len(), 2, "{}", said.err());
+    for (token, good) in &shown {
+        assert!(*good && !token.is_empty());
+        assert!(!machine.world.accepts(token).await, "when the build is over, so are its passes");
+        assert_eq!(holding(&machine.path(""), token), Vec::<String>::new(), "no layer, no cache, no file");
+    }
+    for file in ["/first", "/second"] {
+        assert!(holding(&store, "notes").iter().any(|found| found.ends_with(file)), "{file}");
+    }
+    let refused = holding(&store, "reaches `notes:read` at most, and `notes:write` was asked for");
+    assert!(refused.iter().any(|file| file.ends_with("/refused")), "{refused:?}");
+    assert!(holding(&store, "5\n").iter().any(|file| file.ends_with("/code")));
 }
 
 /// A command in a user namespace of its own, as in a rootless container.

@@ -28,6 +28,8 @@ pub(in crate::exec) struct Charge {
     pub(in crate::exec) entrusted: Vec<Entrusted>,
     /// What is trusted besides the system's certificates.
     pub(in crate::exec) ca_file: Option<PathBuf>,
+    /// A pass socket that nobody listens on any more, to be taken away with its folder.
+    pub(in crate::exec) socket: Option<PathBuf>,
 }
 
 /// A token to revoke.
@@ -91,6 +93,7 @@ impl Charge {
                 })
                 .collect(),
             ca_file: self.ca_file.clone(),
+            socket: self.socket.clone(),
         };
         let mut line = Zeroizing::new(Vec::with_capacity(CHARGE_LEN_USUAL));
         serde_json::to_writer(&mut *line, &shown).expect("a charge is a struct of JSON values");
@@ -115,6 +118,7 @@ impl Charge {
                 })
                 .collect(),
             ca_file: shown.ca_file,
+            socket: shown.socket,
         })
     }
 }
@@ -151,6 +155,7 @@ struct Shown {
     client_secret: Option<Zeroizing<String>>,
     entrusted: Vec<ShownToken>,
     ca_file: Option<PathBuf>,
+    socket: Option<PathBuf>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -175,6 +180,7 @@ mod tests {
                 Timestamp::from_seconds(9),
             )],
             ca_file: None,
+            socket: Some("/run/user/1/hallpass/run-1/pass.sock".into()),
         }
     }
 
