@@ -57,8 +57,10 @@ variables! {
     HALLPASS_SOCKET;
     /// The pass socket of a command outside (`exec --as socket`): `token` and `exec` ask there and nowhere else.
     HALLPASS_TOKEN_SOCKET;
-    /// Where the keys of new sign-ins rest: `secret-service`, `keyring`, `passphrase`, ...
+    /// Where the keys of new sign-ins rest: `secret-service`, `keyring`, `tpm`, `passphrase`, ...
     HALLPASS_STORE;
+    /// The TPM, a device or a Unix socket, instead of `/dev/tpmrm0`.
+    HALLPASS_TPM;
     /// A file with the passphrase of the records, where nobody is there to type it.
     HALLPASS_PASSPHRASE_FILE;
     /// The program that opens addresses, instead of `BROWSER` and the desktop's own; `none` for none.
@@ -193,6 +195,10 @@ variables! {
     DISPLAY;
     /// A Wayland desktop.
     WAYLAND_DISPLAY;
+    /// A tmux, and by which socket it is asked who is attached.
+    TMUX;
+    /// The pane of it.
+    TMUX_PANE;
     /// A continuous-integration job.
     CI;
     /// A GitHub Codespace.

@@ -108,6 +108,7 @@ impl HolderArgs {
             (env::HALLPASS_SOCKET, Some(socket.clone())),
             (env::HALLPASS_CA_FILE, self.ca_file()),
             (env::HALLPASS_PASSPHRASE_FILE, passphrase),
+            (env::HALLPASS_TPM, surroundings::named_tpm()),
         ];
         let paths =
             paths.into_iter().filter_map(|(variable, path)| Some((variable.name.into(), path?.into())));

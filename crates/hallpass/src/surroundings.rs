@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use hallpass_holder::environment::{self, Environment};
 use hallpass_holder::{Ambient, Opener, Places, Surroundings};
@@ -23,6 +24,11 @@ pub(crate) fn surroundings() -> Surroundings {
     environment().surroundings()
 }
 
+/// The same, of who is attached where this is a pane of tmux: it takes some milliseconds to ask.
+pub(crate) fn surroundings_of_who_looks() -> Surroundings {
+    environment().asking_tmux().surroundings()
+}
+
 /// What opens addresses here.
 pub(crate) fn opener() -> Opener {
     environment().opener()
@@ -30,7 +36,15 @@ pub(crate) fn opener() -> Opener {
 
 /// Where this machine keeps keys, besides the kernel.
 pub(crate) fn places() -> Places {
-    environment().places()
+    let mut places = environment().places();
+    places.tpm = named_tpm().or(places.tpm);
+    places
+}
+
+/// The TPM that the person names. Absolute: the daemon looks for it from another folder.
+pub(crate) fn named_tpm() -> Option<PathBuf> {
+    let named = env::HALLPASS_TPM.path()?;
+    Some(std::path::absolute(&named).unwrap_or(named))
 }
 
 /// What says what runs here, where that is a workload.
@@ -74,7 +88,8 @@ mod tests {
             undeclared.borrow_mut().extend((!known).then(|| name.to_owned()));
             None
         };
-        let environment = Environment::new(&find).with_browser_variable(env::HALLPASS_BROWSER.name);
+        let environment =
+            Environment::new(&find).with_browser_variable(env::HALLPASS_BROWSER.name).asking_tmux();
         environment.surroundings();
         environment.opener();
         environment.places();

@@ -187,6 +187,20 @@ pub enum HolderError {
         /// Why it cannot be had.
         why: String,
     },
+    /// Ask whoever runs this machine: it is there, and this user may not use it.
+    #[error("the {rung} may not be used by this user: `{}` is closed to them", .place.display())]
+    RungForbidden {
+        /// Which.
+        rung: Rung,
+        /// Its device or socket.
+        place: PathBuf,
+    },
+    /// Sign in on this machine: the key is one that only another machine's rung opens.
+    #[error("the key was sealed by the {rung} of another machine, and does not open here")]
+    SealedElsewhere {
+        /// By which.
+        rung: Rung,
+    },
     /// Unlock, or name a place: a sign-in goes to a lower rung only if it is told to.
     #[error("your sign-in rests in the {rung}, which {why}; it is not moved to a lower place unasked")]
     WouldLower {

@@ -118,6 +118,7 @@ mod dpop; // the key a session is bound to
 pub mod adapters; // programs that ask in their own way: git, registries, kubectl, cloud SDKs
 mod provider; // the HTTP client of any provider, and the only one here
 mod client; // who we are at a provider
+mod endpoints; // of a provider that does not say where they are
 pub mod environment; // what it says, to whoever hands it in
 pub mod presets; // what is known beforehand about some providers
 mod copies; // of other machines' sign-ins, said to the issuer
@@ -140,6 +141,7 @@ pub use hallpass_model::wire::oauth::Scopes;
 pub use url::Url;
 
 pub use checkup::{IssuerSeen, Offered};
+pub use endpoints::Endpoints;
 pub use error::HolderError;
 pub use identity::{Identity, ProfileName};
 pub use login::{
@@ -159,14 +161,13 @@ pub use provider::http_date;
 pub use role::RoleRequest;
 pub use shelf::{Foreign, Unreadable};
 pub use status::{Opened, Status};
-pub use vault::{AskPassphrase, Asking, Places, Rung, keyring_idle_life};
+pub use vault::{AskPassphrase, Asking, Places, Rung, TPM_DEVICE, keyring_idle_life};
 pub use which::{Wanted, told_apart};
 pub use workload::Ambient;
 pub use wrapped::{KEPT_LEN_MAX, KeptFile, Wrapped};
 
 use provider::{Provider, Trust};
 use shelf::Shelf;
-use vault::Vault;
 
 /// What time it is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -230,8 +231,12 @@ pub struct Holder {
 impl Holder {
     /// Opens nothing and writes nothing yet.
     pub fn new(settings: Settings) -> Self {
-        let vault = Vault::new(settings.ask_passphrase, settings.places);
-        let shelf = Shelf::open(settings.state.as_deref(), &machine::name(), vault);
+        let shelf = Shelf::open(
+            settings.state.as_deref(),
+            &machine::name(),
+            settings.ask_passphrase,
+            settings.places,
+        );
         let trust = Trust { ca_file: settings.ca_file.clone(), no_proxy: false };
         Self {
             locks: lock::folders(shelf.folder()),

@@ -11,7 +11,9 @@ use hallpass_model::random::{Entropy, SystemEntropy};
 use hallpass_model::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use body::{AccessHeld, PassHeld, Record, RoleHeld, Standing};
+#[cfg(feature = "adapters")]
+pub(crate) use body::RoleHeld;
+pub(crate) use body::{AccessHeld, Expiry, PassHeld, Record, Standing};
 
 use crate::error::HolderError;
 use crate::identity::ProfileName;

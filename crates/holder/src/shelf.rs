@@ -22,7 +22,7 @@ pub(crate) use crate::identity::Identity;
 use crate::identity::ProfileName;
 use crate::private;
 use crate::record::{Header, Record, SealedRecord, Version, seal};
-use crate::vault::{Chosen, RecordKey, Rung, Vault, keyring_is_apart};
+use crate::vault::{AskPassphrase, Chosen, Places, RecordKey, Rung, Vault, keyring_is_apart};
 use disk::Disk;
 
 pub use disk::Unreadable;
@@ -88,8 +88,9 @@ impl Shelf {
     /// `state` is the program's own state folder; made private if need be. Records of different machines stand in
     /// different folders, so that two hosts on one exported home never overwrite each other's. Without it there is
     /// memory alone.
-    pub(crate) fn open(state: Option<&Path>, machine: &str, vault: Vault) -> Self {
+    pub(crate) fn open(state: Option<&Path>, machine: &str, ask: AskPassphrase, places: Places) -> Self {
         let disk = Disk::new(state.map(|state| state.join(machine)));
+        let vault = Vault::new(ask, places, disk.folder());
         Self { machine: machine.to_owned(), disk, vault, memory: Mutex::default() }
     }
 
@@ -188,7 +189,9 @@ impl Shelf {
         let opened = self.open_sealed(&sealed, &path);
         let (record, key) = match opened {
             Ok(opened) => opened,
-            Err(why) if elsewhere => return Err(foreign::named(why, &identity.issuer, &path)),
+            Err(why) if elsewhere || matches!(why, HolderError::SealedElsewhere { .. }) => {
+                return Err(foreign::named(why, &identity.issuer, &path));
+            }
             Err(why) => return Err(why),
         };
         Ok(Loaded { header: sealed.header, record, key })

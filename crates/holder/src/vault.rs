@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | secret-service | the keyring of a desktop session (GNOME Keyring, KWallet) | logout |
 //! | keychain, credential-manager | the same on macOS and on Windows | logout |
-//! | tpm | nowhere: in the state folder, sealed by the machine's TPM | logout |
 //! | keyring | the user's persistent keyring in the kernel | logout, reboot, or some days without use |
+//! | tpm | nowhere: in the state folder, sealed by the machine's TPM | logout, or the TPM is cleared |
 //! | passphrase | nowhere: it is worked out from what the person types | logout |
 //! | daemon | the daemon's memory, and the record with it | the daemon's end |
 //! | memory | this process | the end of the command |
@@ -21,9 +21,11 @@ mod keychain; // untested
 #[cfg(windows)]
 mod credential_manager; // untested
 mod keyring; // the user's persistent keyring
+mod tpm; // sealed by the machine's TPM
 mod passphrase; // worked out from what the person types
 mod memory; // this process alone
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hallpass_model::secret::{Passphrase, Secret};
@@ -35,6 +37,7 @@ use crate::error::HolderError;
 pub use hallpass_model::rung::Rung;
 pub(crate) use keyring::goes_with_its_namespace as keyring_is_apart;
 pub use keyring::idle_life as keyring_idle_life;
+pub use tpm::TPM_DEVICE;
 
 /// The key of one record.
 pub(crate) type RecordKey = Zeroizing<[u8; 32]>;
@@ -42,9 +45,12 @@ pub(crate) type RecordKey = Zeroizing<[u8; 32]>;
 /// Where the places are that a machine keeps keys in, as the program that embeds the holder knows them. Nothing is read
 /// from the environment here.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Places {
     /// The addresses of the person's session bus (`DBUS_SESSION_BUS_ADDRESS`). None is ever started.
     pub session_bus: Option<String>,
+    /// The TPM: a device such as [`TPM_DEVICE`], or a Unix socket that takes the same bytes. `None`: none is used.
+    pub tpm: Option<PathBuf>,
 }
 
 /// Where keys are kept by name: what stands behind every rung but a passphrase.
@@ -84,12 +90,21 @@ pub(crate) enum Fault {
     Absent(String),
     /// It is there, and does not do it.
     Failing(String),
+    /// It is there, for others.
+    Forbidden {
+        /// The device or socket.
+        place: PathBuf,
+    },
+    /// It works, and the key is one that only another machine's opens.
+    Elsewhere,
 }
 
 impl Fault {
     fn why(&self) -> &str {
         match self {
             Self::Absent(why) | Self::Failing(why) => why,
+            Self::Forbidden { .. } => "may not be used by this user",
+            Self::Elsewhere => "did not seal it: another machine's did",
         }
     }
 }
@@ -205,7 +220,8 @@ pub(crate) struct Vault {
 }
 
 impl Vault {
-    pub(crate) fn new(ask: AskPassphrase, places: Places) -> Self {
+    /// `folder` is where records are, for what must stand beside them.
+    pub(crate) fn new(ask: AskPassphrase, places: Places, folder: Option<&Path>) -> Self {
         let desktop = secret_service::SecretService::new(places.session_bus.clone());
         let mut keepers: Vec<(Rung, bool, Box<dyn Keeper>)> = Vec::new();
         let mut add = |rung, unasked, keeper| keepers.push((rung, unasked, keeper));
@@ -215,6 +231,8 @@ impl Vault {
         #[cfg(windows)]
         add(Rung::CredentialManager, true, Box::new(credential_manager::CredentialManager));
         add(Rung::Keyring, !keyring::goes_with_its_namespace(), Box::new(keyring::Keyring));
+        // Below the keyring: it is slow, and serves one program at a time.
+        add(Rung::Tpm, true, Box::new(tpm::Tpm::new(places.tpm, folder.map(Path::to_owned))));
         add(Rung::Memory, false, Box::<memory::Memory>::default());
         Self { keepers, desktop, passphrases: passphrase::Passphrases::new(ask) }
     }
@@ -227,7 +245,7 @@ impl Vault {
             Rung::Passphrase if !self.passphrases.prepare()? => return Err(HolderError::PassphraseNeeded),
             // It was proven by asking it.
             Rung::Passphrase | Rung::Daemon => {}
-            rung => self.keeper(rung).and_then(Keeper::probe).map_err(|fault| no_rung(rung, &fault))?,
+            rung => self.keeper(rung).and_then(Keeper::probe).map_err(|fault| no_rung(rung, fault))?,
         }
         let lowered = pinned.filter(|pinned| pinned.is_above(rung));
         let note = lowered.map(|pinned| {
@@ -249,8 +267,8 @@ impl Vault {
             match self.keeper(rung).and_then(Keeper::probe) {
                 Ok(()) => return Ok(Chosen { rung, notes }),
                 Err(fault) => {
-                    if let Fault::Failing(why) = &fault {
-                        notes.push(format!("the {rung} {why}"));
+                    if !matches!(fault, Fault::Absent(_)) {
+                        notes.push(format!("the {rung} {}", fault.why()));
                     }
                     faults.push((rung, fault));
                 }
@@ -305,7 +323,7 @@ impl Vault {
         };
         let key = random_key();
         let saved = self.keeper(rung).and_then(|keeper| keeper.save(&kept_as(name, login), &key));
-        saved.map_err(|fault| no_rung(rung, &fault))?;
+        saved.map_err(|fault| no_rung(rung, fault))?;
         Ok((place, key))
     }
 
@@ -316,7 +334,7 @@ impl Vault {
             place => {
                 let (rung, name) = (place.rung(), place.name().unwrap_or_default());
                 let found = self.keeper(rung).and_then(|keeper| keeper.find(name));
-                found.map_err(|fault| HolderError::RungFailed { rung, why: fault.why().to_owned() })
+                found.map_err(|fault| failed(rung, fault))
             }
         }
     }
@@ -336,7 +354,7 @@ impl Vault {
             return Ok(());
         }
         let (rung, name) = (place.rung(), place.name().unwrap_or_default());
-        self.keeper(rung).and_then(|keeper| keeper.save(name, key)).map_err(|fault| no_rung(rung, &fault))
+        self.keeper(rung).and_then(|keeper| keeper.save(name, key)).map_err(|fault| no_rung(rung, fault))
     }
 
     /// What was worked out from passphrases, and for which records.
@@ -384,14 +402,27 @@ impl Vault {
             place => {
                 let (rung, name) = (place.rung(), place.name().unwrap_or_default());
                 let wiped = self.keeper(rung).and_then(|keeper| keeper.wipe(name));
-                wiped.map_err(|fault| HolderError::RungFailed { rung, why: fault.why().to_owned() })
+                wiped.map_err(|fault| failed(rung, fault))
             }
         }
     }
 }
 
-fn no_rung(rung: Rung, fault: &Fault) -> HolderError {
-    HolderError::NoRung { why: format!("the {rung} {}", fault.why()) }
+/// A key cannot be put there.
+fn no_rung(rung: Rung, fault: Fault) -> HolderError {
+    match fault {
+        Fault::Forbidden { place } => HolderError::RungForbidden { rung, place },
+        fault => HolderError::NoRung { why: format!("the {rung} {}", fault.why()) },
+    }
+}
+
+/// A key that is there cannot be had.
+fn failed(rung: Rung, fault: Fault) -> HolderError {
+    match fault {
+        Fault::Forbidden { place } => HolderError::RungForbidden { rung, place },
+        Fault::Elsewhere => HolderError::SealedElsewhere { rung },
+        fault => HolderError::RungFailed { rung, why: fault.why().to_owned() },
+    }
 }
 
 /// What a key is called where it is kept: which identity's it is, and of which login.

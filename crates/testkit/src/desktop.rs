@@ -1,6 +1,6 @@
 //! A desktop session without a desktop: a session bus of its own, with a real GNOME Keyring on it, unlocked.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -88,6 +88,43 @@ impl Desktop {
         }
     }
 
+    /// Starts a keyring that nobody ever logged in to: it has nothing to keep things in.
+    pub fn start_keyring_empty(&mut self) {
+        let keyring = self
+            .command("gnome-keyring-daemon")
+            .args(["--foreground", "--components=secrets"])
+            .arg(format!("--control-directory={}", self.home().join("control").display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("`scripts/setup test` installs gnome-keyring");
+        self.keyring = Some(keyring);
+        let waited = std::time::Instant::now();
+        while self.send("ReadAlias", &["string:default"]).is_none() {
+            assert!(waited.elapsed().as_secs() < 30, "the keyring comes up");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Writes down what crosses the bus from now on, as anybody may who runs as this user.
+    pub fn listen(&self) -> Listener {
+        let mut process = self
+            .command("dbus-monitor")
+            .args(["--session", "--binary"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("`scripts/setup test` installs dbus-bin");
+        let stream = process.stdout.take().expect("it was piped");
+        let mut listener = Listener { process, stream, heard: Vec::new() };
+        // It is told of its own name last before it hears everything; from then on nothing is missed.
+        while !listener.hears(b"NameLost") {
+            listener.read();
+        }
+        listener
+    }
+
     /// Locks it, as a screen lock or a log-out may.
     pub fn lock(&self) {
         self.send("Lock", &[&format!("array:objpath:{COLLECTION}")]).expect("the keyring is there");
@@ -135,6 +172,41 @@ impl Desktop {
             .env("HOME", self.home())
             .env("DBUS_SESSION_BUS_ADDRESS", &self.address);
         command
+    }
+}
+
+/// Somebody who writes down what crosses a bus.
+pub struct Listener {
+    process: Child,
+    stream: std::process::ChildStdout,
+    heard: Vec<u8>,
+}
+
+impl Listener {
+    /// All that was heard, up to something that must come.
+    pub fn heard_until(&mut self, what: &[u8]) -> Vec<u8> {
+        while !self.hears(what) {
+            self.read();
+        }
+        self.heard.clone()
+    }
+
+    fn hears(&self, what: &[u8]) -> bool {
+        self.heard.windows(what.len()).any(|part| part == what)
+    }
+
+    fn read(&mut self) {
+        let mut bytes = [0u8; 4096];
+        let read = self.stream.read(&mut bytes).expect("it writes");
+        assert!(read > 0, "it listens");
+        self.heard.extend(&bytes[..read]);
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

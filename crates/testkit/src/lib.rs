@@ -9,6 +9,7 @@ pub mod small_provider; // a provider whose faults a test can choose
 pub mod outside_issuer; // whoever signs what CI jobs and pods are, with faults a test can choose
 pub mod disk; // a disk that forgets what was not synced, or is full
 pub mod desktop; // a session bus with a real keyring on it
+pub mod chip; // a real TPM, in software
 pub mod visitor; // somebody at the pages, without a browser
 
 pub use client::{Refused, Reply, Tokens};

@@ -73,6 +73,16 @@ impl From<HolderError> for Failure {
             ),
             E::DaemonLocked => Failure::needs_person(told).hint("run `hallpass daemon unlock`, then try again"),
             E::RungFailed { .. } => Failure::try_later(told).hint("nothing was lost; try again when it can be had"),
+            E::RungForbidden { ref place, .. } => {
+                let place = place.display();
+                Failure::could_not_run(told).hint(format_args!(
+                    "`ls -l {place}` names the group that may, `tss` on most systems: whoever runs this machine adds you by \
+                     `usermod -aG tss NAME`, and it holds from your next log-in on; or name another place by `--store`"
+                ))
+            }
+            E::SealedElsewhere { .. } => {
+                Failure::needs_person(told).hint("run `hallpass login ISSUER` on this machine, then try again")
+            }
             E::WouldLower { .. } => Failure::could_not_run(told)
                 .hint("make it usable again, or name another place: `--store keyring` or `--store passphrase`"),
             E::PassphraseNeeded => Failure::needs_person(told)
@@ -116,6 +126,8 @@ fn of_refusal(code: &ErrorCode) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use hallpass_holder::Rung;
+
     use super::*;
 
     #[test]
@@ -130,6 +142,8 @@ mod tests {
             (HolderError::Refused { issuer: issuer(), code: ErrorCode::InvalidScope, told: None }, 5),
             (HolderError::Cancelled, 130),
             (HolderError::NoRung { why: "x".into() }, 70),
+            (HolderError::RungForbidden { rung: Rung::Tpm, place: "/dev/tpmrm0".into() }, 70),
+            (HolderError::SealedElsewhere { rung: Rung::Tpm }, 4),
             (HolderError::Start { command: "x".into(), source: ErrorKind::NotFound.into() }, 127),
             (HolderError::Start { command: "x".into(), source: ErrorKind::PermissionDenied.into() }, 126),
             // Whatever kind of error it is: the command did not have it.

@@ -1,9 +1,13 @@
 //! `hallpass admin`: the directory through the admin socket, backups and their restoring.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
 
-use crate::program::{Server, run};
+use hallpass_testkit::chip::Chip;
+
+use crate::program::{Server, command, run};
 
 #[test]
 fn everything_names_its_owner_or_is_refused() {
@@ -208,6 +212,31 @@ fn approving_here_takes_a_server_that_was_told_so() {
     server.stop();
     let server = Server::start(root.path(), &["--local-approval"]);
     server.admin(&["approve", "BCDF-GHJK", "--as", "ada"]).failed(1, &["no login waits with that code"]);
+}
+
+#[test]
+fn a_session_is_listed_with_the_sort_of_its_machine_and_where_its_key_rests() {
+    let (root, chip) = (tempfile::tempdir().unwrap(), Chip::start());
+    let server = Server::start(root.path(), &["--local-approval"]).with_org();
+    let issuer = format!("{}/acme", server.url);
+    let home = root.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let mut login = command(&["login", &issuer, "--flow", "device", "--json", "--store", "tpm"]);
+    login.env("HOME", &home).env("HALLPASS_HOST", "shared").env("HALLPASS_DAEMON", "off");
+    login.env("HALLPASS_TPM", chip.socket()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut login = login.spawn().unwrap();
+    let mut lines = BufReader::new(login.stdout.take().unwrap()).lines();
+    let shown: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    server.admin(&["approve", shown["user_code"].as_str().unwrap(), "--as", "ada"]).json();
+    let _rest: Vec<_> = lines.collect();
+    assert!(login.wait().unwrap().success());
+    let listed = server.admin(&["session", "list", "--person", "ada"]).json();
+    let session = &listed["list"][0];
+    assert_eq!((session["class"].as_str(), session["rung"].as_str()), (Some("shared-host"), Some("tpm")));
+    let data = server.folder.to_str().unwrap();
+    let table = run(&["admin", "--data", data, "session", "list", "--person", "ada"]);
+    assert!(table.out.contains("CLASS") && table.out.contains("KEY"), "{}", table.out);
+    assert!(table.out.contains("shared-host") && table.out.contains("tpm"), "{}", table.out);
 }
 
 #[test]

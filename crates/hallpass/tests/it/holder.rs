@@ -29,6 +29,8 @@ mod doctor; // what is looked at, what is found, and what is never shown
 mod wrap; // a tool that insists on a file of its own
 mod records; // those that cannot be read, and machines that can keep none
 mod store; // a desktop's keyring, and what is said when it fails
+mod kernel; // the kernel's keyring when it is full, forbidden or lost its key
+mod tpm; // a key sealed by the machine itself
 mod copies; // a home folder on another machine
 mod shared; // others are the same user there
 mod shown; // byte for byte
@@ -36,3 +38,5 @@ mod helpers; // programs that ask for a token: the real ones
 mod terminal; // a person at a terminal: prompts, pictures, Ctrl-C
 mod workload; // a job that comes in by what it is
 mod pasted; // an address that a browser elsewhere ended at
+mod tmux; // who looks at one
+mod elsewhere; // other providers than ours

@@ -7,6 +7,7 @@ use super::Shelf;
 use super::disk::{EXTENSION, header};
 use crate::error::HolderError;
 use crate::record::Header;
+use crate::vault::Rung;
 
 /// Foreign records looked at, at most: many times what a person signs in to.
 const FOREIGN_MAX: usize = 100;
@@ -81,7 +82,13 @@ impl Shelf {
 /// What a record that does not open is called, where it came from elsewhere.
 pub(super) fn named(why: HolderError, issuer: &str, path: &Path) -> HolderError {
     match why {
-        HolderError::KeyGone { .. } | HolderError::Damaged { .. } | HolderError::WrongPassphrase => {
+        HolderError::KeyGone { .. }
+        | HolderError::Damaged { .. }
+        | HolderError::WrongPassphrase
+        | HolderError::SealedElsewhere { .. }
+        // A TPM does not move, and what another one sealed needs none here to be foreign.
+        | HolderError::RungFailed { rung: Rung::Tpm, .. }
+        | HolderError::RungForbidden { .. } => {
             HolderError::ForeignCopy { issuer: issuer.to_owned(), path: path.to_owned() }
         }
         other => other,

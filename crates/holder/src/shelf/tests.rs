@@ -5,13 +5,13 @@ use std::sync::Arc;
 use hallpass_model::secret::Secret;
 
 use super::*;
-use crate::vault::{Asking, Places};
+use crate::vault::Asking;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 
 fn shelf(state: &Path) -> Shelf {
     let typed = Arc::new(|_| Ok(Some(Secret::from_text("correct horse".into()))));
-    Shelf::open(Some(&state.join("hallpass")), "here", Vault::new(typed, Places::default()))
+    Shelf::open(Some(&state.join("hallpass")), "here", typed, Places::default())
 }
 
 fn identity() -> Identity {
@@ -80,9 +80,8 @@ fn a_record_moved_under_another_identity_s_name_is_refused() {
 fn a_wrong_passphrase_opens_nothing_and_a_wipe_needs_none() {
     let state = tempfile::tempdir().unwrap();
     with_login(state.path());
-    let wrong =
-        Vault::new(Arc::new(|_| Ok(Some(Secret::from_text("wrong horse".into())))), Places::default());
-    let shelf = Shelf::open(Some(&state.path().join("hallpass")), "here", wrong);
+    let wrong = Arc::new(|_| Ok(Some(Secret::from_text("wrong horse".into()))));
+    let shelf = Shelf::open(Some(&state.path().join("hallpass")), "here", wrong, Places::default());
     assert!(matches!(shelf.find(&identity()), Err(HolderError::WrongPassphrase)));
     assert!(shelf.wipe(&identity()).unwrap().file.is_some());
     assert!(shelf.find(&identity()).unwrap().is_none());
@@ -99,14 +98,7 @@ fn a_passphrase_that_does_not_open_the_record_is_asked_for_again() {
             seen.lock().unwrap().push(asking);
             Ok(words.lock().unwrap().pop().map(|word| Secret::from_text(word.into())))
         };
-        (
-            Shelf::open(
-                Some(&state.path().join("hallpass")),
-                "here",
-                Vault::new(Arc::new(ask), Places::default()),
-            ),
-            asked,
-        )
+        (Shelf::open(Some(&state.path().join("hallpass")), "here", Arc::new(ask), Places::default()), asked)
     };
     let (shelf, asked) = said(vec!["correct horse", "corect horse"]);
     assert!(shelf.find(&identity()).unwrap().is_some());
@@ -128,8 +120,7 @@ fn a_passphrase_that_does_not_open_the_record_is_asked_for_again() {
 fn a_login_in_memory_leaves_no_file_and_needs_no_folder() {
     let state = tempfile::tempdir().unwrap();
     for state in [Some(state.path().join("hallpass")), None] {
-        let shelf =
-            Shelf::open(state.as_deref(), "here", Vault::new(Arc::new(|_| Ok(None)), Places::default()));
+        let shelf = Shelf::open(state.as_deref(), "here", Arc::new(|_| Ok(None)), Places::default());
         assert_eq!(shelf.choose(Some(Rung::Memory), &identity()).unwrap().rung, Rung::Memory);
         shelf.replace(&identity(), Rung::Memory, Record::for_tests("refresh-1"), NOW).unwrap();
         let mut loaded = shelf.find(&identity()).unwrap().unwrap();
@@ -212,12 +203,12 @@ fn a_copy_of_a_record_under_another_name_is_no_record_and_its_wiping_leaves_the_
 fn a_disk_that_takes_no_record_is_found_out_before_anybody_is_asked() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let never = Arc::new(|_| panic!("nobody is to be asked"));
-    let shelf = Shelf::open(Some(file.path()), "here", Vault::new(never.clone(), Places::default()));
+    let shelf = Shelf::open(Some(file.path()), "here", never.clone(), Places::default());
     assert!(matches!(
         shelf.choose(None, &identity()),
         Err(HolderError::Unsafe { .. } | HolderError::Disk { .. })
     ));
-    let shelf = Shelf::open(None, "here", Vault::new(never, Places::default()));
+    let shelf = Shelf::open(None, "here", never, Places::default());
     assert!(matches!(shelf.choose(None, &identity()), Err(HolderError::NoRung { .. })));
     // And where it takes one, nothing is left of the proof.
     let state = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 //! The Windows Credential Manager: a generic credential of this machine for each key.
 //!
-//! Untested: written for the interface of `wincred.h`, and compiled for Windows alone. A credential holds 2,560 bytes,
+//! Untested: written for the interface of `wincred.h`, and compiled for Windows alone, where the rest of this crate does not
+//! build yet. A credential holds 2,560 bytes,
 //! which is why it is a key of 32 that rests there, and not the record. It persists on this machine alone: the roaming
 //! kind would follow its user to machines that have no use for it.
 
@@ -47,14 +48,18 @@ impl Keeper for CredentialManager {
         if unsafe { CredReadW(target.as_ptr(), CRED_TYPE_GENERIC, 0, &mut found) } == 0 {
             return not_found().map(|()| None);
         }
-        // SAFETY: on success it points to a credential, whose blob has the size it says, until it is freed below.
+        // SAFETY: on success it points to a credential, whose blob has the size it says, until it is freed below. One that
+        // is empty may be nowhere.
         let key = unsafe {
-            let blob =
-                std::slice::from_raw_parts_mut((*found).CredentialBlob, (*found).CredentialBlobSize as usize);
-            let key = (&*blob).try_into().map(RecordKey::new).ok();
-            blob.zeroize();
+            let (blob, len) = ((*found).CredentialBlob, (*found).CredentialBlobSize as usize);
+            let key = (!blob.is_null()).then(|| {
+                let blob = std::slice::from_raw_parts_mut(blob, len);
+                let key = (&*blob).try_into().map(RecordKey::new).ok();
+                blob.zeroize();
+                key
+            });
             CredFree(found.cast());
-            key
+            key.flatten()
         };
         Ok(key)
     }

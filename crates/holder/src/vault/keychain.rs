@@ -1,10 +1,13 @@
 //! The macOS Keychain: a generic password of the login keychain for each key.
 //!
-//! Untested: written for the interface of Security.framework, and compiled for macOS alone. A keychain that is locked and
+//! Untested: written for the interface of Security.framework, and compiled for macOS alone, where the rest of this crate does
+//! not build yet. A keychain that is locked and
 //! may not ask (over SSH, -25308) is an error after [`PATIENCE`], not a wait.
 
 use security_framework::item::{ItemClass, ItemSearchOptions, Limit};
-use security_framework::passwords::{delete_generic_password, get_generic_password, set_generic_password};
+use security_framework::passwords::{
+    PasswordOptions, delete_generic_password, generic_password, set_generic_password,
+};
 use zeroize::Zeroizing;
 
 use super::bounded::bounded;
@@ -26,7 +29,8 @@ impl Keeper for Keychain {
 
     fn find(&self, name: &str) -> Result<Option<RecordKey>, Fault> {
         let (service, account) = (owner(name), name.to_owned());
-        bounded(move || match get_generic_password(&service, &account).map(Zeroizing::new) {
+        let wanted = move || generic_password(PasswordOptions::new_generic_password(&service, &account));
+        bounded(move || match wanted().map(Zeroizing::new) {
             Ok(found) => Ok(found.as_slice().try_into().map(RecordKey::new).ok()),
             Err(error) if error.code() == NOT_FOUND => Ok(None),
             Err(error) => Err(words(error)),

@@ -1,19 +1,21 @@
 //! The Secret Service of a desktop session (freedesktop.org Secret Service API, 0.2): GNOME Keyring, KWallet, KeePassXC.
 //!
 //! Six calls, so the client is written here instead of bringing a D-Bus library and sixty crates with it into every
-//! program that embeds the holder. The secret crosses the bus in the clear ("plain"), over a socket that only this user
-//! can connect to; whoever could listen there could ask for the secret as well.
+//! program that embeds the holder. The secret crosses the bus encrypted where the service can, as all known ones do, over
+//! a socket that only this user can connect to; whoever could listen there could ask for the secret as well.
 //!
 //! Each operation ends within [`PATIENCE`]. Nobody is shown a dialog: what is locked is said to be locked.
 
 mod bus; // the socket, and a call and its answer
+mod crossing; // what hides a secret on its way
 mod wire; // how messages are written
 
-use zeroize::Zeroizing;
+use std::time::Duration;
 
 use super::bounded::PATIENCE;
 use super::{Fault, Keeper, RecordKey};
 use bus::{Bus, NoReply};
+use crossing::{Crossing, ENCRYPTED, Half, PLAIN};
 use wire::{Call, Reader, Writer};
 
 const SERVICE: &str = "org.freedesktop.secrets";
@@ -33,26 +35,30 @@ const NAME: &str = "name";
 /// The Secret Service on the bus of these addresses.
 pub(super) struct SecretService {
     addresses: String,
+    /// How long one operation may take.
+    patience: Duration,
 }
 
 impl SecretService {
     pub(super) fn new(addresses: Option<String>) -> Self {
-        Self { addresses: addresses.unwrap_or_default() }
+        Self { addresses: addresses.unwrap_or_default(), patience: PATIENCE }
+    }
+
+    /// With another time for one operation.
+    #[cfg(test)]
+    pub(super) fn within(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     fn connect(&self) -> Result<Connected, String> {
-        Ok(Connected { bus: Bus::connect(&self.addresses, PATIENCE)? })
+        Ok(Connected { bus: Bus::connect(&self.addresses, self.patience)? })
     }
 }
 
 impl SecretService {
     /// How many items have these attributes, open or locked, whoever's they are. None is opened, and nothing unlocked.
     pub(super) fn count(&self, attributes: &[(&str, &str)]) -> Result<usize, String> {
-        let mut service = self.connect()?;
-        let mut body = Writer::default();
-        body.texts(attributes);
-        let mut answer = service.call(SERVICE_PATH, SERVICE_INTERFACE, "SearchItems", "a{ss}", body)?;
-        let (open, locked) = (answer.paths().ok_or(ODD)?, answer.paths().ok_or(ODD)?);
+        let Found { open, locked } = self.connect()?.search(attributes)?;
         Ok(open.len() + locked.len())
     }
 }
@@ -86,51 +92,29 @@ fn fault(why: String) -> Fault {
 impl SecretService {
     fn put(&self, name: &str, key: &RecordKey) -> Result<(), String> {
         let mut service = self.connect()?;
-        let session = service.session()?;
         let collection = service.default_collection()?;
-        let mut body = Writer::default();
-        body.array(8, |properties| {
-            properties.align(8);
-            properties.text("org.freedesktop.Secret.Item.Label");
-            properties.signature("s");
-            properties.text("Hallpass: the key of a sign-in");
-            properties.align(8);
-            properties.text("org.freedesktop.Secret.Item.Attributes");
-            properties.signature("a{ss}");
-            properties.texts(&[APPLICATION, (OWNER, owner(name)), (NAME, name)]);
-        });
-        body.align(8);
-        body.text(&session);
-        body.blob(&[]);
-        body.blob(&key[..]);
-        body.text(CONTENT_TYPE);
-        body.bool(true);
-        let mut answer =
-            service.call(&collection, COLLECTION_INTERFACE, "CreateItem", "a{sv}(oayays)b", body)?;
-        let (item, prompt) = (answer.text().ok_or(ODD)?, answer.text().ok_or(ODD)?);
-        match prompt == NOTHING && item != NOTHING {
-            true => Ok(()),
-            false => Err(service.locked(&prompt)),
-        }
+        service.create(&collection, name, key)
     }
 
+    /// Finds a key: where there are several of its name, as a keyring that was restored may have them, one that is one.
     fn get(&self, name: &str) -> Result<Option<RecordKey>, String> {
         let mut service = self.connect()?;
-        let Some(item) = service.unlocked(&[APPLICATION, (NAME, name)])?.into_iter().next() else {
+        let Found { open, locked } = service.search(&[APPLICATION, (NAME, name)])?;
+        if open.is_empty() && locked.is_empty() {
             return Ok(None);
-        };
+        }
         let session = service.session()?;
-        let mut body = Writer::default();
-        body.text(&session);
-        let mut answer = service.call(&item, ITEM_INTERFACE, "GetSecret", "o", body)?;
-        answer.structure();
-        let secret: Option<Zeroizing<Vec<u8>>> = (|| {
-            answer.text()?;
-            answer.blob()?;
-            answer.blob()
-        })();
-        let secret = secret.ok_or(ODD)?;
-        Ok(secret.as_slice().try_into().map(RecordKey::new).ok())
+        for item in open {
+            if let Some(key) = service.secret(&session, &item)? {
+                return Ok(Some(key));
+            }
+        }
+        for item in service.unlock(locked)? {
+            if let Some(key) = service.secret(&session, &item)? {
+                return Ok(Some(key));
+            }
+        }
+        Ok(None)
     }
 
     fn wipe_each(&self, attributes: &[(&str, &str)], but: Option<&str>) -> Result<bool, String> {
@@ -167,6 +151,31 @@ struct Connected {
     bus: Bus,
 }
 
+/// A session with the service, and what hides secrets in it, if anything.
+struct Session {
+    path: String,
+    crossing: Option<Crossing>,
+}
+
+/// Items that were searched for.
+struct Found {
+    open: Vec<String>,
+    locked: Vec<String>,
+}
+
+/// Why there is no answer, in words that follow the service's name.
+fn words(none: NoReply) -> String {
+    match none {
+        NoReply::Failed(why) => why,
+        NoReply::Error(name) => match name.rsplit('.').next().unwrap_or_default() {
+            "ServiceUnknown" | "NameHasNoOwner" => NOBODY.into(),
+            "IsLocked" => LOCKED.into(),
+            "NoReply" | "Timeout" | "TimedOut" | "Disconnected" => "does not answer".into(),
+            _ => format!("refused ({name})"),
+        },
+    }
+}
+
 impl Connected {
     fn call(
         &mut self,
@@ -176,32 +185,104 @@ impl Connected {
         signature: &str,
         body: Writer,
     ) -> Result<Reader, String> {
-        let call = Call { destination: SERVICE, path, interface, member, signature, body };
-        self.bus.call(call).map_err(|none| match none {
-            NoReply::Failed(why) => why,
-            NoReply::Error(name) => match name.rsplit('.').next().unwrap_or_default() {
-                "ServiceUnknown" | "NameHasNoOwner" => NOBODY.into(),
-                "IsLocked" => LOCKED.into(),
-                "NoReply" | "Timeout" | "TimedOut" | "Disconnected" => "does not answer".into(),
-                _ => format!("refused ({name})"),
-            },
-        })
+        self.try_call(path, interface, member, signature, body).map_err(words)
     }
 
-    /// A session in which secrets cross in the clear.
-    fn session(&mut self) -> Result<String, String> {
+    fn try_call(
+        &mut self,
+        path: &str,
+        interface: &str,
+        member: &str,
+        signature: &str,
+        body: Writer,
+    ) -> Result<Reader, NoReply> {
+        self.bus.call(Call { destination: SERVICE, path, interface, member, signature, body })
+    }
+
+    /// A session in which secrets cross encrypted; in the clear where the service knows no other way.
+    fn session(&mut self) -> Result<Session, String> {
+        let half = Half::new();
         let mut body = Writer::default();
-        body.text("plain");
+        body.text(ENCRYPTED);
+        body.signature("ay");
+        body.blob(&half.public);
+        let (mut answer, half) =
+            match self.try_call(SERVICE_PATH, SERVICE_INTERFACE, "OpenSession", "sv", body) {
+                Ok(answer) => (answer, Some(half)),
+                Err(NoReply::Error(name)) if name.ends_with(".NotSupported") => (self.plain_session()?, None),
+                Err(none) => return Err(words(none)),
+            };
+        // The output of the negotiation, and the session.
+        let theirs = match answer.signature().as_deref() {
+            Some("s") => answer.text().ok_or(ODD)?.into_bytes(),
+            Some("ay") => answer.blob().ok_or(ODD)?.to_vec(),
+            _ => return Err(ODD.into()),
+        };
+        let crossing = half.map(|half| half.agree(&theirs).ok_or(ODD)).transpose()?;
+        Ok(Session { path: answer.text().ok_or(ODD)?, crossing })
+    }
+
+    fn plain_session(&mut self) -> Result<Reader, String> {
+        let mut body = Writer::default();
+        body.text(PLAIN);
         body.signature("s");
         body.text("");
-        let mut answer = self.call(SERVICE_PATH, SERVICE_INTERFACE, "OpenSession", "sv", body)?;
-        // The output of the negotiation, which is an empty text here, and the session.
-        match answer.signature().as_deref() {
-            Some("s") => _ = answer.text().ok_or(ODD)?,
-            Some("ay") => _ = answer.blob().ok_or(ODD)?,
-            _ => return Err(ODD.into()),
+        self.call(SERVICE_PATH, SERVICE_INTERFACE, "OpenSession", "sv", body)
+    }
+
+    /// Puts a key into a collection, or replaces it there.
+    fn create(&mut self, collection: &str, name: &str, key: &RecordKey) -> Result<(), String> {
+        let session = self.session()?;
+        let mut body = Writer::default();
+        body.array(8, |properties| {
+            properties.align(8);
+            properties.text("org.freedesktop.Secret.Item.Label");
+            properties.signature("s");
+            properties.text("Hallpass: the key of a sign-in");
+            properties.align(8);
+            properties.text("org.freedesktop.Secret.Item.Attributes");
+            properties.signature("a{ss}");
+            properties.texts(&[APPLICATION, (OWNER, owner(name)), (NAME, name)]);
+        });
+        body.align(8);
+        body.text(&session.path);
+        match &session.crossing {
+            Some(crossing) => {
+                let (first, hidden) = crossing.hide(&key[..]);
+                body.blob(&first);
+                body.blob(&hidden);
+            }
+            None => {
+                body.blob(&[]);
+                body.blob(&key[..]);
+            }
         }
-        answer.text().ok_or_else(|| ODD.into())
+        body.text(CONTENT_TYPE);
+        body.bool(true);
+        let mut answer = self.call(collection, COLLECTION_INTERFACE, "CreateItem", "a{sv}(oayays)b", body)?;
+        let (item, prompt) = (answer.text().ok_or(ODD)?, answer.text().ok_or(ODD)?);
+        match prompt == NOTHING && item != NOTHING {
+            true => Ok(()),
+            false => Err(self.locked(&prompt)),
+        }
+    }
+
+    /// What is in an item. `None` if it is no key.
+    fn secret(&mut self, session: &Session, item: &str) -> Result<Option<RecordKey>, String> {
+        let mut body = Writer::default();
+        body.text(&session.path);
+        let mut answer = self.call(item, ITEM_INTERFACE, "GetSecret", "o", body)?;
+        answer.structure();
+        let crossed = (|| {
+            answer.text()?;
+            Some((answer.blob()?, answer.blob()?))
+        })();
+        let (first, crossed) = crossed.ok_or(ODD)?;
+        let secret = match &session.crossing {
+            Some(crossing) => crossing.show(&first, &crossed).ok_or(ODD)?,
+            None => crossed,
+        };
+        Ok(secret.as_slice().try_into().map(RecordKey::new).ok())
     }
 
     fn default_collection(&mut self) -> Result<String, String> {
@@ -216,22 +297,31 @@ impl Connected {
 
     /// The items with these attributes. An error if any is locked, and stays so unless somebody is asked.
     fn unlocked(&mut self, attributes: &[(&str, &str)]) -> Result<Vec<String>, String> {
+        let Found { mut open, locked } = self.search(attributes)?;
+        open.extend(self.unlock(locked)?);
+        Ok(open)
+    }
+
+    fn search(&mut self, attributes: &[(&str, &str)]) -> Result<Found, String> {
         let mut body = Writer::default();
         body.texts(attributes);
         let mut answer = self.call(SERVICE_PATH, SERVICE_INTERFACE, "SearchItems", "a{ss}", body)?;
-        let (mut open, locked) = (answer.paths().ok_or(ODD)?, answer.paths().ok_or(ODD)?);
-        if !locked.is_empty() {
-            // Some unlock without asking.
-            let mut body = Writer::default();
-            body.array(4, |paths| locked.iter().for_each(|path| paths.text(path)));
-            let mut answer = self.call(SERVICE_PATH, SERVICE_INTERFACE, "Unlock", "ao", body)?;
-            let (unlocked, prompt) = (answer.paths().ok_or(ODD)?, answer.text().ok_or(ODD)?);
-            if prompt != NOTHING {
-                return Err(self.locked(&prompt));
-            }
-            open.extend(unlocked);
+        Ok(Found { open: answer.paths().ok_or(ODD)?, locked: answer.paths().ok_or(ODD)? })
+    }
+
+    /// Unlocks items; some services do so without asking. An error if anybody would have to be asked.
+    fn unlock(&mut self, locked: Vec<String>) -> Result<Vec<String>, String> {
+        if locked.is_empty() {
+            return Ok(locked);
         }
-        Ok(open)
+        let mut body = Writer::default();
+        body.array(4, |paths| locked.iter().for_each(|path| paths.text(path)));
+        let mut answer = self.call(SERVICE_PATH, SERVICE_INTERFACE, "Unlock", "ao", body)?;
+        let (unlocked, prompt) = (answer.paths().ok_or(ODD)?, answer.text().ok_or(ODD)?);
+        match prompt == NOTHING {
+            true => Ok(unlocked),
+            false => Err(self.locked(&prompt)),
+        }
     }
 
     /// What to say of a thing that wants to ask the person first. Its dialog is taken back, not shown.
@@ -242,3 +332,6 @@ impl Connected {
         LOCKED.into()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,7 @@ impl Keeper for Breakable {
 fn machine(types: bool) -> (Vault, Breakable, Breakable) {
     let ask: AskPassphrase = Arc::new(move |_| Ok(types.then(|| Secret::from_text("correct horse".into()))));
     let (upper, lower) = (Breakable::default(), Breakable::default());
-    let mut vault = Vault::new(ask, Places::default());
+    let mut vault = Vault::new(ask, Places::default(), None);
     vault.keepers = vec![
         (Rung::SecretService, true, Box::new(upper.clone())),
         (Rung::Keyring, true, Box::new(lower.clone())),
@@ -101,19 +101,30 @@ fn a_key_that_cannot_be_had_just_now_is_not_a_key_that_is_gone() {
 }
 
 fn on(desktop: &Desktop) -> Vault {
-    Vault::new(Arc::new(|_| Ok(None)), Places { session_bus: Some(desktop.address().into()) })
+    let places = Places { session_bus: Some(desktop.address().into()), ..Places::default() };
+    Vault::new(Arc::new(|_| Ok(None)), places, None)
+}
+
+/// The same with a minute for each operation: how long three seconds are on a machine that is busy with other things is not
+/// what is tested.
+fn patient(desktop: &Desktop) -> Vault {
+    let mut vault = on(desktop);
+    let long = std::time::Duration::from_secs(60);
+    vault.keepers[0].2 =
+        Box::new(secret_service::SecretService::new(Some(desktop.address().into())).within(long));
+    vault
 }
 
 #[test]
 fn a_key_rests_in_a_real_secret_service_until_it_is_wiped() {
     let desktop = Desktop::start();
-    let vault = on(&desktop);
+    let vault = patient(&desktop);
     assert_eq!(vault.choose(None, None).unwrap().rung, Rung::SecretService);
     assert_eq!(desktop.kept(), 0, "the probe leaves nothing");
     let (place, key) = vault.new_key(Rung::SecretService, "one", "login").unwrap();
     let (other, _) = vault.new_key(Rung::SecretService, "other", "login").unwrap();
     // Another process of the same person.
-    assert_eq!(*on(&desktop).find_key(&place).unwrap().unwrap(), *key);
+    assert_eq!(*patient(&desktop).find_key(&place).unwrap().unwrap(), *key);
     assert!(vault.wipe_key(&place).unwrap() && !vault.wipe_key(&place).unwrap());
     assert!(vault.find_key(&place).unwrap().is_none());
     assert!(vault.find_key(&other).unwrap().is_some());
@@ -126,7 +137,7 @@ fn a_key_rests_in_a_real_secret_service_until_it_is_wiped() {
 #[test]
 fn a_keyring_that_locks_is_said_to_be_locked_and_nothing_is_lost() {
     let mut desktop = Desktop::start();
-    let vault = on(&desktop);
+    let vault = patient(&desktop);
     let (place, key) = vault.new_key(Rung::SecretService, "one", "login").unwrap();
     desktop.lock();
     let why = vault.find_key(&place).unwrap_err();
@@ -146,7 +157,7 @@ fn a_bus_without_a_keyring_and_a_machine_without_a_bus_are_no_reason_to_wait() {
     let desktop = Desktop::bare();
     let started = std::time::Instant::now();
     let keyring_works = keyring::Keyring.probe().is_ok();
-    for vault in [on(&desktop), Vault::new(Arc::new(|_| Ok(None)), Places::default())] {
+    for vault in [on(&desktop), Vault::new(Arc::new(|_| Ok(None)), Places::default(), None)] {
         match vault.choose(None, None) {
             Ok(chosen) => assert!(keyring_works && chosen.rung == Rung::Keyring && chosen.notes.is_empty()),
             Err(why) => assert!(!keyring_works && matches!(why, HolderError::NoRung { .. }), "{why}"),

@@ -23,10 +23,10 @@ pub enum BadPattern {
     /// Nothing would have to be equal to nothing.
     #[error("a pattern is not empty: an absent claim never holds")]
     Empty,
-    /// Longer than [`PATTERN_LEN_MAX`].
+    /// Longer than `PATTERN_LEN_MAX`.
     #[error("a pattern has {PATTERN_LEN_MAX} bytes at most")]
     TooLong,
-    /// More than [`STARS_MAX`] stars.
+    /// More than `STARS_MAX` stars.
     #[error("a pattern has {STARS_MAX} stars at most")]
     Stars,
     /// `**`, which means "anything at all" elsewhere.
