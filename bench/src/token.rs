@@ -2,7 +2,7 @@
 //! and what the daemon takes meanwhile.
 //!
 //! 1. Rounds of calls, the programs in turn, each timed from before it is started until it is waited for. A round's figure
-//!    is the median of its calls; what is reported is the median of the rounds.
+//!    is the median of its calls; what is reported is the median of the rounds, and of their ratios.
 //! 2. Meanwhile two more sign-ins grow old: until the tokens in their records are over. Then a thousand calls at once ask for
 //!    one, of a daemon that has just started, and of the records alone; the issuer's ledger says how often it renewed.
 
@@ -141,23 +141,26 @@ fn floor(socket: &Path) -> Result<Command, Failure> {
 
 impl Rounds {
     fn line(&self, name: Name) -> Line {
-        let of = |rounds: &Vec<f64>| Spread::of(rounds.clone());
+        let of = |rounds: &[f64]| Spread::of(rounds.to_vec());
         let (floor, ours, settled, theirs) =
             (of(&self.floor), of(&self.ours), of(&self.settled), of(&self.theirs));
         let also = format!("where settings and a trusted directory are read too: ours {settled}");
         let how = format!("ms a call, medians of {CALLS} calls a round, the programs in turn; daemons warm");
-        match name {
+        // Round by round: what slowed one program down slowed the other down, too.
+        let against = |peer: &[f64]| {
+            Spread::of(self.ours.iter().zip(peer).map(|(ours, peer)| ours / peer).collect()).median
+        };
+        let (value, peer, who) = match name {
             Name::TokenOidcAgentRatio => {
-                let peer = "Debian's oidc-token, both with ES256 JWTs";
-                let note = format!("ours {ours}, peer {theirs}; {also}; {how}; the peer is {peer}");
-                Line::new(name, ours.median / theirs.median, "times", Some(theirs.median), note)
+                (against(&self.theirs), theirs, "Debian's oidc-token, both with ES256 JWTs")
             }
             _ => {
-                let peer = "a Rust program that does nothing but ask once on a Unix socket";
-                let note = format!("ours {ours}, peer {floor}; {also}; {how}; the peer is {peer}");
-                Line::new(name, ours.median / floor.median, "times", Some(floor.median), note)
+                let who = "a Rust program that does nothing but ask once on a Unix socket";
+                (against(&self.floor), floor, who)
             }
-        }
+        };
+        let note = format!("ours {ours}, peer {peer}; {also}; {how}; the peer is {who}");
+        Line::new(name, value, "times", Some(peer.median), note)
     }
 }
 

@@ -11,6 +11,15 @@
 //! resource = ["https://api.example"]
 //! scope = ["notes:read"]
 //! store = "passphrase"
+//!
+//! [profile.git]                 # at a provider that publishes no metadata
+//! issuer = "https://git.example"
+//! client_id = "0123456789abcdef"
+//! token_endpoint = "https://git.example/login/oauth/access_token"
+//! device_authorization_endpoint = "https://git.example/login/device/code"
+//! authorization_endpoint = "https://git.example/login/oauth/authorize"
+//! revocation_endpoint = "https://git.example/login/oauth/revoke"
+//! userinfo_endpoint = "https://git.example/api/user"
 //! ```
 
 use std::collections::BTreeMap;
@@ -18,7 +27,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use hallpass_holder::{ProfileName, Rung};
+use hallpass_holder::{Endpoints, ProfileName, Rung};
 
 use crate::env;
 use crate::failure::Failure;
@@ -51,6 +60,8 @@ pub(crate) struct Config {
 pub(crate) struct ProfileConfig {
     /// The issuer.
     pub(crate) issuer: Option<String>,
+    /// Its endpoints, where it does not say.
+    pub(crate) endpoints: Endpoints,
     /// The client.
     pub(crate) client_id: Option<String>,
     /// The organisation that whoever signs in must be of.
@@ -98,9 +109,28 @@ impl Config {
 
 impl ProfileConfig {
     fn judge(table: Table<'_>) -> Result<Self, Failure> {
-        table.only(&["issuer", "client_id", "org", "resource", "scope", STORE])?;
+        table.only(&[
+            "issuer",
+            "client_id",
+            "org",
+            "resource",
+            "scope",
+            STORE,
+            "token_endpoint",
+            "device_authorization_endpoint",
+            "authorization_endpoint",
+            "revocation_endpoint",
+            "userinfo_endpoint",
+        ])?;
         Ok(Self {
             issuer: table.text("issuer")?,
+            endpoints: Endpoints {
+                authorization: table.text("authorization_endpoint")?,
+                token: table.text("token_endpoint")?,
+                device_authorization: table.text("device_authorization_endpoint")?,
+                revocation: table.text("revocation_endpoint")?,
+                userinfo: table.text("userinfo_endpoint")?,
+            },
             client_id: table.text("client_id")?,
             org: table.text("org")?,
             resources: table.each("resource", parse_resource)?,
@@ -186,6 +216,14 @@ mod tests {
         assert_eq!(profile.issuer.as_deref(), Some("https://id.example/acme"));
         assert_eq!((profile.resources.len(), profile.scopes.len()), (1, 1));
         assert_eq!(profile.store, Some(Rung::Passphrase));
+        assert!(profile.endpoints.is_empty());
+        let git = config.profiles[&"git".parse().unwrap()].endpoints.clone();
+        assert_eq!(git.userinfo.as_deref(), Some("https://git.example/api/user"));
+        assert!(
+            [git.token, git.device_authorization, git.authorization, git.revocation]
+                .iter()
+                .all(Option::is_some)
+        );
     }
 
     #[test]

@@ -195,6 +195,10 @@ variables! {
     DISPLAY;
     /// A Wayland desktop.
     WAYLAND_DISPLAY;
+    /// A tmux, and by which socket it is asked who is attached.
+    TMUX;
+    /// The pane of it.
+    TMUX_PANE;
     /// A continuous-integration job.
     CI;
     /// A GitHub Codespace.

@@ -24,6 +24,11 @@ pub(crate) fn surroundings() -> Surroundings {
     environment().surroundings()
 }
 
+/// The same, of who is attached where this is a pane of tmux: it takes some milliseconds to ask.
+pub(crate) fn surroundings_of_who_looks() -> Surroundings {
+    environment().asking_tmux().surroundings()
+}
+
 /// What opens addresses here.
 pub(crate) fn opener() -> Opener {
     environment().opener()
@@ -83,7 +88,8 @@ mod tests {
             undeclared.borrow_mut().extend((!known).then(|| name.to_owned()));
             None
         };
-        let environment = Environment::new(&find).with_browser_variable(env::HALLPASS_BROWSER.name);
+        let environment =
+            Environment::new(&find).with_browser_variable(env::HALLPASS_BROWSER.name).asking_tmux();
         environment.surroundings();
         environment.opener();
         environment.places();

@@ -13,6 +13,7 @@ use hallpass_model::secret::{Passphrase, Secret};
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::oauth::Scopes;
 
+use crate::endpoints::Endpoints;
 use crate::environment::{Environment, device_class, machine_name};
 use crate::error::HolderError;
 use crate::identity::Identity;
@@ -29,6 +30,7 @@ use crate::{Clock, Holder, Settings};
 pub struct App {
     name: String,
     issuer: String,
+    endpoints: Endpoints,
     client_id: Option<String>,
     scopes: String,
     resources: Vec<String>,
@@ -51,6 +53,7 @@ impl App {
         Self {
             name: name.into(),
             issuer: issuer.into(),
+            endpoints: Endpoints::default(),
             client_id: None,
             scopes: String::new(),
             resources: Vec::new(),
@@ -65,6 +68,11 @@ impl App {
             rung: None,
             proxies: false,
         }
+    }
+
+    /// The issuer's endpoints, where it publishes no metadata, or not all of them.
+    pub fn endpoints(self, endpoints: Endpoints) -> Self {
+        Self { endpoints, ..self }
     }
 
     /// The `client_id` that the program is registered with. Needed but at a Hallpass issuer.
@@ -183,6 +191,7 @@ impl Account {
         let app = &self.0.app;
         let request = LoginRequest {
             issuer: app.issuer.clone(),
+            endpoints: app.endpoints.clone(),
             client_id: app.client_id.clone(),
             profile: None,
             client_secret: None,

@@ -14,12 +14,16 @@ use crate::login::{Opener, Surroundings};
 use crate::vault::{Places, TPM_DEVICE};
 use crate::workload::Ambient;
 
+mod tmux; // who looks at one
+
 /// The word that stands for no browser at all.
 const NO_BROWSER: &str = "none";
 /// What container engines leave in a container's root.
 const CONTAINER_MARKS: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
 /// Where WSL's Windows programs are registered with the kernel.
 const WSL_MARK: &str = "/proc/sys/fs/binfmt_misc/WSLInterop";
+/// What names a desktop's display: X11's, Wayland's.
+const DESKTOP: [&str; 2] = ["DISPLAY", "WAYLAND_DISPLAY"];
 /// Browsers that show pages in a terminal. The program's is in use, and without one they show nothing.
 const TEXT_BROWSERS: [&str; 8] =
     ["browsh", "carbonyl", "elinks", "links", "links2", "lynx", "w3m", "www-browser"];
@@ -31,18 +35,27 @@ const TEXT_BROWSERS: [&str; 8] =
 pub struct Environment<'a> {
     find: &'a dyn Fn(&str) -> Option<OsString>,
     browser: Option<&'a str>,
+    asks_tmux: bool,
 }
 
 impl<'a> Environment<'a> {
     /// Read by `find`, a variable at a time.
     pub fn new(find: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
-        Self { find, browser: None }
+        Self { find, browser: None, asks_tmux: false }
     }
 
     /// With a variable of the program's own that names the browser, before `BROWSER`; `none` in it forbids any.
     #[must_use]
     pub fn with_browser_variable(self, name: &'a str) -> Self {
         Self { browser: Some(name), ..self }
+    }
+
+    /// In a pane of tmux, with where the person sits who is attached to it, not where it was started: `tmux` is asked which
+    /// client was last typed at (at most a second), and what that one was started with is looked at. Where that cannot be
+    /// known, nothing changes.
+    #[must_use]
+    pub fn asking_tmux(self) -> Self {
+        Self { asks_tmux: true, ..self }
     }
 
     /// Where the state of the program `name` belongs (XDG Base Directory): in `XDG_STATE_HOME`, or below `HOME`. `None`
@@ -60,17 +73,23 @@ impl<'a> Environment<'a> {
         let browser = self.browser();
         let ci = self.is_ci();
         let any = |names: &[&str]| names.iter().any(|name| self.is_set(name));
+        let seat = self.seat();
+        // What says where the person sits, and not what this machine is or what they want.
+        let there = |name: &str| match &seat {
+            Some(seat) => seat.value(name).is_some(),
+            None => self.is_set(name),
+        };
         Surroundings {
-            ssh: any(&["SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY"]),
-            ssh_terminal: self.is_set("SSH_TTY"),
+            ssh: ["SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY"].into_iter().any(there),
+            ssh_terminal: there("SSH_TTY"),
             container: any(&["container", "KUBERNETES_SERVICE_HOST"])
                 || CONTAINER_MARKS.iter().any(|mark| Path::new(mark).exists()),
             ci,
             web_shell: any(&["CODESPACES", "CLOUD_SHELL"]),
-            desktop: self.desktop(),
+            desktop: DESKTOP.into_iter().any(there),
             wsl: any(&["WSL_DISTRO_NAME", "WSL_INTEROP"]),
             wsl_interop: self.wsl_interop(),
-            vscode: self.is_set("VSCODE_IPC_HOOK_CLI"),
+            vscode: there("VSCODE_IPC_HOOK_CLI"),
             dev_container: self.is_set("REMOTE_CONTAINERS"),
             browser_named: matches!(browser, Browser::Program(_) | Browser::OneOf),
             browser_forbidden: browser == Browser::Forbidden,
@@ -120,7 +139,13 @@ impl<'a> Environment<'a> {
     }
 
     fn desktop(&self) -> bool {
-        self.is_set("DISPLAY") || self.is_set("WAYLAND_DISPLAY")
+        DESKTOP.into_iter().any(|name| self.is_set(name))
+    }
+
+    /// Where the person sits who looks at this pane of tmux.
+    fn seat(&self) -> Option<tmux::Seat> {
+        let (tmux, pane) = (self.value("TMUX")?, self.value("TMUX_PANE")?);
+        self.asks_tmux.then(|| tmux::Seat::find(&tmux, &pane))?
     }
 
     fn wsl_interop(&self) -> bool {

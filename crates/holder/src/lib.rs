@@ -118,6 +118,7 @@ mod dpop; // the key a session is bound to
 pub mod adapters; // programs that ask in their own way: git, registries, kubectl, cloud SDKs
 mod provider; // the HTTP client of any provider, and the only one here
 mod client; // who we are at a provider
+mod endpoints; // of a provider that does not say where they are
 pub mod environment; // what it says, to whoever hands it in
 pub mod presets; // what is known beforehand about some providers
 mod copies; // of other machines' sign-ins, said to the issuer
@@ -140,6 +141,7 @@ pub use hallpass_model::wire::oauth::Scopes;
 pub use url::Url;
 
 pub use checkup::{IssuerSeen, Offered};
+pub use endpoints::Endpoints;
 pub use error::HolderError;
 pub use identity::{Identity, ProfileName};
 pub use login::{

@@ -36,6 +36,7 @@ pub use paste::{AskPasted, NotTheAnswer, PASTED_LEN_MAX, PastedLine};
 use crate::Holder;
 use crate::client::OurClient;
 use crate::dpop::SessionKey;
+use crate::endpoints::Endpoints;
 use crate::environment::{device_class, machine_name};
 use crate::error::HolderError;
 use crate::identity::ProfileName;
@@ -87,6 +88,8 @@ impl FromStr for Flow {
 pub struct LoginRequest {
     /// An issuer's address, or the name of a preset.
     pub issuer: String,
+    /// Its endpoints, where somebody names them by hand.
+    pub endpoints: Endpoints,
     /// The client to be. Needed where the provider has none for everybody.
     pub client_id: Option<String>,
     /// For providers that give public clients a secret all the same.
@@ -131,6 +134,7 @@ impl LoginRequest {
     pub fn new(issuer: impl Into<String>, surroundings: Surroundings) -> Self {
         Self {
             issuer: issuer.into(),
+            endpoints: Endpoints::default(),
             client_id: None,
             client_secret: None,
             profile: None,
@@ -391,11 +395,20 @@ impl Holder {
             None => &request.issuer,
         };
         let known = named.or_else(|| Preset::of_issuer(issuer));
-        if let Some(metadata) = known.and_then(Preset::metadata) {
-            return Ok((known.expect("it had metadata"), metadata));
+        if let Some(metadata) = request.endpoints.alone(issuer)? {
+            if request.scopes.has("openid") {
+                let what = "`openid` asks for an ID token, and where nothing is looked up there are no keys to verify it \
+                            with: leave it out";
+                return Err(HolderError::Usage { what: what.into() });
+            }
+            return Ok((known.unwrap_or(&presets::BY_HAND), metadata));
         }
-        let metadata = self.provider.discover(issuer).await?;
+        let mut metadata = match known.and_then(Preset::metadata) {
+            Some(metadata) => metadata,
+            None => self.provider.discover(issuer).await?,
+        };
         let otherwise = if is_ours(&metadata) { &presets::HALLPASS } else { &presets::GENERIC };
+        request.endpoints.put_into(&mut metadata)?;
         Ok((known.unwrap_or(otherwise), metadata))
     }
 }

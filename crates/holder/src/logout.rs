@@ -254,7 +254,7 @@ fn with_session(record: &Record, now: Timestamp, session: &Fate) -> Vec<Credenti
             Fate::Revoked => Fate::EndedWithSession,
             fate => fate.clone(),
         },
-        lives_until: pass.access.expires,
+        lives_until: pass.access.expires.at(),
     });
     each.collect()
 }

@@ -73,7 +73,7 @@ mod tests {
     use hallpass_model::wire::oauth::{Scopes, TokenType};
 
     use super::*;
-    use crate::record::PassHeld;
+    use crate::record::{Expiry, PassHeld};
 
     fn secret(text: &str) -> Secret<AccessToken> {
         Secret::from_text(text.into())
@@ -106,7 +106,7 @@ mod tests {
             let access = AccessHeld {
                 token: secret(&format!("pass-{name}")),
                 token_type: TokenType::Bearer,
-                expires: Some(start + Lifetime::minutes(5)),
+                expires: Expiry::Said(start + Lifetime::minutes(5)),
                 scope: None,
             };
             let resource = format!("https://{name}.example");

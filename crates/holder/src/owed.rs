@@ -141,11 +141,11 @@ impl Debt {
         if !record.ours || record.refresh.is_none() {
             let good = |held: &&crate::record::AccessHeld| held.good(now, Lifetime::millis(0));
             if let Some(access) = record.access.as_ref().filter(good) {
-                owe(ACCESS_TOKEN.into(), "access_token", as_access(&access.token), access.expires);
+                owe(ACCESS_TOKEN.into(), "access_token", as_access(&access.token), access.expires.at());
             }
             for pass in record.passes.iter().filter(|pass| good(&&pass.access)) {
                 let what = format!("the pass for {}", pass.resource);
-                owe(what, "access_token", as_access(&pass.access.token), pass.access.expires);
+                owe(what, "access_token", as_access(&pass.access.token), pass.access.expires.at());
             }
         }
         Self {

@@ -15,7 +15,7 @@ use crate::Holder;
 use crate::client::OurClient;
 use crate::error::HolderError;
 use crate::provider::{Fields, NoAnswer, With};
-use crate::record::{AccessHeld, PassHeld};
+use crate::record::{AccessHeld, PassHeld, Record};
 use crate::refresh::{copy, session_key};
 use crate::shelf::{Identity, Loaded};
 
@@ -157,7 +157,7 @@ impl Holder {
         let wish = Wish { request, wanted, lease: false };
         let (mut loaded, tokens) =
             self.beside_owed(Box::pin(self.exchange(identity, &resource, &wish))).await?;
-        let access = held(tokens, now);
+        let access = self.as_held(&loaded.record, &tokens);
         let fresh = pass(&access, Some(resource.clone()), true, None);
         if request.lifetime.is_none() {
             let asked = request.scopes.clone();
@@ -193,9 +193,9 @@ impl Holder {
         }
         let resource = self.target(&loaded, request)?;
         let wish = Wish { request, wanted: &TokenType::Bearer, lease: true };
-        let (_, tokens) = self.beside_owed(Box::pin(self.exchange(identity, &resource, &wish))).await?;
+        let (loaded, tokens) = self.beside_owed(Box::pin(self.exchange(identity, &resource, &wish))).await?;
         let lease = tokens.lease;
-        Ok(pass(&held(tokens, (self.clock)()), Some(resource), true, lease))
+        Ok(pass(&self.as_held(&loaded.record, &tokens), Some(resource), true, lease))
     }
 
     /// The API that is meant.
@@ -312,21 +312,17 @@ impl Holder {
         });
         Ok(pass(access, resource, false, None))
     }
-}
 
-fn held(tokens: TokenResponse, now: Timestamp) -> AccessHeld {
-    AccessHeld {
-        token: tokens.access_token,
-        token_type: tokens.token_type,
-        expires: tokens.expires_in.map(|lasts| now + lasts),
-        scope: tokens.scope,
+    /// A pass as it came: another is always to be had, by exchange.
+    fn as_held(&self, record: &Record, tokens: &TokenResponse) -> AccessHeld {
+        AccessHeld::of(tokens, true, (self.clock)(), self.server_now(&record.metadata))
     }
 }
 
 fn pass(access: &AccessHeld, resource: Option<String>, own: bool, lease: Option<LeaseId>) -> Pass {
     Pass {
         token: copy(&access.token),
-        expires: access.expires,
+        expires: access.expires.at(),
         scope: access.scope.clone(),
         resource,
         own,

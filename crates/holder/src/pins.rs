@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hallpass_model::jose::base64url;
 use hallpass_model::purpose::plain;
 use hallpass_model::secret::{AccessToken, IdToken, Secret};
+use hallpass_model::time::Timestamp;
 use hallpass_model::wire::claims::Audience;
 use hallpass_model::wire::id_token::IdClaims;
 use serde::{Deserialize, Serialize};
@@ -160,16 +161,16 @@ fn words(claim: &str) -> &'static str {
     }
 }
 
+/// When an access token says that it is over, where it is a JWT. Read, not verified.
+pub(crate) fn expiry(access: &Secret<AccessToken>) -> Option<Timestamp> {
+    let exp = claims(access.expose())?.get("exp")?.as_f64()?;
+    // `as` saturates.
+    exp.is_finite().then(|| Timestamp::from_seconds(exp as i64))
+}
+
 /// What a token says of itself, where it is a JWT.
 fn said(token: &[u8]) -> Option<BTreeMap<String, String>> {
-    let text = std::str::from_utf8(token).ok()?;
-    let mut parts = text.split('.');
-    let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() {
-        return None;
-    }
-    let claims: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(&base64url::parse(claims)?).ok()?;
+    let claims = claims(token)?;
     let mut said = BTreeMap::new();
     for name in ["iss", "sub"].iter().chain(&TENANT_CLAIMS) {
         if let Some(serde_json::Value::String(value)) = claims.get(*name) {
@@ -182,6 +183,16 @@ fn said(token: &[u8]) -> Option<BTreeMap<String, String>> {
         said.insert("aud".into(), each.join(" "));
     }
     Some(said)
+}
+
+fn claims(token: &[u8]) -> Option<serde_json::Map<String, serde_json::Value>> {
+    let text = std::str::from_utf8(token).ok()?;
+    let mut parts = text.split('.');
+    let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() {
+        return None;
+    }
+    serde_json::from_slice(&base64url::parse(claims)?).ok()
 }
 
 #[cfg(test)]

@@ -67,6 +67,9 @@ pub static GENERIC: Preset = Preset {
     ..NOTHING
 };
 
+/// A provider whose endpoints somebody named by hand: nothing is added to what they ask for.
+pub(crate) static BY_HAND: Preset = NOTHING;
+
 static GITHUB: Preset = Preset {
     name: "github",
     issuer: Some("https://github.com"),
@@ -132,6 +135,8 @@ impl Preset {
         metadata.device_authorization_endpoint = parsed(fixed.device);
         metadata.userinfo_endpoint = parsed(fixed.userinfo);
         metadata.code_challenge_methods_supported = vec!["S256".into()];
+        // A secret in the form: such providers know no header for it.
+        metadata.token_endpoint_auth_methods_supported = vec!["client_secret_post".into()];
         Some(metadata)
     }
 }

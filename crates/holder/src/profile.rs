@@ -10,6 +10,7 @@ use hallpass_model::wire::oauth::Scopes;
 use serde::{Deserialize, Serialize};
 
 use crate::Holder;
+use crate::endpoints::Endpoints;
 use crate::error::HolderError;
 use crate::identity::{Identity, ProfileName};
 use crate::pins::{Differs, Pins};
@@ -39,6 +40,8 @@ pub struct Profile {
     pub resources: Vec<String>,
     /// What was granted.
     pub scope: Scopes,
+    /// The provider's endpoints, as far as they were named by hand.
+    pub endpoints: Endpoints,
     /// When somebody last signed in.
     pub last: Timestamp,
 }
@@ -53,6 +56,8 @@ struct Kept {
     pins: Pins,
     resources: Vec<String>,
     scope: Scopes,
+    #[serde(default, skip_serializing_if = "Endpoints::is_empty")]
+    endpoints: Endpoints,
     last: Timestamp,
 }
 
@@ -71,6 +76,7 @@ impl Kept {
             audience: self.pins.access.get("aud").cloned(),
             resources: self.resources,
             scope: self.scope,
+            endpoints: self.endpoints,
             last: self.last,
         }
     }
@@ -185,7 +191,12 @@ impl Holder {
     }
 
     /// Writes down what a sign-in under a profile is pinned to.
-    pub(crate) fn pin_profile(&self, identity: &Identity, record: &Record) -> Result<(), HolderError> {
+    pub(crate) fn pin_profile(
+        &self,
+        identity: &Identity,
+        record: &Record,
+        endpoints: &Endpoints,
+    ) -> Result<(), HolderError> {
         let Some(profile) = identity.profile.clone() else { return Ok(()) };
         self.keep_profile(&Kept {
             profile,
@@ -195,6 +206,7 @@ impl Holder {
             pins: record.pins.clone(),
             resources: record.resources.clone(),
             scope: record.scope.clone(),
+            endpoints: endpoints.clone(),
             last: record.signed_in,
         })
     }

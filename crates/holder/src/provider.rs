@@ -41,6 +41,13 @@ const HELD_TIME_OUT: Duration = Duration::from_secs(40);
 /// has the server say when it is over anyway).
 pub(crate) const NONCE_REMEMBERED: Lifetime = Lifetime::minutes(4);
 
+/// A token at most, in bytes. The largest that providers give (groups and rights of a large organisation in one JWT) are half
+/// of it; twice as much fits neither one variable of an environment beside others, nor a line of git's protocol.
+pub(crate) const TOKEN_LEN_MAX: usize = 32 * 1024;
+
+/// Clocks that differ by more than this, in milliseconds, may be why a proof is refused.
+const CLOCKS_APART: u64 = 5_000;
+
 /// The HTTP client of any provider.
 pub(crate) struct Provider {
     transport: Transport,
@@ -66,6 +73,21 @@ struct Learned {
     nonce: Option<String>,
     /// Its clock less ours, in milliseconds.
     offset: i64,
+}
+
+/// What an answer taught us that we did not know when we asked.
+struct New {
+    nonce: bool,
+    /// That the server's clock is not where we took it to be.
+    time: bool,
+}
+
+impl New {
+    /// Whether another proof may do where this one did not: with the nonce that the server wants (RFC 9449, section 8), or
+    /// made at the time that it is there (section 4.3, point 11).
+    fn helps(&self, answer: &Answer) -> bool {
+        (self.nonce && wants_nonce(answer)) || (self.time && bad_proof(answer))
+    }
 }
 
 /// What goes with a request besides its form.
@@ -178,7 +200,7 @@ impl Provider {
 
     /// Posts a form. Only a success comes back as an answer; GitHub's errors, which come with 200, do not.
     pub(crate) async fn post(&self, url: &Url, form: &Fields, with: With<'_>) -> Result<Answer, NoAnswer> {
-        let answer = self.send(Method::POST, url, Some(form), with).await?;
+        let answer = self.send(Method::POST, url, Some(form), with).await?.in_json();
         let error = OAuthErrorBody::parse(&answer.body);
         match (answer.status, error) {
             (200..300, None) => Ok(answer),
@@ -231,7 +253,7 @@ impl Provider {
     }
 
     /// Opens a stream of the session that a token is of, proving its key (RFC 9449, section 7.1); once more if the server
-    /// wants its own nonce in the proof.
+    /// wants another proof.
     pub(crate) async fn listen(
         &self,
         url: &Url,
@@ -248,8 +270,8 @@ impl Provider {
                 Ok(response) => return Ok(response),
                 Err(answer) => answer,
             };
-            let new_nonce = self.learn(url, &answer);
-            if again && new_nonce && wants_nonce(&answer) {
+            let learned = self.learn(url, &answer);
+            if again && learned.helps(&answer) {
                 again = false;
                 continue;
             }
@@ -284,7 +306,7 @@ impl Provider {
         Timestamp::from_millis((self.clock)().millis().saturating_add(self.learned(url).offset))
     }
 
-    /// Sends a request, and sends it once more if the server wants its own nonce in the proof (RFC 9449, section 8).
+    /// Sends a request, and sends it once more if the server wants another proof, and its answer says what that needs.
     async fn send(
         &self,
         method: Method,
@@ -311,8 +333,8 @@ impl Provider {
                 xml: with.xml,
             };
             let answer = self.transport.send(method.clone(), url, form, request).await?;
-            let new_nonce = self.learn(url, &answer);
-            if again && new_nonce && wants_nonce(&answer) {
+            let learned = self.learn(url, &answer);
+            if again && learned.helps(&answer) {
                 again = false;
                 continue;
             }
@@ -320,23 +342,22 @@ impl Provider {
         }
     }
 
-    /// Whether there was a nonce in the answer that we did not have.
-    fn learn(&self, url: &Url, answer: &Answer) -> bool {
+    /// What there was in the answer that we did not know.
+    fn learn(&self, url: &Url, answer: &Answer) -> New {
         let now = (self.clock)();
         let mut all = self.learned.lock().expect("no thread panics holding this");
         let learned = all.entry(origin(url)).or_default();
+        let before = learned.offset;
         if let Some(date) = answer.date {
             // The header has whole seconds: within one, the clocks agree.
             let offset = date.millis() - now.millis();
             learned.offset = if (-1_000..=1_000).contains(&offset) { 0 } else { offset };
         }
-        match &answer.nonce {
-            Some(nonce) if learned.nonce.as_ref() != Some(nonce) => {
-                learned.nonce = Some(nonce.clone());
-                true
-            }
-            _ => false,
+        let nonce = answer.nonce.as_ref().filter(|nonce| learned.nonce.as_ref() != Some(nonce));
+        if let Some(nonce) = nonce {
+            learned.nonce = Some(nonce.clone());
         }
+        New { nonce: nonce.is_some(), time: before.abs_diff(learned.offset) > CLOCKS_APART }
     }
 
     fn learned(&self, url: &Url) -> Learned {
@@ -354,6 +375,27 @@ impl NoAnswer {
             NoAnswer::Unexpected { what } => HolderError::Unexpected { place: shown(place.as_str()), what },
             NoAnswer::NotSent { why } => HolderError::Usage { what: why },
         }
+    }
+}
+
+/// Whether tokens are no longer than can be kept and handed on.
+///
+/// # Errors
+/// `NotBelieved`, so that they are given back.
+pub(crate) fn fits(tokens: &TokenResponse) -> Result<(), HolderError> {
+    let lengths = [
+        ("access token", Some(tokens.access_token.expose().len())),
+        ("refresh token", tokens.refresh_token.as_ref().map(|token| token.expose().len())),
+        ("ID token", tokens.id_token.as_ref().map(|token| token.expose().len())),
+    ];
+    match lengths.into_iter().find(|(_, len)| len.is_some_and(|len| len > TOKEN_LEN_MAX)) {
+        None => Ok(()),
+        Some((what, len)) => Err(HolderError::NotBelieved {
+            why: format!(
+                "its {what} has {} bytes, and {TOKEN_LEN_MAX} are the most",
+                len.unwrap_or_default()
+            ),
+        }),
     }
 }
 
@@ -391,6 +433,11 @@ pub(crate) fn needed<'a>(
     endpoint
         .as_ref()
         .ok_or_else(|| HolderError::Unsupported { what: format!("`{}` {otherwise}", metadata.issuer) })
+}
+
+fn bad_proof(answer: &Answer) -> bool {
+    matches!(answer.status, 400 | 401)
+        && OAuthErrorBody::parse(&answer.body).is_some_and(|body| body.error == ErrorCode::InvalidDpopProof)
 }
 
 fn wants_nonce(answer: &Answer) -> bool {

@@ -16,6 +16,7 @@
 use hallpass_model::secret::{AccessToken, Kind, Secret};
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::errors::{ErrorCode, OAuthErrorBody};
+use hallpass_model::wire::metadata::IssuerMetadata;
 use hallpass_model::wire::oauth::{GrantType, TokenResponse, TokenType};
 
 use crate::Holder;
@@ -24,7 +25,7 @@ use crate::dpop::SessionKey;
 use crate::error::HolderError;
 use crate::lock;
 use crate::pins::Differs;
-use crate::provider::{Fields, NoAnswer, With};
+use crate::provider::{Fields, NoAnswer, With, fits};
 use crate::record::{AccessHeld, Record, Standing, Version};
 use crate::shelf::{Identity, Loaded, Saved};
 
@@ -211,7 +212,8 @@ impl Holder {
         }
         let nonce = loaded.record.metadata.token_endpoint.as_ref().and_then(|url| self.provider.nonce(url));
         for _ in 0..TRIES {
-            put(&mut loaded.record, &tokens, nonce.clone(), (self.clock)());
+            let at_server = self.server_now(&loaded.record.metadata);
+            put(&mut loaded.record, &tokens, nonce.clone(), (self.clock)(), at_server);
             match self.shelf.save(loaded, (self.clock)())? {
                 Saved::Yes => return Ok(Renewed::Done),
                 Saved::Gone => break,
@@ -281,6 +283,7 @@ impl Holder {
 
     /// Rule 6.
     fn believed(&self, loaded: &Loaded, tokens: &TokenResponse) -> Result<(), HolderError> {
+        fits(tokens)?;
         let bound = loaded.record.key.is_some();
         let expected = if bound { TokenType::Dpop } else { TokenType::Bearer };
         if tokens.token_type != expected {
@@ -306,6 +309,12 @@ impl Holder {
             Standing::Ended { why } => Err(ended(identity, why.clone())),
             Standing::Quarantined { why } => Err(ended(identity, quarantined(why))),
         }
+    }
+
+    /// What time it is at the issuer.
+    pub(crate) fn server_now(&self, metadata: &IssuerMetadata) -> Timestamp {
+        let at = metadata.token_endpoint.as_ref();
+        at.map_or_else(|| (self.clock)(), |url| self.provider.server_time(url))
     }
 
     /// Uses the nonce that was saved with the record, while it may still be good: it saves a round trip.
@@ -343,13 +352,15 @@ fn refresh_is<K: Kind>(record: &Record, presented: &Secret<K>) -> bool {
 }
 
 /// Puts an answer into a record.
-fn put(record: &mut Record, tokens: &TokenResponse, nonce: Option<String>, now: Timestamp) {
-    record.access = Some(AccessHeld {
-        token: copy(&tokens.access_token),
-        token_type: tokens.token_type.clone(),
-        expires: tokens.expires_in.map(|lasts| now + lasts),
-        scope: tokens.scope.clone(),
-    });
+fn put(
+    record: &mut Record,
+    tokens: &TokenResponse,
+    nonce: Option<String>,
+    now: Timestamp,
+    at_server: Timestamp,
+) {
+    let renewable = tokens.refresh_token.is_some() || record.refresh.is_some();
+    record.access = Some(AccessHeld::of(tokens, renewable, now, at_server));
     if let Some(next) = &tokens.refresh_token {
         record.refresh = Some(copy(next)); // no new one means the old one goes on (RFC 6749, section 6)
     }

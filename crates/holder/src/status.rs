@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::Holder;
 use crate::error::HolderError;
 use crate::login::Flow;
-use crate::record::Standing;
+use crate::record::{Expiry, Standing};
 use crate::shelf::Identity;
 use crate::vault::Rung;
 
@@ -52,6 +52,9 @@ pub struct Opened {
     pub renewed: Timestamp,
     /// When the access token is over, if the provider says.
     pub expires: Option<Timestamp>,
+    /// Whether that is an assumption: the provider does not say, and the token can be renewed.
+    #[serde(default)]
+    pub expires_assumed: bool,
     /// Whether it can be renewed without asking again.
     pub renewable: bool,
     /// Whether its tokens are bound to a key of this machine.
@@ -84,7 +87,8 @@ impl Holder {
             Err(error) => Err(error),
         };
         let opened = opened.map(|record| {
-            let expires = record.access.as_ref().and_then(|access| access.expires);
+            let life = record.access.as_ref().map_or(Expiry::Unknown, |access| access.expires);
+            let expires = life.at();
             let over = record.refresh.is_none() && expires.is_some_and(|expires| expires <= (self.clock)());
             Opened {
                 quarantined: matches!(record.standing, Standing::Quarantined { .. }),
@@ -105,6 +109,7 @@ impl Holder {
                 signed_in: record.signed_in,
                 renewed: record.renewed,
                 expires,
+                expires_assumed: matches!(life, Expiry::Assumed(_)),
                 renewable: record.refresh.is_some(),
                 bound: record.key.is_some(),
             }

@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::map_response_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hallpass_model::jose::{JwkSet, SigningKey, Thumbprint, Typ};
+use hallpass_model::time::Timestamp;
 use hallpass_model::wire::dpop::{Freshness, Nonces, Proof, Request};
 use hallpass_model::wire::oauth::Form;
 use serde_json::{Value, json};
@@ -60,6 +62,24 @@ pub struct Manner {
     pub says_issuer: Option<String>,
     /// Its error at the device authorization endpoint, as a tenant has it that forbids codes; `404` for no such endpoint.
     pub refuses_codes: Option<&'static str>,
+    /// It publishes metadata.
+    pub publishes: bool,
+    /// Its answers are forms (RFC 6749, appendix B), as some that are older have it, whatever was asked for.
+    pub answers_forms: bool,
+    /// Its access tokens say nothing, and no ID token comes with them.
+    pub opaque: bool,
+    /// The `scope` that it says.
+    pub says_scope: Value,
+    /// The `token_type` that it says, if not what it is.
+    pub says_token_type: Option<&'static str>,
+    /// The `expires_in` is a text.
+    pub expires_in_is_text: bool,
+    /// Its access, refresh and ID tokens have so many bytes more than they need.
+    pub longer_by: usize,
+    /// How far its clock is ahead of ours, in seconds; everything that it says about the time is so.
+    pub ahead: i64,
+    /// It judges a proof by the time in it, and gives no nonces.
+    pub proofs_by_clock: bool,
     /// What it keeps waiting until this is changed: a grant type at the token endpoint, by its last word, `jwks` or `revoke`.
     pub holds: Option<&'static str>,
 }
@@ -86,6 +106,15 @@ impl Default for Manner {
             says_complete: true,
             says_issuer: None,
             refuses_codes: None,
+            publishes: true,
+            answers_forms: false,
+            opaque: false,
+            says_scope: "openid notes:read".into(),
+            says_token_type: None,
+            expires_in_is_text: false,
+            longer_by: 0,
+            ahead: 0,
+            proofs_by_clock: false,
             holds: None,
         }
     }
@@ -172,6 +201,8 @@ impl SmallProvider {
             .route("/acme/device_authorization", post(device_authorization))
             .route("/acme/token", post(token))
             .route("/acme/revoke", post(revoke))
+            .route("/acme/user", get(user))
+            .layer(map_response_with_state(provider.clone(), dated))
             .with_state(provider.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         provider
@@ -248,24 +279,50 @@ impl SmallProvider {
 
     fn error_saying(&self, code: &str, description: &str) -> Response {
         let status = if self.manner().errors_with_200 { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-        (status, json!({ "error": code, "error_description": description }).to_string()).into_response()
+        self.answer(status, json!({ "error": code, "error_description": description }))
+    }
+
+    /// An answer, in the form that it has them in.
+    fn answer(&self, status: StatusCode, members: Value) -> Response {
+        if !self.manner().answers_forms {
+            return (status, members.to_string()).into_response();
+        }
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in members.as_object().unwrap() {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            form.append_pair(name, &text);
+        }
+        let kind = "application/x-www-form-urlencoded; charset=utf-8";
+        (status, [(header::CONTENT_TYPE, kind)], form.finish()).into_response()
+    }
+
+    /// What time it is there.
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(real_now().millis() + self.manner().ahead * 1_000)
+    }
+
+    fn padding(&self) -> String {
+        "x".repeat(self.manner().longer_by)
     }
 
     fn mint(&self, session: usize, audience: &str, client: &str) -> String {
         let manner = self.manner();
         let n = self.minted.fetch_add(1, Ordering::Relaxed);
+        if manner.opaque {
+            return format!("gho_{n}{}", self.padding());
+        }
         let claims = json!({
             "iss": self.issuer, "sub": manner.subject, "aud": audience, "client_id": client, "org": manner.org,
-            "jti": format!("crd_{n}"), "sid": session, "exp": real_now().seconds() + 300,
+            "jti": format!("crd_{n}"), "sid": session, "exp": self.now().seconds() + 300, "pad": self.padding(),
         });
         self.key.sign(Typ::AccessToken, &claims)
     }
 
     fn id_token(&self, client: &str, nonce: Option<&str>) -> String {
-        let now = real_now().seconds();
+        let now = self.now().seconds();
         let subject = self.manner().subject;
         let claims = json!({
-            "iss": self.issuer, "sub": subject, "aud": client, "exp": now + 300, "iat": now, "nonce": nonce,
+            "iss": self.issuer, "sub": subject, "aud": client, "exp": now + 300, "iat": now, "nonce": nonce, "pad": self.padding(),
         });
         self.key.sign(Typ::IdToken, &claims)
     }
@@ -277,17 +334,21 @@ impl SmallProvider {
         let generation = self.sessions.lock().unwrap()[&session].generation;
         let mut answer = json!({
             "access_token": self.mint(session, audience, client),
-            "token_type": if manner.ours { "DPoP" } else { "Bearer" },
-            "scope": "openid notes:read",
-            "id_token": self.id_token(client, nonce),
+            "token_type": manner.says_token_type.unwrap_or(if manner.ours { "DPoP" } else { "Bearer" }),
+            "scope": manner.says_scope,
         });
+        if !manner.opaque {
+            answer["id_token"] = self.id_token(client, nonce).into();
+        }
         if let Some(seconds) = manner.says_expires_in {
-            answer["expires_in"] = seconds.into();
+            answer["expires_in"] =
+                if manner.expires_in_is_text { seconds.to_string().into() } else { seconds.into() };
         }
         if manner.gives_refresh_tokens && (manner.rotates || generation == 1) {
-            answer["refresh_token"] = format!("refresh-{session}-{generation}").into();
+            let padding = if manner.longer_by == 0 { String::new() } else { format!("-{}", self.padding()) };
+            answer["refresh_token"] = format!("refresh-{session}-{generation}{padding}").into();
         }
-        answer.to_string().into_response()
+        self.answer(StatusCode::OK, answer)
     }
 
     fn open_session(&self, key: Option<Thumbprint>) -> usize {
@@ -305,11 +366,15 @@ impl SmallProvider {
         let uri = format!("{}/token", self.issuer);
         let request = Request { method: "POST", uri: &uri, access_token: None };
         let proof = headers.get("dpop").and_then(|proof| proof.to_str().ok()).unwrap_or_default();
-        match Proof::verify(proof, &request, Freshness::Nonce(&self.nonces), real_now()) {
+        let fresh = match self.manner().proofs_by_clock {
+            true => Freshness::Clock,
+            false => Freshness::Nonce(&self.nonces),
+        };
+        match Proof::verify(proof, &request, fresh, self.now()) {
             Ok(proof) => Ok(Some(proof.key)),
             Err(bad) => {
                 let body = json!({ "error": bad.code().text() }).to_string();
-                let nonce = [("dpop-nonce", self.nonces.issue(real_now()))];
+                let nonce = [("dpop-nonce", self.nonces.issue(self.now()))];
                 Err(Box::new((StatusCode::BAD_REQUEST, nonce, body).into_response()))
             }
         }
@@ -384,7 +449,29 @@ impl SmallProvider {
     }
 }
 
-async fn metadata(State(provider): State<SmallProvider>) -> String {
+/// The time there, in every answer.
+async fn dated(State(provider): State<SmallProvider>, mut answer: Response) -> Response {
+    let date = std::time::UNIX_EPOCH + std::time::Duration::from_millis(provider.now().millis() as u64);
+    let date = HeaderValue::from_str(&httpdate::fmt_http_date(date)).unwrap();
+    answer.headers_mut().insert(header::DATE, date);
+    answer
+}
+
+/// Who it is, in words of its own (OIDC has others).
+async fn user(State(provider): State<SmallProvider>, headers: HeaderMap) -> Response {
+    let token = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    match token {
+        Some(token) if !provider.revoked().iter().any(|revoked| revoked == token) => {
+            json!({ "login": "ada", "id": 4711 }).to_string().into_response()
+        }
+        _ => StatusCode::UNAUTHORIZED.into_response(),
+    }
+}
+
+async fn metadata(State(provider): State<SmallProvider>) -> Response {
+    if !provider.manner().publishes {
+        return (StatusCode::NOT_FOUND, "<html>no such page</html>").into_response();
+    }
     let (issuer, manner) = (provider.issuer.clone(), provider.manner());
     let mut document = json!({
         "issuer": manner.says_issuer.clone().unwrap_or_else(|| issuer.clone()),
@@ -399,7 +486,7 @@ async fn metadata(State(provider): State<SmallProvider>) -> String {
     if manner.revokes {
         document["revocation_endpoint"] = format!("{issuer}/revoke").into();
     }
-    document.to_string()
+    document.to_string().into_response()
 }
 
 async fn jwks(State(provider): State<SmallProvider>) -> String {
@@ -455,7 +542,7 @@ async fn device_authorization(State(provider): State<SmallProvider>, body: Bytes
         answer["verification_uri_complete"] =
             format!("{}/device?user_code=BCDF-GHJK", provider.issuer).into();
     }
-    answer.to_string().into_response()
+    provider.answer(StatusCode::OK, answer)
 }
 
 async fn token(State(provider): State<SmallProvider>, headers: HeaderMap, body: Bytes) -> Response {

@@ -23,6 +23,7 @@ use crate::output::{Form, Output};
 use crate::surroundings::host::Shared;
 use crate::{env, passphrase, surroundings, typed};
 
+mod by_hand; // endpoints
 mod screen;
 mod target; // what is to be signed in to
 
@@ -36,6 +37,9 @@ Examples:
   hallpass login https://id.example/acme --resource https://api.example --scope notes:read
   hallpass login https://id.example/acme --flow device --purpose 'release 1.4'
   hallpass login github --client-id Iv1.0123456789abcdef
+  hallpass login https://git.example --client-id 0123 \\
+    --token-endpoint https://git.example/login/oauth/access_token \\
+    --device-authorization-endpoint https://git.example/login/device/code
   hallpass login https://id.example/acme --resource https://api.example --one-run -- ./report.sh")]
 pub(crate) struct LoginArgs {
     /// The issuer's address, or `github`, `gitlab`, `google` (HALLPASS_ISSUER)
@@ -81,6 +85,9 @@ pub(crate) struct LoginArgs {
     /// Keep it in memory, for the command after `--` alone, and sign out when that ends
     #[arg(long, requires = "command")]
     one_run: bool,
+
+    #[command(flatten)]
+    endpoints: by_hand::EndpointArgs,
 
     #[command(flatten)]
     run: RunArgs,
@@ -142,7 +149,7 @@ pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Fai
 
 fn request(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Result<LoginRequest, Failure> {
     let target = target::target(args, holder, out)?;
-    let mut at = surroundings::surroundings();
+    let mut at = surroundings::surroundings_of_who_looks();
     at.terminal &= args.holder.may_ask();
     let shared = surroundings::host::shared(&at)?;
     let rung = match (args.one_run, args.store, env::HALLPASS_STORE.text()) {
@@ -162,6 +169,7 @@ fn request(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Result<LoginR
         say_shared(shared, strict, args.one_run, out);
     }
     let mut request = LoginRequest::new(target.issuer, at.clone());
+    request.endpoints = target.endpoints;
     request.client_id = target.client_id;
     request.profile = target.profile;
     request.as_new = args.as_new;
@@ -207,15 +215,32 @@ pub(super) fn sort_of(class: DeviceClass) -> &'static str {
     }
 }
 
+/// A part of every address at which issuers publish metadata (RFC 8615).
+const METADATA: &str = "/.well-known/";
+
+/// Whether it may be that no codes are allowed there.
+fn no_codes(error: &HolderError) -> bool {
+    use ErrorCode::{AccessDenied, InvalidGrant, UnauthorizedClient, Unknown, UnsupportedGrantType};
+    match error {
+        HolderError::Refused { code, .. } => matches!(
+            code,
+            AccessDenied | InvalidGrant | Unknown(_) | UnauthorizedClient | UnsupportedGrantType
+        ),
+        HolderError::Unexpected { .. } => true,
+        _ => false,
+    }
+}
+
 /// A sign-in that could not be had. Where it is the disk that is wanting, memory may do; where it is the flow that was asked
 /// for, another.
 fn failed(error: HolderError, flow: Option<Flow>, strict: bool) -> Failure {
-    // By its rule: where the key may rest is no matter of the flow.
-    let by_flow = match &error {
-        HolderError::Refused { code, .. } => *code != ErrorCode::RungNotAllowed,
-        error => matches!(error, HolderError::Unexpected { .. }),
-    };
-    if flow == Some(Flow::Device) && by_flow {
+    if matches!(&error, HolderError::Unexpected { place, .. } if place.contains(METADATA)) {
+        return Failure::from(error).hint(
+            "if it publishes no metadata, name its endpoints: `--token-endpoint`, and `--device-authorization-endpoint` or \
+             `--authorization-endpoint`",
+        );
+    }
+    if flow == Some(Flow::Device) && no_codes(&error) {
         return Failure::from(error).hint(
             "if codes are not allowed there, sign in without one: `--flow browser`, or `--flow paste` where no browser \
              reaches this machine",

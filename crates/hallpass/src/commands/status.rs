@@ -100,6 +100,8 @@ struct Details {
     signed_in: String,
     renewed: String,
     access_expires: Option<String>,
+    /// The provider does not say: it is taken to be so.
+    access_expires_assumed: bool,
     renewable: bool,
     bound: bool,
 }
@@ -234,6 +236,7 @@ fn details(opened: Opened) -> Details {
         signed_in: opened.signed_in.to_string(),
         renewed: opened.renewed.to_string(),
         access_expires: opened.expires.map(|expires| expires.to_string()),
+        access_expires_assumed: opened.expires_assumed,
         renewable: opened.renewable,
         bound: opened.bound,
     }
@@ -284,6 +287,9 @@ fn lines(sign_in: &SignIn) -> Vec<String> {
             "bearer tokens: whoever has one is you"
         };
         let renewed = match (opened.renewable, &opened.access_expires) {
+            (true, _) if opened.access_expires_assumed => {
+                "the provider does not say how long they live: renewed after ten minutes".to_owned()
+            }
             (true, _) => "renewed when needed".to_owned(),
             (false, Some(expires)) => format!("good until {expires}"),
             (false, None) => "good for as long as the provider likes".to_owned(),

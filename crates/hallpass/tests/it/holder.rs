@@ -38,3 +38,5 @@ mod helpers; // programs that ask for a token: the real ones
 mod terminal; // a person at a terminal: prompts, pictures, Ctrl-C
 mod workload; // a job that comes in by what it is
 mod pasted; // an address that a browser elsewhere ended at
+mod tmux; // who looks at one
+mod elsewhere; // other providers than ours

@@ -197,7 +197,7 @@ mod tests {
             .filter(|line| line.starts_with("| ") && !line.starts_with("| where"))
             .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
             .collect();
-        assert_eq!(rows.len(), 19 + 9, "every row is read");
+        assert_eq!(rows.len(), 21 + 9, "every row is read");
         for row in rows {
             let (offered, [place, facts, flow, said]) = match row[..] {
                 [place, facts, flow, said] => ("both", [place, facts, flow, said]),

@@ -12,8 +12,9 @@ use crate::Holder;
 use crate::error::HolderError;
 use crate::pins::Pins;
 use crate::profile;
-use crate::provider::With;
-use crate::record::{AccessHeld, Record, Standing};
+use crate::provider::{With, fits};
+use crate::record::{AccessHeld, Expiry, Record, Standing};
+use crate::refresh::copy;
 use crate::shelf::{Identity, Loaded};
 use crate::vault::Rung;
 
@@ -99,7 +100,7 @@ impl Login<'_> {
             on_event(LoginEvent::Note(&format!("the earlier sign-in could not be revoked: {why}")));
         }
         if self.rung != Rung::Memory
-            && let Err(why) = self.holder.pin_profile(self.identity, &record)
+            && let Err(why) = self.holder.pin_profile(self.identity, &record, &self.request.endpoints)
         {
             on_event(LoginEvent::Note(&format!(
                 "what the profile is pinned to could not be written down: {why}"
@@ -141,6 +142,7 @@ impl Login<'_> {
     async fn judge(&self, granted: &Granted, on_event: OnEvent<'_>) -> Result<Option<IdClaims>, HolderError> {
         let not_believed = |why: String| HolderError::NotBelieved { why };
         let tokens = &granted.tokens;
+        fits(tokens)?;
         let expected_type = if self.bound.is_some() { TokenType::Dpop } else { TokenType::Bearer };
         if tokens.token_type != expected_type {
             return Err(not_believed(format!(
@@ -166,8 +168,7 @@ impl Login<'_> {
             max_age: None,
             access_token: Some(tokens.access_token.expose_text()),
         };
-        let at = self.metadata.token_endpoint.as_ref();
-        let now = at.map_or_else(|| (self.holder.clock)(), |url| self.provider.server_time(url));
+        let now = self.holder.server_now(self.metadata);
         id_token::judge(id_token.expose_text(), &keys, &expected, now)
             .map(Some)
             .map_err(|why| not_believed(format!("its ID token: {why}")))
@@ -222,6 +223,7 @@ impl Login<'_> {
         now: Timestamp,
     ) -> Record {
         let granted = tokens.scope.clone();
+        let refresh = tokens.refresh_token.as_ref().filter(|_| !self.request.brief).map(copy);
         Record {
             metadata: self.metadata.clone(),
             ours: self.bound.is_some(),
@@ -229,13 +231,13 @@ impl Login<'_> {
             pins,
             person,
             key: self.bound.as_ref().map(|bound| bound.key.render()),
-            access: Some(AccessHeld {
-                token: tokens.access_token,
-                token_type: tokens.token_type,
-                expires: tokens.expires_in.map(|lasts| now + lasts),
-                scope: tokens.scope,
-            }),
-            refresh: tokens.refresh_token.filter(|_| !self.request.brief),
+            access: Some(AccessHeld::of(
+                &tokens,
+                refresh.is_some(),
+                now,
+                self.holder.server_now(self.metadata),
+            )),
+            refresh,
             passes: Vec::new(),
             roles: Vec::new(),
             scope: granted.unwrap_or_else(|| self.scopes.clone()),
@@ -259,12 +261,16 @@ const LAST_ANSWER: Duration = Duration::from_secs(5);
 /// What this provider does not have, and what that means.
 fn notes(record: &Record) -> Vec<&'static str> {
     let mut notes = Vec::new();
-    let expires = record.access.as_ref().and_then(|access| access.expires);
-    if record.refresh.is_none() && expires.is_some() {
+    let expires = record.access.as_ref().map_or(Expiry::Unknown, |access| access.expires);
+    if record.refresh.is_none() && expires.at().is_some() {
         notes.push("the provider gave no refresh token: when the access token is over, sign in again");
     }
-    if expires.is_none() {
-        notes.push("the provider does not say how long its token lives: it may be for ever");
+    match expires {
+        Expiry::Said(_) => {}
+        Expiry::Assumed(_) => notes.push(
+            "the provider does not say how long its token lives: it is taken to be ten minutes, and renewed then",
+        ),
+        Expiry::Unknown => notes.push("the provider does not say how long its token lives: it may be for ever"),
     }
     if !record.ours && record.metadata.revocation_endpoint.is_none() {
         notes.push("the provider has no revocation endpoint: `hallpass logout` can only wipe what is here");
@@ -282,7 +288,7 @@ fn signed_in(identity: &Identity, rung: Rung, record: &Record) -> SignedIn {
         flow: record.flow,
         renewable: record.refresh.is_some(),
         bound: record.key.is_some(),
-        expires: record.access.as_ref().and_then(|access| access.expires),
+        expires: record.access.as_ref().and_then(|access| access.expires.at()),
     }
 }
 
@@ -295,7 +301,7 @@ mod tests {
         let mut record = Record::for_tests("r");
         assert_eq!(notes(&record).len(), 1);
         record.refresh = None;
-        record.access.as_mut().unwrap().expires = None;
+        record.access.as_mut().unwrap().expires = Expiry::Unknown;
         let notes = notes(&record);
         assert!(notes.len() == 2 && notes[0].contains("for ever"), "{notes:?}");
     }

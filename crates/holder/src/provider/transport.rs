@@ -1,11 +1,13 @@
 //! Bytes over TLS: what is trusted, what is bounded, what is never done.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use hallpass_model::secret::{AccessToken, KeyMaterial, Secret};
 use hallpass_model::time::Timestamp;
+use hallpass_model::wire::oauth::Form;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Certificate, Client, ClientBuilder, Method, redirect};
 use url::{Host, Url};
@@ -59,6 +61,25 @@ pub(crate) struct Answer {
     pub(super) nonce: Option<String>,
     pub(super) date: Option<Timestamp>,
     pub(super) challenge_wants_nonce: bool,
+    /// It is a form, though JSON was asked for.
+    is_form: bool,
+}
+
+impl Answer {
+    /// As JSON, also where it came as a form: some providers from before RFC 6749 still answer so.
+    pub(super) fn in_json(mut self) -> Self {
+        if self.is_form
+            && let Ok(form) = Form::parse(&self.body)
+        {
+            let members: BTreeMap<&str, &str> =
+                form.names().filter_map(|name| Some((name, form.find(name)?))).collect();
+            // Room for all of it at once, escapes and all: growing would leave copies behind.
+            let mut body = Zeroizing::new(Vec::with_capacity(2 * self.body.len() + 1024));
+            serde_json::to_writer(&mut *body, &members).expect("names and values are text");
+            self.body = body;
+        }
+        self
+    }
 }
 
 impl Transport {
@@ -225,6 +246,7 @@ async fn read(mut response: reqwest::Response) -> Result<Answer, NoAnswer> {
             .get_all(WWW_AUTHENTICATE)
             .iter()
             .any(|challenge| challenge.to_str().is_ok_and(|text| text.contains("use_dpop_nonce"))),
+        is_form: text(headers, "content-type").is_some_and(Form::is_content_type),
     };
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         if answer.body.len() + chunk.len() > BODY_LEN_MAX {

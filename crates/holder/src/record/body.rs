@@ -8,7 +8,7 @@ use hallpass_model::rung::Rung;
 use hallpass_model::secret::{AccessToken, KeyMaterial, RefreshToken, Secret};
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::metadata::IssuerMetadata;
-use hallpass_model::wire::oauth::{Scopes, TokenType};
+use hallpass_model::wire::oauth::{Scopes, TokenResponse, TokenType};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -73,9 +73,46 @@ pub(crate) struct Record {
 pub(crate) struct AccessHeld {
     pub(crate) token: Secret<AccessToken>,
     pub(crate) token_type: TokenType,
-    /// Unknown where the provider does not say.
-    pub(crate) expires: Option<Timestamp>,
+    pub(crate) expires: Expiry,
     pub(crate) scope: Option<Scopes>,
+}
+
+/// When an access token is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    /// The provider says so, beside the token or in it.
+    Said(Timestamp),
+    /// It does not, and the token can be renewed: it is taken to be over then.
+    Assumed(Timestamp),
+    /// It does not, and there is nothing to renew it with. It is used for as long as it is taken.
+    Unknown,
+}
+
+/// How long a token that can be renewed is taken to live where nobody says (RFC 6749, section 5.1, leaves it open). Few
+/// providers' tokens live shorter, and a renewal too many costs less than a token that is over.
+const ASSUMED_LIFE: Lifetime = Lifetime::minutes(10);
+
+impl Expiry {
+    /// When it is over, as far as that is known or assumed.
+    pub(crate) fn at(self) -> Option<Timestamp> {
+        match self {
+            Expiry::Said(at) | Expiry::Assumed(at) => Some(at),
+            Expiry::Unknown => None,
+        }
+    }
+
+    /// As it is written down: the time, and whether that is an assumption.
+    fn written(self) -> (Option<Timestamp>, bool) {
+        (self.at(), matches!(self, Expiry::Assumed(_)))
+    }
+
+    fn read(at: Option<Timestamp>, assumed: bool) -> Self {
+        match at {
+            None => Expiry::Unknown,
+            Some(at) if assumed => Expiry::Assumed(at),
+            Some(at) => Expiry::Said(at),
+        }
+    }
 }
 
 /// A pass got by exchange, and what it was asked for.
@@ -114,9 +151,29 @@ pub(crate) enum Standing {
 }
 
 impl AccessHeld {
-    /// Whether it is good for `margin` more. Where the provider does not say how long, it is taken to be good.
+    /// As it came. A JWT without an `expires_in` says itself when it is over, by the clock of who issued it; it is read, not
+    /// verified (RFC 9068, section 2.2: whoever takes it does that).
+    pub(crate) fn of(tokens: &TokenResponse, renewable: bool, now: Timestamp, at_server: Timestamp) -> Self {
+        let in_it = || {
+            let lasts = crate::pins::expiry(&tokens.access_token)?.since(at_server);
+            (lasts.as_millis() > 0).then_some(lasts)
+        };
+        let expires = match tokens.expires_in.or_else(in_it) {
+            Some(lasts) => Expiry::Said(now + lasts),
+            None if renewable => Expiry::Assumed(now + ASSUMED_LIFE),
+            None => Expiry::Unknown,
+        };
+        Self {
+            token: Secret::new(tokens.access_token.expose().to_vec()),
+            token_type: tokens.token_type.clone(),
+            expires,
+            scope: tokens.scope.clone(),
+        }
+    }
+
+    /// Whether it is good for `margin` more. Where that is not known, it is taken to be good.
     pub(crate) fn good(&self, now: Timestamp, margin: Lifetime) -> bool {
-        self.expires.is_none_or(|expires| now + margin < expires)
+        self.expires.at().is_none_or(|expires| now + margin < expires)
     }
 }
 
@@ -154,11 +211,15 @@ impl Record {
 
     /// The record as JSON, secrets shown. SECURITY: to be encrypted in place, or to be given to the daemon.
     pub(crate) fn render(&self) -> Zeroizing<Vec<u8>> {
-        let access = |held: &AccessHeld| ShownAccess {
-            token: held.token.expose_text().to_owned().into(),
-            token_type: held.token_type.clone(),
-            expires: held.expires,
-            scope: held.scope.clone(),
+        let access = |held: &AccessHeld| {
+            let (expires, assumed) = held.expires.written();
+            ShownAccess {
+                token: held.token.expose_text().to_owned().into(),
+                token_type: held.token_type.clone(),
+                expires,
+                assumed,
+                scope: held.scope.clone(),
+            }
         };
         let shown = Shown {
             metadata: self.metadata.clone(),
@@ -210,7 +271,7 @@ impl Record {
         let access = |held: ShownAccess| AccessHeld {
             token: sealing::secret(held.token),
             token_type: held.token_type,
-            expires: held.expires,
+            expires: Expiry::read(held.expires, held.assumed),
             scope: held.scope,
         };
         let key = match shown.key {
@@ -295,6 +356,8 @@ struct ShownAccess {
     token: Zeroizing<String>,
     token_type: TokenType,
     expires: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    assumed: bool,
     scope: Option<Scopes>,
 }
 
@@ -328,7 +391,7 @@ impl Record {
             access: Some(AccessHeld {
                 token: Secret::from_text("access-1".into()),
                 token_type: TokenType::Bearer,
-                expires: Some(start + Lifetime::minutes(5)),
+                expires: Expiry::Said(start + Lifetime::minutes(5)),
                 scope: None,
             }),
             refresh: Some(Secret::from_text(refresh.into())),
@@ -354,12 +417,38 @@ mod tests {
     use super::*;
 
     #[test]
+    fn how_long_a_token_lives_is_said_beside_it_in_it_or_assumed_where_it_can_be_renewed() {
+        let (now, start) = (Timestamp::from_seconds(1_700_000_000), 1_700_000_000);
+        let answer =
+            |members: serde_json::Value| TokenResponse::parse(members.to_string().as_bytes()).unwrap();
+        let jwt = |exp: i64| {
+            let claims = base64url::render(serde_json::json!({ "exp": exp }).to_string());
+            format!("e30.{claims}.c2ln")
+        };
+        let held = |members, renewable, ahead: u32| {
+            AccessHeld::of(&answer(members), renewable, now, now + Lifetime::seconds(ahead)).expires
+        };
+        let opaque = || serde_json::json!({ "access_token": "a" });
+        assert_eq!(held(opaque(), true, 0), Expiry::Assumed(now + ASSUMED_LIFE));
+        assert_eq!(held(opaque(), false, 0), Expiry::Unknown);
+        let text = serde_json::json!({ "access_token": jwt(start + 600), "expires_in": "60" });
+        assert_eq!(held(text, true, 0), Expiry::Said(now + Lifetime::minutes(1)));
+        // By the issuer's clock, which is five minutes ahead.
+        let own = || serde_json::json!({ "access_token": jwt(start + 600) });
+        assert_eq!(held(own(), false, 300), Expiry::Said(now + Lifetime::minutes(5)));
+        assert_eq!(held(own(), false, 900), Expiry::Unknown, "nobody issues a token that is over");
+        let read = AccessHeld::of(&answer(opaque()), true, now, now);
+        assert!(!read.good(now + ASSUMED_LIFE, Lifetime::millis(0)));
+    }
+
+    #[test]
     fn a_record_reads_back_whole() {
         let mut record = Record::for_tests("refresh-1");
         record.key = Some(Secret::new(vec![1, 2, 3]));
         record.renewing = Some(Timestamp::from_seconds(9));
         record.standing = Standing::Ended { why: "cut".into() };
         let now = Timestamp::from_seconds(1_700_000_000);
+        let later = now + Lifetime::minutes(5);
         let pass = |n: i64| PassHeld {
             resource: format!("https://api{n}.example"),
             asked: Scopes::none(),
@@ -367,7 +456,7 @@ mod tests {
             access: AccessHeld {
                 token: Secret::from_text(format!("pass-{n}")),
                 token_type: TokenType::Bearer,
-                expires: Some(now + Lifetime::minutes(5)),
+                expires: if n % 2 == 0 { Expiry::Said(later) } else { Expiry::Assumed(later) },
                 scope: None,
             },
             nonce: None,

@@ -63,7 +63,7 @@ fn todo(error: &HolderError) -> &'static str {
         HolderError::BadIssuer { why: BadIssuer::Another, .. } => {
             "sign in to the issuer that it names, if you trust that one: it is another"
         }
-        _ => "look at the address: what answers there is no issuer",
+        _ => "look at the address: what answers there is no issuer, or one whose endpoints are named by hand",
     }
 }
 
@@ -115,7 +115,7 @@ fn clock(issuer: &str, behind: i64) -> Finding {
 }
 
 fn browser() -> Finding {
-    let at = surroundings::surroundings();
+    let at = surroundings::surroundings_of_who_looks();
     let all = Offers { browser: true, device: true, paste: true };
     match choose(None, all, &at) {
         Ok(choice) => {

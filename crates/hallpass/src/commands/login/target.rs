@@ -1,7 +1,7 @@
 //! What is to be signed in to: flags, then the environment, then what this directory asks for, then what is known about
 //! the profile.
 
-use hallpass_holder::{Holder, HolderError, Profile, ProfileName, Rung, Wanted};
+use hallpass_holder::{Endpoints, Holder, HolderError, Profile, ProfileName, Rung, Wanted};
 use hallpass_model::wire::oauth::Scopes;
 
 use super::LoginArgs;
@@ -17,6 +17,8 @@ pub(super) struct Target {
     pub(super) profile: Option<ProfileName>,
     pub(super) issuer: String,
     pub(super) client_id: Option<String>,
+    /// Its endpoints, as far as somebody named them.
+    pub(super) endpoints: Endpoints,
     /// The organisation that whoever signs in must be of.
     pub(super) org: Option<String>,
     pub(super) resources: Vec<String>,
@@ -45,6 +47,15 @@ impl Known {
     fn issuer(&self) -> Option<String> {
         let last = || self.last.as_ref().map(|last| last.identity.issuer.clone());
         self.config.issuer.clone().or_else(last)
+    }
+
+    /// The endpoints of its issuer, and of no other.
+    fn endpoints(&self, issuer: &str) -> Endpoints {
+        if self.issuer().as_deref() != Some(issuer) {
+            return Endpoints::default();
+        }
+        let last = self.last.as_ref().filter(|last| last.identity.issuer == issuer);
+        self.config.endpoints.clone().or(last.map(|last| last.endpoints.clone()).unwrap_or_default())
     }
 
     fn client_id(&self) -> Option<String> {
@@ -90,6 +101,7 @@ pub(super) fn target(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Res
     let client_id = client_id.or_else(|| known.client_id()).or_else(|| env::HALLPASS_CLIENT_ID.text());
     let (resources, asked) = what_for(args, binding.as_ref(), &known);
     Ok(Target {
+        endpoints: args.endpoints.named().or(known.endpoints(&issuer)),
         issuer,
         client_id,
         org: known.config.org.or_else(|| binding.and_then(|binding| binding.org)),

@@ -6,6 +6,7 @@ use super::machine::{Home, until};
 use super::terminal::{CTRL_C, Terminal};
 
 const SSH: (&str, &str) = ("SSH_CONNECTION", "x");
+const PROMPT: &str = "paste it here (";
 
 /// Starts a sign-in over SSH, and reads where to go from what it shows. The line runs on after it, also after Ctrl-C, which
 /// is a signal to the shell as well.
@@ -16,7 +17,7 @@ async fn asked(home: &Home, provider: &SmallProvider, flags: &str, after: &str) 
         provider.issuer
     );
     let terminal = Terminal::run(home, &line, &[SSH]);
-    terminal.shows("paste it here").await;
+    terminal.shows(PROMPT).await;
     let screen = terminal.screen();
     let address = screen.split_whitespace().find(|word| word.contains("/authorize?")).unwrap().to_owned();
     (terminal, address)
@@ -32,7 +33,7 @@ async fn last_address(address: &str) -> String {
 
 /// So many lines were refused.
 async fn refused(terminal: &Terminal, times: usize) {
-    let asked = || terminal.screen().matches("paste it here").count();
+    let asked = || terminal.screen().matches(PROMPT).count();
     until("it asks again", async || asked() == times + 1).await;
 }
 
@@ -121,6 +122,6 @@ async fn where_nobody_is_at_a_terminal_nobody_is_asked_for_anything() {
     ] {
         let environment = [environment, vec![("ISSUER", provider.issuer.as_str())]].concat();
         let screen = Terminal::run(&home, line, &environment).end().await;
-        assert!(screen.contains("left with 4") && !screen.contains("paste it"), "{screen}");
+        assert!(screen.contains("left with 4") && !screen.contains(PROMPT), "{screen}");
     }
 }

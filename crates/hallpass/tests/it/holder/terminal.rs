@@ -9,6 +9,7 @@ use hallpass_testkit::small_provider::{Manner, SmallProvider};
 use hallpass_testkit::world::NOTES;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::task::JoinHandle;
 
 use super::machine::{Home, Machine, in_time, until};
 
@@ -17,6 +18,7 @@ pub(super) struct Terminal {
     child: Child,
     keys: ChildStdin,
     screen: Arc<Mutex<Vec<u8>>>,
+    seen: JoinHandle<()>,
 }
 
 impl Terminal {
@@ -41,13 +43,13 @@ impl Terminal {
         let (keys, mut shown) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let screen: Arc<Mutex<Vec<u8>>> = Arc::default();
         let noting = screen.clone();
-        tokio::spawn(async move {
+        let seen = tokio::spawn(async move {
             let mut chunk = [0; 1024];
             while let Ok(read @ 1..) = shown.read(&mut chunk).await {
                 noting.lock().unwrap().extend_from_slice(&chunk[..read]);
             }
         });
-        Self { child, keys, screen }
+        Self { child, keys, screen, seen }
     }
 
     pub(super) fn screen(&self) -> String {
@@ -70,6 +72,7 @@ impl Terminal {
 
     pub(super) async fn end(mut self) -> String {
         in_time(self.child.wait()).await.unwrap();
+        in_time(&mut self.seen).await.unwrap(); // all that it showed
         self.screen()
     }
 }

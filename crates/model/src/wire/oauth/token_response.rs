@@ -82,7 +82,7 @@ impl TokenResponse {
             expires_in: raw.expires_in.and_then(Seconds::read),
             refresh_token: raw.refresh_token.filter(|t| !t.is_empty()).map(Secret::from_text),
             refresh_token_expires_in: raw.refresh_token_expires_in.and_then(Seconds::read),
-            scope: raw.scope.and_then(|scope| Scopes::parse_tolerant(&scope).ok()),
+            scope: raw.scope.and_then(Granted::read),
             id_token: raw.id_token.filter(|t| !t.is_empty()).map(Secret::from_text),
             issued_token_type: raw.issued_token_type,
             lease: raw.lease.and_then(|lease| lease.parse().ok()),
@@ -140,10 +140,30 @@ struct Raw {
     refresh_token: Option<String>,
     #[serde(alias = "refresh_expires_in")] // Keycloak's spelling
     refresh_token_expires_in: Option<Seconds>,
-    scope: Option<String>,
+    scope: Option<Granted>,
     id_token: Option<String>,
     issued_token_type: Option<String>,
     lease: Option<String>,
+}
+
+/// What was granted, as providers write it: with spaces (RFC 6749, section 3.3), with commas, or as a list.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Granted {
+    Text(String),
+    List(Vec<String>),
+    Other(serde::de::IgnoredAny),
+}
+
+impl Granted {
+    /// `None` for what is no list of scopes: what was granted is then what was asked for.
+    fn read(self) -> Option<Scopes> {
+        match self {
+            Granted::Text(text) => Scopes::parse_tolerant(&text.replace(',', " ")).ok(),
+            Granted::List(scopes) => Scopes::collect(scopes.iter().map(String::as_str)).ok(),
+            Granted::Other(_) => None,
+        }
+    }
 }
 
 /// A number of seconds as providers write it: a number, or a number in a string.
@@ -202,6 +222,17 @@ mod tests {
             assert_eq!(lifetime(json), None, "{json}");
         }
         assert_eq!(lifetime("-5"), Some(Lifetime::seconds(0)));
+        let scope = |json: &str| {
+            let scope = read(&format!(r#"{{"access_token":"a","scope":{json}}}"#)).scope;
+            scope.map(|scope| scope.to_string())
+        };
+        for json in [r#""repo gist""#, r#""repo,gist""#, r#"" repo, gist ""#, r#"["repo","gist"]"#] {
+            assert_eq!(scope(json).as_deref(), Some("repo gist"), "{json}");
+        }
+        for json in ["null", "7", "{}", r#""a\"b""#, r#"["a b"]"#] {
+            assert_eq!(scope(json), None, "{json}");
+        }
+        assert_eq!(scope(r#""""#).as_deref(), Some(""));
         assert_eq!(lifetime("1e300"), Some(Lifetime::seconds(u32::MAX)));
         for (text, wanted) in [
             ("bearer", TokenType::Bearer),
