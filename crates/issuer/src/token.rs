@@ -11,10 +11,13 @@ pub(crate) use device::HeldPolls;
 
 use axum::response::{IntoResponse, Response};
 use hallpass_model::client::Client;
+use hallpass_model::jose::Thumbprint;
 use hallpass_model::lifetimes::ACCESS_TOKEN_MAX;
+use hallpass_model::secret::{AccessToken, Secret};
 use hallpass_model::session::Binding;
+use hallpass_model::time::Lifetime;
 use hallpass_model::wire::errors::ErrorCode;
-use hallpass_model::wire::oauth::{GrantType, TokenResponse, TokenType};
+use hallpass_model::wire::oauth::{GrantType, Scopes, TokenResponse, TokenType};
 use hallpass_store::{Opened, RefreshTokens, Wanted};
 use http::{HeaderName, HeaderValue, StatusCode};
 
@@ -160,11 +163,25 @@ fn tokens(asked: &Asked, caller: &ClientCaller, opened: Opened) -> TokenResponse
     }
     .mint(&asked.issuer, &asked.org, asked.now);
     TokenResponse {
-        access_token,
-        token_type: if key.is_some() { TokenType::Dpop } else { TokenType::Bearer },
-        expires_in: Some(expires.since(asked.now)),
         refresh_token_expires_in: refresh_token.as_ref().map(|_| session.idle_until.since(asked.now)),
         refresh_token,
+        ..alone(access_token, key, scopes, expires.since(asked.now))
+    }
+}
+
+/// An access token and nothing besides.
+fn alone(
+    access_token: Secret<AccessToken>,
+    key: Option<Thumbprint>,
+    scopes: Scopes,
+    lasts: Lifetime,
+) -> TokenResponse {
+    TokenResponse {
+        access_token,
+        token_type: if key.is_some() { TokenType::Dpop } else { TokenType::Bearer },
+        expires_in: Some(lasts),
+        refresh_token: None,
+        refresh_token_expires_in: None,
         scope: Some(scopes).filter(|scopes| !scopes.is_empty()),
         id_token: None,
         issued_token_type: None,

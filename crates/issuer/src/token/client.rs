@@ -2,10 +2,9 @@
 
 use hallpass_model::ledger::Actor;
 use hallpass_model::session::ProofOfKey;
-use hallpass_model::wire::oauth::{TokenResponse, TokenType};
 use hallpass_store::{ClientIssued, IssueForClient};
 
-use super::Answer;
+use super::{Answer, alone};
 use crate::caller::ClientCaller;
 use crate::error::OAuthError;
 use crate::form::Asked;
@@ -50,16 +49,5 @@ pub(super) async fn issue(
         lineage: Vec::new(),
     }
     .mint(&asked.issuer, &asked.org, asked.now);
-    Ok(TokenResponse {
-        access_token,
-        token_type: if key.is_some() { TokenType::Dpop } else { TokenType::Bearer },
-        expires_in: Some(issued.expires.since(asked.now)),
-        refresh_token: None,
-        refresh_token_expires_in: None,
-        scope: Some(issued.scopes).filter(|scopes| !scopes.is_empty()),
-        id_token: None,
-        issued_token_type: None,
-        lease: None,
-    }
-    .into())
+    Ok(alone(access_token, key, issued.scopes, issued.expires.since(asked.now)).into())
 }

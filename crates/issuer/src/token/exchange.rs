@@ -18,10 +18,10 @@ use hallpass_model::purpose::Purpose;
 use hallpass_model::session::{ProofOfKey, Refusal};
 use hallpass_model::time::Lifetime;
 use hallpass_model::wire::errors::ErrorCode;
-use hallpass_model::wire::oauth::{BadForm, Form, TokenResponse, TokenType, token_type};
+use hallpass_model::wire::oauth::{BadForm, Form, TokenResponse, token_type};
 use hallpass_store::{Exchange, ExchangeRefusal, Exchanged, Narrowed, Reach, Subject};
 
-use super::Answer;
+use super::{Answer, alone};
 use crate::caller::ClientCaller;
 use crate::error::OAuthError;
 use crate::form::Asked;
@@ -88,15 +88,9 @@ fn answer(
     }
     .mint(&asked.issuer, &asked.org, asked.now);
     TokenResponse {
-        access_token,
-        token_type: if key.is_some() { TokenType::Dpop } else { TokenType::Bearer },
-        expires_in: Some(issued.expires.since(asked.now)),
-        refresh_token: None,
-        refresh_token_expires_in: None,
-        scope: Some(issued.scopes).filter(|scopes| !scopes.is_empty()),
-        id_token: None,
         issued_token_type: Some(token_type::ACCESS_TOKEN.to_owned()),
         lease: issued.lease,
+        ..alone(access_token, key, issued.scopes, issued.expires.since(asked.now))
     }
 }
 

@@ -15,13 +15,13 @@ use hallpass_model::jose::Thumbprint;
 use hallpass_model::ledger::Actor;
 use hallpass_model::trust::Trust;
 use hallpass_model::wire::errors::ErrorCode;
-use hallpass_model::wire::oauth::{Form, TokenResponse, TokenType, token_type};
+use hallpass_model::wire::oauth::{Form, TokenResponse, token_type};
 use hallpass_store::{
     Federated, FederatedRefusal, FederatedToken, IssueByTrust, Outsider, RefusedSubject, Wanted,
 };
 
-use super::Answer;
 use super::exchange::Wish;
+use super::{Answer, alone};
 use crate::error::OAuthError;
 use crate::form::Asked;
 use crate::outside::NotFetched;
@@ -87,15 +87,9 @@ fn answer(
     }
     .mint(&asked.issuer, &asked.org, asked.now);
     TokenResponse {
-        access_token,
-        token_type: if key.is_some() { TokenType::Dpop } else { TokenType::Bearer },
-        expires_in: Some(issued.expires.since(asked.now)),
-        refresh_token: None,
-        refresh_token_expires_in: None,
-        scope: Some(issued.scopes).filter(|scopes| !scopes.is_empty()),
-        id_token: None,
         issued_token_type: Some(token_type::ACCESS_TOKEN.to_owned()),
         lease: issued.lease,
+        ..alone(access_token, key, issued.scopes, issued.expires.since(asked.now))
     }
 }
 

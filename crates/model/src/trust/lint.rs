@@ -88,13 +88,14 @@ const OTHERS_AUDIENCES: &[&str] = &[
     "vault",
     "sigstore",
     "pypi",
-    "rubygems.org",
-    "npm:registry.npmjs.org",
 ];
+/// The same of package registries, by what their audiences begin with.
+const REGISTRIES_AUDIENCES: &[&str] = &["npm:", "rubygems."];
 
 fn audience(rule: &Rule, own_issuer: &str, found: &mut Found) {
     let hint = format!("let the job ask for a token for `{own_issuer}`, and leave `--audience` out");
     let shared = OTHERS_AUDIENCES.contains(&rule.audience.as_str())
+        || REGISTRIES_AUDIENCES.iter().any(|registry| rule.audience.starts_with(registry))
         || (rule.preset == Preset::Github && rule.audience.starts_with("https://github.com/"));
     if rule.audience.is_empty() {
         found.refuse(
