@@ -257,7 +257,11 @@ async fn a_checkpoint_whose_commit_failed_is_signed_in_the_next_and_was_never_ke
     disk::set_full(&data, false);
     assert!(!outside.exists(), "it is not durable");
     join(size).await.unwrap().unwrap();
-    let database = data.join("hallpass.db");
-    let report = crate::ledger::verify_copy(&database, world.store.ledger_verifier(), None);
-    assert_eq!(report.report.proven, Some(1_000), "{report:?}");
+    join(1_000).await.unwrap().unwrap();
+    // A live database is not looked at from outside here: what this disk has not synced, the system's own readers miss,
+    // and SQLite syncs a log that was copied in part only when it is copied to its end.
+    drop(world.store);
+    let notes = crate::ledger::checkpoints(&data.join("hallpass.db"));
+    let sizes: Vec<_> = notes.iter().map(|note| note.lines().nth(1).unwrap()).collect();
+    assert_eq!(sizes, ["1000", "1001"], "with the commit after the failed one, and at the end");
 }

@@ -43,7 +43,7 @@ pub(crate) fn verify_copy(file: &Path, key: VerifierKey, since: Option<&str>) ->
 }
 
 /// The signed notes that a database holds, smallest first.
-fn checkpoints(database: &Path) -> Vec<String> {
+pub(crate) fn checkpoints(database: &Path) -> Vec<String> {
     let db = rusqlite::Connection::open(database).unwrap();
     let mut notes = db.prepare("SELECT note FROM checkpoints ORDER BY size").unwrap();
     notes.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect()
