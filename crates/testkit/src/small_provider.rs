@@ -1,124 +1,29 @@
 //! A provider small enough to be wrong on purpose: it rotates refresh tokens strictly, and a test says what else it does.
 #![expect(clippy::unwrap_used, reason = "only tests ask it, and a test fails by panicking")]
 
+mod endpoints;
+mod manner;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::map_response_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use hallpass_model::jose::{JwkSet, SigningKey, Thumbprint, Typ};
+use hallpass_model::jose::{SigningKey, Thumbprint, Typ};
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::dpop::{Freshness, Nonces, Proof, Request};
 use hallpass_model::wire::oauth::Form;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
 
+use endpoints::{authorize, dated, device_authorization, jwks, metadata, revoke, token, user};
+pub use manner::Manner;
+
 use crate::clock::real_now; // holders run on the machine's time too
-
-/// What a provider is like. Tests change it while it runs.
-#[derive(Debug, Clone)]
-pub struct Manner {
-    /// A Hallpass issuer: bound tokens, exchange, held polls.
-    pub ours: bool,
-    /// A login comes with a refresh token.
-    pub gives_refresh_tokens: bool,
-    /// The `expires_in` it says, if it says any, in seconds.
-    pub says_expires_in: Option<i64>,
-    /// It has a revocation endpoint.
-    pub revokes: bool,
-    /// Its revocation endpoint is out of order.
-    pub cannot_revoke_now: bool,
-    /// What its revocation endpoint answers instead of revoking: a status, and OAuth's word for it if it has one.
-    pub answers_revocation: Option<(u16, Option<&'static str>)>,
-    /// Another use of a spent refresh token ends the session. Otherwise the successor is handed out again.
-    pub strict: bool,
-    /// The person's answer to a device login.
-    pub approves: Option<bool>,
-    /// Polls that are answered with this error first, the last one soonest; `503` for a server in trouble.
-    pub polls: Vec<&'static str>,
-    /// Refreshes whose answer is a 500 after all, though the token is rotated.
-    pub lose_answers: usize,
-    /// Everything at the token endpoint is answered with this status and no OAuth error.
-    pub broken: Option<u16>,
-    /// Errors come with 200, as at GitHub.
-    pub errors_with_200: bool,
-    /// What it says of a refresh token that it refuses, `TOKEN` standing for the token.
-    pub says_of_refused: &'static str,
-    /// The organisation its tokens are for.
-    pub org: &'static str,
-    /// Whom its tokens are about.
-    pub subject: &'static str,
-    /// A refresh brings a new refresh token. Otherwise the first one goes on, and none comes with the answer.
-    pub rotates: bool,
-    /// Whether it gives an address with the user code in it.
-    pub says_complete: bool,
-    /// What its metadata says it is, if not what it is.
-    pub says_issuer: Option<String>,
-    /// Its error at the device authorization endpoint, as a tenant has it that forbids codes; `404` for no such endpoint.
-    pub refuses_codes: Option<&'static str>,
-    /// It publishes metadata.
-    pub publishes: bool,
-    /// Its answers are forms (RFC 6749, appendix B), as some that are older have it, whatever was asked for.
-    pub answers_forms: bool,
-    /// Its access tokens say nothing, and no ID token comes with them.
-    pub opaque: bool,
-    /// The `scope` that it says.
-    pub says_scope: Value,
-    /// The `token_type` that it says, if not what it is.
-    pub says_token_type: Option<&'static str>,
-    /// The `expires_in` is a text.
-    pub expires_in_is_text: bool,
-    /// Its access, refresh and ID tokens have so many bytes more than they need.
-    pub longer_by: usize,
-    /// How far its clock is ahead of ours, in seconds; everything that it says about the time is so.
-    pub ahead: i64,
-    /// It judges a proof by the time in it, and gives no nonces.
-    pub proofs_by_clock: bool,
-    /// What it keeps waiting until this is changed: a grant type at the token endpoint, by its last word, `jwks` or `revoke`.
-    pub holds: Option<&'static str>,
-}
-
-impl Default for Manner {
-    fn default() -> Self {
-        Self {
-            ours: true,
-            gives_refresh_tokens: true,
-            says_expires_in: Some(300),
-            revokes: true,
-            cannot_revoke_now: false,
-            answers_revocation: None,
-            strict: false,
-            approves: Some(true),
-            polls: Vec::new(),
-            lose_answers: 0,
-            broken: None,
-            errors_with_200: false,
-            says_of_refused: "no",
-            org: "acme",
-            subject: "prn_ada",
-            rotates: true,
-            says_complete: true,
-            says_issuer: None,
-            refuses_codes: None,
-            publishes: true,
-            answers_forms: false,
-            opaque: false,
-            says_scope: "openid notes:read".into(),
-            says_token_type: None,
-            expires_in_is_text: false,
-            longer_by: 0,
-            ahead: 0,
-            proofs_by_clock: false,
-            holds: None,
-        }
-    }
-}
 
 /// What it is and what it has seen.
 pub struct Inner {
@@ -449,146 +354,6 @@ impl SmallProvider {
     }
 }
 
-/// The time there, in every answer.
-async fn dated(State(provider): State<SmallProvider>, mut answer: Response) -> Response {
-    let date = std::time::UNIX_EPOCH + std::time::Duration::from_millis(provider.now().millis() as u64);
-    let date = HeaderValue::from_str(&httpdate::fmt_http_date(date)).unwrap();
-    answer.headers_mut().insert(header::DATE, date);
-    answer
-}
-
-/// Who it is, in words of its own (OIDC has others).
-async fn user(State(provider): State<SmallProvider>, headers: HeaderMap) -> Response {
-    let token = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    match token {
-        Some(token) if !provider.revoked().iter().any(|revoked| revoked == token) => {
-            json!({ "login": "ada", "id": 4711 }).to_string().into_response()
-        }
-        _ => StatusCode::UNAUTHORIZED.into_response(),
-    }
-}
-
-async fn metadata(State(provider): State<SmallProvider>) -> Response {
-    if !provider.manner().publishes {
-        return (StatusCode::NOT_FOUND, "<html>no such page</html>").into_response();
-    }
-    let (issuer, manner) = (provider.issuer.clone(), provider.manner());
-    let mut document = json!({
-        "issuer": manner.says_issuer.clone().unwrap_or_else(|| issuer.clone()),
-        "authorization_endpoint": format!("{issuer}/authorize"),
-        "token_endpoint": format!("{issuer}/token"),
-        "device_authorization_endpoint": format!("{issuer}/device_authorization"),
-        "jwks_uri": format!("{issuer}/jwks"),
-        "response_types_supported": ["code"],
-        "authorization_response_iss_parameter_supported": manner.ours,
-        "hallpass_device_wait_supported": manner.ours,
-    });
-    if manner.revokes {
-        document["revocation_endpoint"] = format!("{issuer}/revoke").into();
-    }
-    document.to_string().into_response()
-}
-
-async fn jwks(State(provider): State<SmallProvider>) -> String {
-    provider.hold("jwks").await;
-    serde_json::to_string(&JwkSet::new(vec![provider.key.public().clone()])).unwrap()
-}
-
-async fn authorize(
-    State(provider): State<SmallProvider>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Response {
-    let code = format!("code-{}", provider.minted.fetch_add(1, Ordering::Relaxed));
-    let asked = Asked {
-        challenge: query.get("code_challenge").cloned(),
-        nonce: query.get("nonce").cloned(),
-        redirect_uri: query.get("redirect_uri").cloned(),
-        jkt: query.get("dpop_jkt").cloned(),
-    };
-    provider.forms.lock().unwrap().push(("authorize".into(), query.clone()));
-    provider.codes.lock().unwrap().insert(code.clone(), asked);
-    let answer = match provider.manner().approves {
-        Some(true) => ("code", code.as_str()),
-        _ => ("error", "access_denied"),
-    };
-    let mut back: url::Url = query["redirect_uri"].parse().unwrap();
-    back.query_pairs_mut().append_pair(answer.0, answer.1).append_pair("state", &query["state"]);
-    if provider.manner().ours {
-        back.query_pairs_mut().append_pair("iss", &provider.issuer);
-    }
-    (StatusCode::FOUND, [(header::LOCATION, back.to_string())]).into_response()
-}
-
-async fn device_authorization(State(provider): State<SmallProvider>, body: Bytes) -> Response {
-    let form = provider.note("device_authorization", &body);
-    match provider.manner().refuses_codes {
-        None => {}
-        Some("404") => return StatusCode::NOT_FOUND.into_response(),
-        Some(error) => return provider.error_saying(error, "AADSTS53003: blocked by a policy of the tenant"),
-    }
-    let code = format!("device-{}", provider.minted.fetch_add(1, Ordering::Relaxed));
-    let asked = Asked {
-        challenge: None,
-        nonce: None,
-        redirect_uri: None,
-        jkt: form.find("dpop_jkt").map(str::to_owned),
-    };
-    provider.codes.lock().unwrap().insert(code.clone(), asked);
-    let mut answer = json!({
-        "device_code": code, "user_code": "BCDF-GHJK", "verification_uri": format!("{}/device", provider.issuer),
-        "expires_in": 60, "interval": 1,
-    });
-    if provider.manner().says_complete {
-        answer["verification_uri_complete"] =
-            format!("{}/device?user_code=BCDF-GHJK", provider.issuer).into();
-    }
-    provider.answer(StatusCode::OK, answer)
-}
-
-async fn token(State(provider): State<SmallProvider>, headers: HeaderMap, body: Bytes) -> Response {
-    if let Some(status) = provider.manner().broken {
-        return (StatusCode::from_u16(status).unwrap(), "<html>out of order</html>").into_response();
-    }
-    let key = match provider.proven(&headers) {
-        Ok(key) => key,
-        Err(answer) => return *answer,
-    };
-    let form = provider.note("token", &body);
-    let grant_type = form.find("grant_type").unwrap_or_default().to_owned();
-    *provider.asked.lock().unwrap().entry(grant_type.clone()).or_default() += 1;
-    let last_word = grant_type.rsplit(':').next().unwrap_or_default();
-    provider.hold(last_word).await;
-    match last_word {
-        "device_code" => {
-            if let Some(error) = provider.manner.lock().unwrap().polls.pop() {
-                return provider_error(error);
-            }
-            match provider.manner().approves {
-                None if headers.get("prefer").is_some() => {
-                    // Not for 25 seconds: a test's person makes up their mind quickly.
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                    ([("preference-applied", "wait=25")], provider.error("authorization_pending"))
-                        .into_response()
-                }
-                None => provider.error("authorization_pending"),
-                Some(false) => provider.error("access_denied"),
-                Some(true) => provider.redeem(form.find("device_code"), &form, key),
-            }
-        }
-        "authorization_code" => provider.redeem(form.find("code"), &form, key),
-        "refresh_token" => provider.refresh(&form, key).await,
-        "token-exchange" => provider.exchange(&form),
-        _ => provider.error("unsupported_grant_type"),
-    }
-}
-
-fn provider_error(code: &str) -> Response {
-    if code == "503" {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    }
-    (StatusCode::BAD_REQUEST, json!({ "error": code }).to_string()).into_response()
-}
-
 impl SmallProvider {
     fn redeem(&self, code: Option<&str>, form: &Form, key: Option<Thumbprint>) -> Response {
         use hallpass_model::secret::Secret;
@@ -608,29 +373,4 @@ impl SmallProvider {
         let session = self.open_session(key);
         self.tokens(session, form, asked.nonce.as_deref())
     }
-}
-
-async fn revoke(State(provider): State<SmallProvider>, body: Bytes) -> Response {
-    *provider.asked.lock().unwrap().entry("revoke".into()).or_default() += 1;
-    provider.hold("revoke").await;
-    if provider.manner().cannot_revoke_now {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    }
-    if let Some((status, error)) = provider.manner().answers_revocation {
-        let status = StatusCode::from_u16(status).unwrap();
-        return match error {
-            Some(error) => (status, json!({ "error": error }).to_string()).into_response(),
-            None => status.into_response(),
-        };
-    }
-    let form = provider.note("revoke", &body);
-    let token = form.find("token").unwrap_or_default().to_owned();
-    if let Some(rest) = token.strip_prefix("refresh-") {
-        let id: usize = rest.split('-').next().unwrap().parse().unwrap();
-        if let Some(session) = provider.sessions.lock().unwrap().get_mut(&id) {
-            session.ended = true;
-        }
-    }
-    provider.revoked.lock().unwrap().push(token);
-    StatusCode::OK.into_response()
 }
