@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hallpass_model::client::{Client, ClientAuthentication, ClientKind};
 use hallpass_model::jose::{BadToken, JwkSet, peek_unverified};
 use hallpass_model::ledger::Actor;
+use hallpass_model::principal::Standing;
 use hallpass_model::role::{Act, Role, may};
 use hallpass_model::verifier::bound;
 use hallpass_model::wire::assertion::{self, ASSERTION_TYPE, ExpectedClient};
@@ -58,7 +59,7 @@ impl ClientCaller {
             asked.issuer.store.count_stranger("unknown client");
             return Err(refused("unknown client"));
         };
-        if !client.standing.is_active() {
+        if let Standing::Disabled(_) = client.standing {
             asked.record_refusal(client.id, "disabled").await?;
             return Err(refused("a disabled client"));
         }
@@ -93,6 +94,14 @@ impl ClientCaller {
                 }
             }
         };
+        if let Standing::Suspended(since) = client.standing {
+            asked.record_refusal(client.id, "suspended").await?;
+            // SECURITY: only who proved to be this client is told that, and why.
+            return Err(match client.is_public() {
+                true => refused("a suspended client"),
+                false => OAuthError::suspended(since, &asked.org.org.name).because("a suspended client"),
+            });
+        }
         Ok(Self { client, assertion })
     }
 

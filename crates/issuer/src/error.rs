@@ -8,7 +8,9 @@ use std::fmt;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
+use hallpass_model::principal::Handle;
 use hallpass_model::rung::Rungs;
+use hallpass_model::time::Timestamp;
 use hallpass_model::wire::errors::{ErrorCode, OAuthErrorBody};
 use hallpass_model::wire::oauth::BadForm;
 use hallpass_store::StoreError;
@@ -32,6 +34,7 @@ enum Told {
     Sentence(&'static str),
     Missing(&'static str),
     Rungs(Rungs),
+    Suspended { since: Timestamp, org: Handle },
 }
 
 impl OAuthError {
@@ -44,6 +47,14 @@ impl OAuthError {
     /// The key of this sign-in rests where its org allows none to.
     pub(crate) fn rung(allowed: Rungs) -> Self {
         Self { told: Told::Rungs(allowed), ..Self::new(ErrorCode::RungNotAllowed, "") }
+    }
+
+    /// Whoever answered for the client that asks left, and nobody has taken it over. To whom to turn is a role, not a name.
+    ///
+    /// SECURITY: for who proved to be that client, and for nobody else.
+    pub(crate) fn suspended(since: Timestamp, org: &Handle) -> Self {
+        let told = Told::Suspended { since, org: org.clone() };
+        Self { told, ..Self::new(ErrorCode::UnauthorizedClient, "") }
     }
 
     /// The request itself is wrong.
@@ -136,8 +147,11 @@ impl OAuthError {
 
     /// The sentence.
     pub(crate) fn told_text(&self) -> String {
-        match self.told {
-            Told::Sentence(sentence) => sentence.to_owned(),
+        match &self.told {
+            Told::Sentence(sentence) => (*sentence).to_owned(),
+            Told::Suspended { since, org } => format!(
+                "this client is suspended since {since}, as whoever answered for it left; the administrators of {org} have somebody take it over"
+            ),
             Told::Rungs(allowed) => format!(
                 "the rule `rung` refused it: here the key of a sign-in may rest in {} alone; log in again so that it does",
                 allowed.to_string().replace(' ', ", ")

@@ -47,8 +47,8 @@ fn notice(done: &str) -> Option<&'static str> {
         }
         "ended" => Some("Everything they held is ended, and they are logged out everywhere."),
         "disabled" => Some("Disabled. Everything they held is ended."),
-        "handed-over" => Some(
-            "Disabled. Everything they held is ended, and what they answered for is handed over to the administrators' team.",
+        "suspended" => Some(
+            "Disabled. Everything they held is ended, and what they answered for is suspended until somebody takes it over.",
         ),
         "enabled" => Some("Enabled."),
         "last" => {
@@ -212,9 +212,10 @@ async fn stand(
     let set = administrator.change(Act::RunDirectory, stand).await?;
     match set.standing {
         StandingSet::Done(standing) | StandingSet::Already(standing) if standing.is_active() => Ok("enabled"),
-        StandingSet::Done(_) if !set.handed_over.is_empty() => Ok("handed-over"),
+        StandingSet::Done(_) if !set.left.suspended.is_empty() => Ok("suspended"),
         StandingSet::Done(_) | StandingSet::Already(_) => Ok("disabled"),
         StandingSet::LastAdministrator => Ok("last"),
-        StandingSet::NotThere => Err(Trouble::not_found()),
+        // A person's owner is the administrators' team, of whom there is always one.
+        StandingSet::NotThere | StandingSet::Unowned => Err(Trouble::not_found()),
     }
 }

@@ -48,6 +48,9 @@ pub(crate) fn out_of_grant(why: OutOfGrant) -> OAuthError {
             invalid_target("several resources were agreed to; say which one the token is for")
         }
         OutOfGrant::Disabled => invalid_target("the resource is disabled; ask its owner"),
+        OutOfGrant::Suspended => invalid_target(
+            "the resource is suspended: whoever answered for it left; an administrator has somebody take it over",
+        ),
         OutOfGrant::Scope => {
             invalid_scope("a scope is not one that was agreed to, or not one the resource knows")
         }

@@ -142,6 +142,8 @@ pub enum Why {
     RunLost,
     /// It, or what it belongs to, was taken out of use.
     Disabled,
+    /// Whoever answered for it left, and nobody has taken it over.
+    Suspended,
     /// The store was restored from a backup older than it.
     Restored,
     /// It is long over, and how it ended is forgotten; or nothing is known of the session it names.
@@ -161,6 +163,7 @@ impl Why {
             Self::RunOver => "run_over",
             Self::RunLost => "run_lost",
             Self::Disabled => "disabled",
+            Self::Suspended => "suspended",
             Self::Restored => "restored",
             Self::Forgotten => "forgotten",
         }
@@ -180,6 +183,7 @@ impl std::str::FromStr for Why {
             Self::RunOver,
             Self::RunLost,
             Self::Disabled,
+            Self::Suspended,
             Self::Restored,
             Self::Forgotten,
         ]

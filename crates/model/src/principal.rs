@@ -33,6 +33,9 @@ pub enum Owner {
 pub enum Standing {
     /// In use.
     Active,
+    /// Out of use since whoever answered for it left, at this moment, until somebody takes it over. Its owner is still
+    /// the one who left. Nothing is issued to, by or for it.
+    Suspended(Timestamp),
     /// Taken out of use, at this moment. Nothing is issued to, by or for it.
     Disabled(Timestamp),
 }

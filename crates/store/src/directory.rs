@@ -56,6 +56,8 @@ pub enum StandingSet {
     NotThere,
     /// It is the last active member of the administrators: the org would be left without anybody.
     LastAdministrator,
+    /// It cannot be put back into use: whoever answered for it left, and nobody has taken it over.
+    Unowned,
 }
 
 /// Whether an org may have things added to it.
@@ -63,7 +65,7 @@ pub(crate) fn org_accepts(db: &Connection, org: OrgId) -> Result<Result<(), NotA
     let standing = db.one("SELECT disabled FROM orgs WHERE id = ?1", [org.bytes()], |row| row.standing(0))?;
     Ok(match standing {
         None => Err(NotAdded::NoOrg),
-        Some(Standing::Disabled(_)) => Err(NotAdded::OrgDisabled),
+        Some(Standing::Disabled(_) | Standing::Suspended(_)) => Err(NotAdded::OrgDisabled),
         Some(Standing::Active) => Ok(()),
     })
 }
@@ -88,7 +90,7 @@ pub(crate) fn may_own(
     };
     Ok(match (standing, owner) {
         (None, _) => Err(NotAdded::NoOwner),
-        (Some(Standing::Disabled(_)), _) => Err(NotAdded::OwnerDisabled),
+        (Some(Standing::Disabled(_) | Standing::Suspended(_)), _) => Err(NotAdded::OwnerDisabled),
         (Some(Standing::Active), Owner::Team(team)) if !crate::teams::has_active_member(db, *team)? => {
             Err(NotAdded::OwnerEmpty)
         }
@@ -104,6 +106,24 @@ pub(crate) fn registered(kind: &'static str, slug: &str, owner: Option<&Owner>) 
         Some(Owner::Team(id)) => detail.with(Key::OWNER, id.to_string()),
         None => detail,
     }
+}
+
+/// What stands in the way of a thing being put to use, or taken out of it, if anything does.
+///
+/// INVARIANT: nothing is in use that nobody answers for. What is suspended, or was disabled when its owner left, is taken
+/// over first ([`TransferOwned`](crate::TransferOwned)).
+pub(crate) fn stands_already(
+    db: &Connection,
+    org: OrgId,
+    (standing, owner): (Standing, &Owner),
+    active: bool,
+) -> Result<Option<StandingSet>, StoreError> {
+    Ok(match (standing, active) {
+        (Standing::Active, true) | (Standing::Disabled(_), false) => Some(StandingSet::Already(standing)),
+        (Standing::Suspended(_), true) => Some(StandingSet::Unowned),
+        (Standing::Disabled(_), true) if may_own(db, org, owner)?.is_err() => Some(StandingSet::Unowned),
+        _ => None,
+    })
 }
 
 /// The standing that was asked for.

@@ -4,7 +4,7 @@ use hallpass_model::cut::Stamp;
 use hallpass_model::id::{ClientId, CredentialId, LeaseId, OrgId, TrustId};
 use hallpass_model::jose::Thumbprint;
 use hallpass_model::ledger::{Actor, Detail, Entry, Event, Field, Key};
-use hallpass_model::principal::Handle;
+use hallpass_model::principal::{Handle, Standing};
 use hallpass_model::purpose::Purpose;
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::oauth::Scopes;
@@ -86,6 +86,9 @@ pub enum FederatedRefusal {
     /// The trust, its client or the org is out of use.
     #[error("the trust, its client or the org is disabled")]
     Disabled,
+    /// Whoever answered for the trust's client left, at this moment, and nobody has taken it over.
+    #[error("the trust's client is suspended since {0}")]
+    Suspended(Timestamp),
     /// The resource is of another environment than the trust.
     #[error("the resource is of another environment than the trust")]
     Environment,
@@ -99,6 +102,7 @@ impl FederatedRefusal {
         match self {
             Self::Unknown => "trust_unknown",
             Self::Disabled => "disabled",
+            Self::Suspended(_) => "suspended",
             Self::Environment => "environment",
             Self::OutOfGrant(why) => why.rule(),
         }
@@ -171,6 +175,7 @@ struct Loaded {
     longest: Lifetime,
     limits: hallpass_model::principal::OrgLimits,
     in_use: bool,
+    client_stands: Standing,
 }
 
 impl Loaded {
@@ -185,7 +190,7 @@ impl IssueByTrust {
         tx.db().one(
             "SELECT t.client, o.access_token, o.session_idle, o.session_absolute, \
              o.disabled IS NULL AND c.disabled IS NULL AND t.disabled IS NULL, o.rungs, \
-             t.environment, t.root, t.scopes, t.longest, c.scopes, c.any_scope \
+             t.environment, t.root, t.scopes, t.longest, c.scopes, c.any_scope, c.disabled \
              FROM trusts t JOIN clients c ON c.id = t.client JOIN orgs o ON o.id = t.org WHERE t.id = ?1 AND t.org = ?2",
             (self.trust.bytes(), self.org.bytes()),
             |row| {
@@ -200,6 +205,7 @@ impl IssueByTrust {
                     root: row.id(7)?,
                     granted,
                     longest: Lifetime::seconds(row.get(9)?),
+                    client_stands: row.standing(12)?,
                 })
             },
         )
@@ -210,6 +216,9 @@ impl IssueByTrust {
         tx: &Tx<'_>,
         trust: &Loaded,
     ) -> Result<Result<(Reached, Scopes), FederatedRefusal>, StoreError> {
+        if let Standing::Suspended(since) = trust.client_stands {
+            return Ok(Err(FederatedRefusal::Suspended(since)));
+        }
         if !trust.in_use {
             return Ok(Err(FederatedRefusal::Disabled));
         }

@@ -31,7 +31,8 @@ mod cuts; // revocation, and whether something is dead
 mod refusals; // refusals, recorded once a minute
 mod orgs; // tenants
 mod directory; // what every registered thing has in common
-mod owners; // who answers for what, when somebody leaves
+mod owners; // who answers for what
+mod leaving; // what becomes of it when they leave
 mod people; // persons
 mod teams; // people who answer together
 mod clients; // software that asks for credentials
@@ -86,10 +87,11 @@ pub use folder::{DATABASE, is_new};
 pub use guess::{GUESSES_BY_ADDRESS, GUESSES_BY_PERSON, GuessUserCode, Guessed};
 pub use keys::{SigningKeyRow, StoredSigningKey};
 pub use leases::{AwaitAllRuns, EndLease, Lease, LeaseConnected, LeaseDropped, LeaseState};
+pub use leaving::{LeftBehind, OwnerSet};
 pub use links::{Link, LinkMade, LinkPurpose, MakeLink};
 pub use open::{Engine, Store, StoreKeys, StorePlace};
 pub use orgs::{AddOrg, OrgAdded, RecoverAdministrator, SetOrgLimits, SetOrgStanding, Taken};
-pub use owners::{Owned, OwnedId, OwnerSet, OwnerTransferred, TransferOwner};
+pub use owners::{NotTransferred, Owned, OwnedId, TakenOver, Takeover, TransferOwned, Which};
 pub use page::Page;
 pub use passkeys::{
     AddPasskey, BeginCeremony, Ceremony, CeremonyKind, NewPasskey, Passkey, PasskeyRefusal, PasskeyRemoved,

@@ -1,16 +1,15 @@
-//! Who answers for what. When an owner leaves, what they answered for is handed over in the very change in which they
-//! leave: to the org's administrators, of whom there is always one who can answer.
+//! Who answers for what, and taking it over from somebody else.
 
-use hallpass_model::id::{ClientId, OrgId, PrincipalId, ResourceId, TeamId};
+use hallpass_model::id::{ClientId, OrgId, ResourceId};
 use hallpass_model::ledger::{Detail, Entry, Event, Key};
-use hallpass_model::principal::Owner;
+use hallpass_model::principal::{Owner, Standing};
 use rusqlite::Connection;
 
 use crate::change::{Change, News, Tx};
-use crate::directory::{NotAdded, StandingSet, may_own};
+use crate::directory::{NotAdded, may_own};
 use crate::error::StoreError;
-use crate::sql::{Columns, Sql, owner_columns};
-use crate::teams::has_active_member;
+use crate::open::Store;
+use crate::sql::{Columns, Sql, disabled_column, owner_columns};
 
 /// A thing that somebody answers for, by its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,73 +18,6 @@ pub enum Owned {
     Client(String),
     /// A resource, by its URL.
     Resource(String),
-}
-
-/// What came of taking an owner, a person or a team, out of use, or back into it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OwnerSet {
-    /// How it stands.
-    pub standing: StandingSet,
-    /// What the administrators answer for from now on, as whoever did has left.
-    pub handed_over: Vec<Owned>,
-}
-
-impl From<StandingSet> for OwnerSet {
-    /// Nothing was handed over.
-    fn from(standing: StandingSet) -> Self {
-        Self { standing, handed_over: Vec::new() }
-    }
-}
-
-/// Hands over what a person answered for who was just taken out of use, alone or as the last who could in a team.
-pub(crate) fn person_left(
-    tx: &mut Tx<'_>,
-    org: OrgId,
-    person: PrincipalId,
-) -> Result<Vec<Owned>, StoreError> {
-    let mut handed_over = hand_over(tx, org, Owner::Person(person))?;
-    let teams: Vec<TeamId> =
-        tx.db().all("SELECT team FROM members WHERE person = ?1", [person.bytes()], |row| row.id(0))?;
-    for team in teams {
-        handed_over.extend(team_left(tx, org, team)?);
-    }
-    Ok(handed_over)
-}
-
-/// Hands over what a team answered for, if nobody in it can any more.
-pub(crate) fn team_left(tx: &mut Tx<'_>, org: OrgId, team: TeamId) -> Result<Vec<Owned>, StoreError> {
-    match has_active_member(tx.db(), team)? {
-        true => Ok(Vec::new()),
-        false => hand_over(tx, org, Owner::Team(team)),
-    }
-}
-
-/// Hands everything over to the administrators that `from` answered for.
-pub(crate) fn hand_over(tx: &mut Tx<'_>, org: OrgId, from: Owner) -> Result<Vec<Owned>, StoreError> {
-    let administrators: Option<TeamId> =
-        tx.db().one("SELECT administrators FROM orgs WHERE id = ?1", [org.bytes()], |row| row.id(0))?;
-    let administrators =
-        administrators.ok_or_else(|| StoreError::Damaged("an org without administrators".into()))?;
-    let to = Owner::Team(administrators);
-    if from == to {
-        return Ok(Vec::new());
-    }
-    let things = owned_by(tx.db(), org, from)?;
-    for thing in &things {
-        set_owner(tx, org, thing, (from, to), "owner_left")?;
-    }
-    Ok(things.into_iter().map(Owned::from).collect())
-}
-
-/// Has somebody else answer for a thing.
-#[derive(Debug, Clone, Copy)]
-pub struct TransferOwner {
-    /// Where.
-    pub org: OrgId,
-    /// Which thing.
-    pub thing: OwnedId,
-    /// Who answers for it from now on.
-    pub to: Owner,
 }
 
 /// A thing that somebody answers for.
@@ -97,51 +29,138 @@ pub enum OwnedId {
     Resource(ResourceId),
 }
 
-/// What came of it.
+/// Which things somebody else is to answer for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// These, whoever answers for them now.
+    These(Vec<OwnedId>),
+    /// These, each of which this owner answers for; else nothing is changed.
+    TheseOf(Owner, Vec<OwnedId>),
+    /// Everything that this owner answers for.
+    AllOf(Owner),
+}
+
+/// Has somebody else answer for things, all of them or none. Whatever of it is suspended is in use again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferOwned {
+    /// Where.
+    pub org: OrgId,
+    /// Which things.
+    pub which: Which,
+    /// Who answers for them from now on.
+    pub to: Owner,
+}
+
+/// A thing that is taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenOver {
+    /// Which.
+    pub thing: Owned,
+    /// Who answered for it before.
+    pub from: Owner,
+    /// What that changes.
+    pub change: Takeover,
+}
+
+/// What taking a thing over changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OwnerTransferred {
-    /// They answer for it now.
-    Done,
-    /// They did before; nothing was changed.
-    Already,
-    /// There is no such thing in this org.
+pub enum Takeover {
+    /// Nothing: they answered for it already.
+    Nothing,
+    /// Who answers for it.
+    Owner,
+    /// It was suspended since then, and is in use again.
+    Lifted(Standing),
+}
+
+/// Why nothing is taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotTransferred {
+    /// One of the things is none of this org's.
     NotThere,
-    /// They cannot answer for anything.
+    /// Somebody else answers for this one.
+    NotTheirs(Owned),
+    /// Whoever it was meant for cannot answer for anything.
     Refused(NotAdded),
 }
 
-impl Change for TransferOwner {
-    type Outcome = OwnerTransferred;
+impl Change for TransferOwned {
+    type Outcome = Result<Vec<TakenOver>, NotTransferred>;
 
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
-        let found = match self.thing {
-            OwnedId::Client(id) => tx.db().one(
-                "SELECT handle, owner_person, owner_team FROM clients WHERE id = ?1 AND org = ?2",
-                (id.bytes(), self.org.bytes()),
-                |row| Ok((row.text(0)?, row.owner(1)?)),
-            )?,
-            OwnedId::Resource(id) => tx.db().one(
-                "SELECT url, owner_person, owner_team FROM resources WHERE id = ?1 AND org = ?2",
-                (id.bytes(), self.org.bytes()),
-                |row| Ok((row.text(0)?, row.owner(1)?)),
-            )?,
+        let things = match self.judge(tx.db())? {
+            Ok(things) => things,
+            Err(why) => return Ok(Err(why)),
         };
-        let Some((name, from)) = found else { return Ok(OwnerTransferred::NotThere) };
-        if from == self.to {
-            return Ok(OwnerTransferred::Already);
+        let mut taken = Vec::with_capacity(things.len());
+        for thing in things {
+            if thing.owner != self.to {
+                set_owner(tx, self.org, &thing, self.to, "transferred")?;
+            }
+            if let Standing::Suspended(_) = thing.standing {
+                stand(tx, thing.id, Standing::Active)?;
+                let entry = about(Entry { org: Some(self.org), ..tx.entry(Event::Changed) }, &thing);
+                let detail = entry.detail.clone().with(Key::CHANGE, "suspension_lifted");
+                tx.record(Entry { detail, ..entry });
+            }
+            taken.push(self.taken(thing));
         }
-        if let Err(why) = may_own(tx.db(), self.org, &self.to)? {
-            return Ok(OwnerTransferred::Refused(why));
-        }
-        set_owner(tx, self.org, &Thing { id: self.thing, name }, (from, self.to), "transferred")?;
         tx.announce(News::Directory);
-        Ok(OwnerTransferred::Done)
+        Ok(Ok(taken))
     }
 }
 
-struct Thing {
-    id: OwnedId,
-    name: String,
+impl TransferOwned {
+    /// The things, as they stand now, if all of them may be taken over.
+    fn judge(&self, db: &Connection) -> Result<Result<Vec<Thing>, NotTransferred>, StoreError> {
+        if let Err(why) = may_own(db, self.org, &self.to)? {
+            return Ok(Err(NotTransferred::Refused(why)));
+        }
+        let (of, ids) = match &self.which {
+            Which::AllOf(owner) => return Ok(Ok(owned_by(db, self.org, *owner)?)),
+            Which::These(ids) => (None, ids),
+            Which::TheseOf(owner, ids) => (Some(owner), ids),
+        };
+        let mut things: Vec<Thing> = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(thing) = find(db, self.org, *id)? else { return Ok(Err(NotTransferred::NotThere)) };
+            if of.is_some_and(|of| *of != thing.owner) {
+                return Ok(Err(NotTransferred::NotTheirs(thing.into())));
+            }
+            if !things.iter().any(|known| known.id == thing.id) {
+                things.push(thing);
+            }
+        }
+        Ok(Ok(things))
+    }
+
+    fn taken(&self, thing: Thing) -> TakenOver {
+        let change = match thing.standing {
+            Standing::Suspended(_) => Takeover::Lifted(thing.standing),
+            _ if thing.owner == self.to => Takeover::Nothing,
+            _ => Takeover::Owner,
+        };
+        TakenOver { from: thing.owner, thing: thing.into(), change }
+    }
+}
+
+impl Store {
+    /// What a transfer would change, if it were made now. It changes nothing.
+    pub async fn preview_transfer(
+        &self,
+        transfer: &TransferOwned,
+    ) -> Result<Result<Vec<TakenOver>, NotTransferred>, StoreError> {
+        let things = self.read(|db| transfer.judge(db))?;
+        Ok(things.map(|things| things.into_iter().map(|thing| transfer.taken(thing)).collect()))
+    }
+}
+
+/// A thing with its row's owner and standing.
+pub(crate) struct Thing {
+    pub(crate) id: OwnedId,
+    pub(crate) name: String,
+    pub(crate) owner: Owner,
+    pub(crate) standing: Standing,
 }
 
 impl From<Thing> for Owned {
@@ -153,55 +172,102 @@ impl From<Thing> for Owned {
     }
 }
 
-fn owned_by(db: &Connection, org: OrgId, owner: Owner) -> Result<Vec<Thing>, StoreError> {
+fn find(db: &Connection, org: OrgId, id: OwnedId) -> Result<Option<Thing>, StoreError> {
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(Thing { id, name: row.text(0)?, owner: row.owner(1)?, standing: row.standing(3)? })
+    };
+    match id {
+        OwnedId::Client(client) => db.one(
+            "SELECT handle, owner_person, owner_team, disabled FROM clients WHERE id = ?1 AND org = ?2",
+            (client.bytes(), org.bytes()),
+            read,
+        ),
+        OwnedId::Resource(resource) => db.one(
+            "SELECT url, owner_person, owner_team, disabled FROM resources WHERE id = ?1 AND org = ?2",
+            (resource.bytes(), org.bytes()),
+            read,
+        ),
+    }
+}
+
+/// Everything that this owner answers for.
+pub(crate) fn owned_by(db: &Connection, org: OrgId, owner: Owner) -> Result<Vec<Thing>, StoreError> {
     let (person, team) = owner_columns(&owner);
     let mut things = db.all(
-        "SELECT id, handle FROM clients WHERE org = ?1 AND owner_person IS ?2 AND owner_team IS ?3 ORDER BY handle",
+        "SELECT id, handle, disabled FROM clients \
+         WHERE org = ?1 AND owner_person IS ?2 AND owner_team IS ?3 ORDER BY handle",
         (org.bytes(), person, team),
-        |row| Ok(Thing { id: OwnedId::Client(row.id(0)?), name: row.text(1)? }),
+        |row| {
+            let id = OwnedId::Client(row.id(0)?);
+            Ok(Thing { id, name: row.text(1)?, owner, standing: row.standing(2)? })
+        },
     )?;
     things.extend(db.all(
-        "SELECT id, url FROM resources WHERE org = ?1 AND owner_person IS ?2 AND owner_team IS ?3 ORDER BY url",
+        "SELECT id, url, disabled FROM resources \
+         WHERE org = ?1 AND owner_person IS ?2 AND owner_team IS ?3 ORDER BY url",
         (org.bytes(), person, team),
-        |row| Ok(Thing { id: OwnedId::Resource(row.id(0)?), name: row.text(1)? }),
+        |row| {
+            let id = OwnedId::Resource(row.id(0)?);
+            Ok(Thing { id, name: row.text(1)?, owner, standing: row.standing(2)? })
+        },
     )?);
     Ok(things)
 }
 
+/// Writes how a thing stands. The record is the caller's.
+pub(crate) fn stand(tx: &mut Tx<'_>, id: OwnedId, standing: Standing) -> Result<(), StoreError> {
+    let disabled = disabled_column(standing);
+    match id {
+        OwnedId::Client(id) => {
+            tx.db().run("UPDATE clients SET disabled = ?2 WHERE id = ?1", (id.bytes(), disabled))
+        }
+        OwnedId::Resource(id) => {
+            tx.db().run("UPDATE resources SET disabled = ?2 WHERE id = ?1", (id.bytes(), disabled))
+        }
+    }?;
+    Ok(())
+}
+
+/// An entry about a thing: which it is, and its name.
+pub(crate) fn about(entry: Entry, thing: &Thing) -> Entry {
+    match thing.id {
+        OwnedId::Client(id) => {
+            let detail = Detail::new().with(Key::KIND, "client").with(Key::SLUG, thing.name.clone());
+            Entry { client: Some(id), detail, ..entry }
+        }
+        OwnedId::Resource(id) => {
+            let detail = Detail::new().with(Key::KIND, "resource").with(Key::URL, thing.name.clone());
+            Entry { resource: Some(id), detail, ..entry }
+        }
+    }
+}
+
 /// Writes the row and its record, which names who answered before, and who does now.
-fn set_owner(
+pub(crate) fn set_owner(
     tx: &mut Tx<'_>,
     org: OrgId,
     thing: &Thing,
-    (from, to): (Owner, Owner),
+    to: Owner,
     reason: &'static str,
 ) -> Result<(), StoreError> {
     let (person, team) = owner_columns(&to);
-    let entry = Entry { org: Some(org), ..tx.entry(Event::OwnerChanged) };
-    let (entry, detail) = match thing.id {
-        OwnedId::Client(id) => {
-            tx.db().run(
-                "UPDATE clients SET owner_person = ?2, owner_team = ?3 WHERE id = ?1",
-                (id.bytes(), person, team),
-            )?;
-            let detail = Detail::new().with(Key::KIND, "client").with(Key::SLUG, thing.name.clone());
-            (Entry { client: Some(id), ..entry }, detail)
-        }
-        OwnedId::Resource(id) => {
-            tx.db().run(
-                "UPDATE resources SET owner_person = ?2, owner_team = ?3 WHERE id = ?1",
-                (id.bytes(), person, team),
-            )?;
-            let detail = Detail::new().with(Key::KIND, "resource").with(Key::URL, thing.name.clone());
-            (Entry { resource: Some(id), ..entry }, detail)
-        }
-    };
-    let detail = detail.with(Key::REASON, reason);
+    match thing.id {
+        OwnedId::Client(id) => tx.db().run(
+            "UPDATE clients SET owner_person = ?2, owner_team = ?3 WHERE id = ?1",
+            (id.bytes(), person, team),
+        ),
+        OwnedId::Resource(id) => tx.db().run(
+            "UPDATE resources SET owner_person = ?2, owner_team = ?3 WHERE id = ?1",
+            (id.bytes(), person, team),
+        ),
+    }?;
+    let entry = about(Entry { org: Some(org), ..tx.entry(Event::OwnerChanged) }, thing);
+    let detail = entry.detail.clone().with(Key::REASON, reason);
     let detail = match to {
         Owner::Person(id) => detail.with(Key::OWNER, id.to_string()),
         Owner::Team(id) => detail.with(Key::OWNER, id.to_string()),
     };
-    tx.record(match from {
+    tx.record(match thing.owner {
         Owner::Person(id) => Entry { principal: Some(id), detail, ..entry },
         Owner::Team(id) => Entry { detail: detail.with(Key::TEAM, id.to_string()), ..entry },
     });

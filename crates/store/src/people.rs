@@ -1,6 +1,5 @@
 //! Persons.
 
-use hallpass_model::cut::{Target, Why};
 use hallpass_model::id::{OrgId, PrincipalId, TeamId};
 use hallpass_model::ledger::{Detail, Entry, Event, Field, Key};
 use hallpass_model::principal::{Handle, Owner, Principal, PrincipalKind};
@@ -9,8 +8,8 @@ use rusqlite::{Connection, Row};
 use crate::change::{Change, News, Tx};
 use crate::directory::{NotAdded, StandingSet, org_accepts, record_standing, standing_of};
 use crate::error::StoreError;
+use crate::leaving::{LeftBehind, OwnerSet, person_left};
 use crate::open::Store;
-use crate::owners::{OwnerSet, person_left};
 use crate::page::Page;
 use crate::sql::{Columns, Sql, disabled_column};
 
@@ -65,8 +64,8 @@ pub(crate) fn insert_person(
     Ok(id)
 }
 
-/// Takes a person out of use, which also cuts everything issued to them and hands over what they answered for, or puts
-/// them back into use.
+/// Takes a person out of use, which also ends everything they hold and suspends what they answered for, or puts them back
+/// into use.
 #[derive(Debug, Clone, Copy)]
 pub struct SetPersonStanding {
     /// Where.
@@ -100,13 +99,12 @@ impl Change for SetPersonStanding {
         )?;
         let entry = Entry { org: Some(self.org), principal: Some(self.person), ..tx.entry(Event::Disabled) };
         record_standing(tx, entry, "person", self.active);
-        let mut handed_over = Vec::new();
-        if !self.active {
-            crate::cuts::cut(tx, Some(self.org), Target::Principal(self.person), Why::Disabled)?;
-            handed_over = person_left(tx, self.org, self.person)?;
-        }
+        let left = match self.active {
+            true => LeftBehind::default(),
+            false => person_left(tx, self.org, self.person)?,
+        };
         tx.announce(News::Directory);
-        Ok(OwnerSet { standing: StandingSet::Done(standing), handed_over })
+        Ok(OwnerSet { standing: StandingSet::Done(standing), left })
     }
 }
 

@@ -5,6 +5,7 @@
 //! 3. A token for a resource holds what was granted and the resource knows; one for the issuer the whole grant.
 
 use hallpass_model::id::{OrgId, ResourceId};
+use hallpass_model::principal::Standing;
 use hallpass_model::time::Lifetime;
 use hallpass_model::wire::oauth::Scopes;
 use rusqlite::Connection;
@@ -71,6 +72,9 @@ pub enum OutOfGrant {
     /// `invalid_target`: it is out of use.
     #[error("the resource is disabled")]
     Disabled,
+    /// `invalid_target`: whoever answered for it left, and nobody has taken it over.
+    #[error("the resource is suspended")]
+    Suspended,
     /// `invalid_scope`: more than was agreed to, or nothing that the resource knows.
     #[error("the scope is not within what was agreed to")]
     Scope,
@@ -83,6 +87,7 @@ impl OutOfGrant {
             Self::Resource => "resource",
             Self::Ambiguous => "resource_unsaid",
             Self::Disabled => "resource_disabled",
+            Self::Suspended => "resource_suspended",
             Self::Scope => "scope",
         }
     }
@@ -129,7 +134,8 @@ pub(crate) fn to_resource(
     )?;
     Ok(match found {
         None => Err(OutOfGrant::Resource),
-        Some((_, _, standing)) if !standing.is_active() => Err(OutOfGrant::Disabled),
+        Some((_, _, Standing::Suspended(_))) => Err(OutOfGrant::Suspended),
+        Some((_, _, Standing::Disabled(_))) => Err(OutOfGrant::Disabled),
         Some((id, known, _)) => {
             let scopes = asked.within(&known);
             match scopes.is_empty() && explicit && !asked.is_empty() {

@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row};
 
 use crate::change::{Change, News, Tx};
 use crate::directory::{
-    NotAdded, StandingSet, may_own, org_accepts, record_standing, registered, standing_of,
+    NotAdded, StandingSet, may_own, org_accepts, record_standing, registered, standing_of, stands_already,
 };
 use crate::error::StoreError;
 use crate::open::Store;
@@ -106,13 +106,13 @@ impl Change for SetResourceStanding {
 
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
         let standing = tx.db().one(
-            "SELECT disabled FROM resources WHERE id = ?1 AND org = ?2",
+            "SELECT disabled, owner_person, owner_team FROM resources WHERE id = ?1 AND org = ?2",
             (self.resource.bytes(), self.org.bytes()),
-            |row| row.standing(0),
+            |row| Ok((row.standing(0)?, row.owner(1)?)),
         )?;
-        let Some(standing) = standing else { return Ok(StandingSet::NotThere) };
-        if standing.is_active() == self.active {
-            return Ok(StandingSet::Already(standing));
+        let Some((standing, owner)) = standing else { return Ok(StandingSet::NotThere) };
+        if let Some(set) = stands_already(tx.db(), self.org, (standing, &owner), self.active)? {
+            return Ok(set);
         }
         let standing = standing_of(self.active, tx.now);
         tx.db().run(

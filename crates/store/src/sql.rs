@@ -133,7 +133,11 @@ impl Columns for Row<'_> {
     }
 
     fn standing(&self, at: usize) -> rusqlite::Result<Standing> {
-        Ok(self.maybe_time(at)?.map_or(Standing::Active, Standing::Disabled))
+        Ok(match self.get::<_, Option<i64>>(at)? {
+            None => Standing::Active,
+            Some(at) if at < 0 => Standing::Suspended(Timestamp::from_millis(-at)),
+            Some(at) => Standing::Disabled(Timestamp::from_millis(at)),
+        })
     }
 
     fn text(&self, at: usize) -> rusqlite::Result<String> {
@@ -181,10 +185,13 @@ pub(crate) fn owner_columns(owner: &Owner) -> (Option<&[u8; 16]>, Option<&[u8; 1
     }
 }
 
-/// The column of a standing.
+/// The column of a standing, `disabled`: empty for what is in use, and below zero for what is suspended. One column, so
+/// that whatever asks for `disabled IS NULL` asks for both.
 pub(crate) fn disabled_column(standing: Standing) -> Option<i64> {
     match standing {
         Standing::Active => None,
+        // No clock of ours stands before 1970; at its very beginning a suspension is a millisecond late.
+        Standing::Suspended(at) => Some(-at.millis().max(1)),
         Standing::Disabled(at) => Some(at.millis()),
     }
 }

@@ -8,8 +8,8 @@ use rusqlite::{Connection, Row};
 use crate::change::{Change, News, Tx};
 use crate::directory::{NotAdded, StandingSet, org_accepts, record_standing, registered, standing_of};
 use crate::error::StoreError;
+use crate::leaving::{LeftBehind, OwnerSet, suspend_of, team_left};
 use crate::open::Store;
-use crate::owners::{Owned, OwnerSet, hand_over, team_left};
 use crate::page::Page;
 use crate::sql::{Columns, Sql, disabled_column};
 
@@ -72,8 +72,8 @@ pub enum MembersSet {
         joined: usize,
         /// How many left.
         left: usize,
-        /// What the administrators answer for from now on, as nobody is left in the team who can.
-        handed_over: Vec<Owned>,
+        /// What became of what the team answered for, where nobody is left in it who can.
+        behind: LeftBehind,
     },
     /// There is no such team in this org.
     NotThere,
@@ -115,13 +115,13 @@ impl Change for SetTeamMembers {
             )?;
             record_member(tx, self.org, self.team, *person, "member_left");
         }
-        let handed_over = team_left(tx, self.org, self.team)?;
+        let behind = team_left(tx, self.org, self.team)?;
         tx.announce(News::Directory);
-        Ok(MembersSet::Done { joined: joining.len(), left: leaving.len(), handed_over })
+        Ok(MembersSet::Done { joined: joining.len(), left: leaving.len(), behind })
     }
 }
 
-/// Takes a team out of use, so that it may own nothing, or puts it back into use. What it owned is handed over.
+/// Takes a team out of use, so that it may own nothing, or puts it back into use. What it owned is suspended.
 #[derive(Debug, Clone, Copy)]
 pub struct SetTeamStanding {
     /// Where.
@@ -153,12 +153,12 @@ impl Change for SetTeamStanding {
         let detail = Detail::new().with(Key::TEAM, self.team.to_string());
         let entry = Entry { org: Some(self.org), detail, ..tx.entry(Event::Disabled) };
         record_standing(tx, entry, "team", self.active);
-        let handed_over = match self.active {
-            true => Vec::new(),
-            false => hand_over(tx, self.org, Owner::Team(self.team))?,
+        let left = match self.active {
+            true => LeftBehind::default(),
+            false => suspend_of(tx, self.org, Owner::Team(self.team))?,
         };
         tx.announce(News::Directory);
-        Ok(OwnerSet { standing: StandingSet::Done(standing), handed_over })
+        Ok(OwnerSet { standing: StandingSet::Done(standing), left })
     }
 }
 

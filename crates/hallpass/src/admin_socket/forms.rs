@@ -116,10 +116,16 @@ questions! {
     /// Another owner for a thing.
     OwnerTransfer {
         org: Option<String>,
-        /// `client:HANDLE` or `resource:URL`.
-        thing: String,
+        /// Whose they must be: `person:HANDLE` or `team:HANDLE`.
+        from: Option<String>,
+        /// `client:HANDLE` or `resource:URL`; or none, with `all`.
+        things: Vec<String>,
+        /// Everything that `from` answers for.
+        all: bool,
         /// `person:HANDLE` or `team:HANDLE`.
         to: String,
+        /// Whether to say what would change, and change nothing.
+        dry_run: bool,
     }
     /// One resource.
     OneResource { org: Option<String>, url: String, }
@@ -164,7 +170,10 @@ answers! {
     PersonShown {
         id: String, org: String, handle: String, name: String, owner: String, state: String, teams: Vec<String>,
         created: String,
-        /// What the administrators answer for from now on, as this person has just left.
+        /// What is suspended until somebody takes it over, as this person has just left.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        suspended: Vec<String>,
+        /// What the administrators answer for from now on instead.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         handed_over: Vec<String>,
     }
@@ -175,15 +184,18 @@ answers! {
     /// A team.
     TeamShown {
         id: String, org: String, handle: String, state: String, members: Vec<String>, created: String,
-        /// What the administrators answer for from now on, as nobody in this team can any more.
+        /// What is suspended until somebody takes it over, as nobody in this team can answer any more.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        suspended: Vec<String>,
+        /// What the administrators answer for from now on instead.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         handed_over: Vec<String>,
     }
-    /// A thing that was given another owner.
+    /// A thing that was given another owner, or would be.
     OwnerShown {
-        thing: String, owner: String,
-        /// False where they answered for it already.
-        anew: bool,
+        thing: String, from: String, to: String,
+        /// `none`, as they answered for it already, `owner`, or `owner, suspension lifted`.
+        change: String,
     }
     /// A client.
     ClientShown {

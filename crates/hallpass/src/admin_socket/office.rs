@@ -156,6 +156,7 @@ impl Office {
 pub(crate) fn render_standing(standing: Standing) -> String {
     match standing {
         Standing::Active => "active".to_owned(),
+        Standing::Suspended(at) => format!("suspended {at}"),
         Standing::Disabled(at) => format!("disabled {at}"),
     }
 }

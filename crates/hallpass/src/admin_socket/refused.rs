@@ -90,6 +90,10 @@ impl Refused {
         match outcome {
             StandingSet::Done(_) | StandingSet::Already(_) => Ok(()),
             StandingSet::NotThere => Err(Self::not_there(format_args!("there is no {what} in this org"))),
+            StandingSet::Unowned => Err(Self::by_rule(format_args!(
+                "nobody answers for {what}: whoever did left, and nobody has taken it over"
+            ))
+            .hint("`hallpass admin owner transfer` has somebody take it over, which puts a suspended one back to use")),
             StandingSet::LastAdministrator => Err(Self::by_rule(format_args!(
                 "{what} is the org's last administrator"
             ))

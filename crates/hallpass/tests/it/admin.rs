@@ -52,7 +52,7 @@ fn an_owner_who_is_disabled_answers_for_nothing_new() {
 }
 
 #[test]
-fn what_an_owner_who_leaves_answered_for_is_handed_over_and_can_be_taken_over() {
+fn what_an_owner_who_leaves_answered_for_is_suspended_until_somebody_takes_it_over() {
     let root = tempfile::tempdir().unwrap();
     let server = Server::start(root.path(), &[]).with_org();
     server.admin(&["person", "add", "grace"]).json();
@@ -68,32 +68,54 @@ fn what_an_owner_who_leaves_answered_for_is_handed_over_and_can_be_taken_over() 
 
     let disabled = server.admin(&["person", "disable", "grace"]);
     let all = ["client:hers", "resource:https://a.example", "resource:https://b.example"];
-    assert_eq!(disabled.json()["handed_over"], serde_json::json!(all));
+    assert_eq!(disabled.json()["suspended"], serde_json::json!(all));
     for thing in all {
-        assert!(
-            disabled.err.contains(&format!("handed `{thing}` over to `team:administrators`")),
-            "{}",
-            disabled.err
-        );
+        assert!(disabled.err.contains(&format!("suspended `{thing}`: nobody answers")), "{}", disabled.err);
     }
-    let shown = server.admin(&["client", "show", "hers"]).json();
-    assert_eq!(shown["owner"], "team:administrators");
+    assert!(disabled.err.contains("hallpass admin owner transfer"), "{}", disabled.err);
+    let hers = || server.admin(&["client", "show", "hers"]).json();
+    assert_eq!(hers()["owner"], "person:grace");
+    assert!(hers()["state"].as_str().unwrap().starts_with("suspended 2"), "{}", hers());
+    server.admin(&["client", "enable", "hers"]).failed(5, &["nobody answers for client `hers`", "hint: "]);
 
     let transfer = |thing, to| server.admin(&["owner", "transfer", thing, "--to", to]);
     transfer("client:hers", "person:grace").failed(5, &["is disabled, and cannot answer"]);
     transfer("client:hers", "team:platform").failed(5, &["nobody active"]);
     transfer("client:nobody", "person:ada").failed(1, &["no client `nobody`"]);
     transfer("team:platform", "person:ada").failed(2, &["nothing that has an owner", "client:HANDLE"]);
-    assert_eq!(transfer("client:hers", "person:ada").json()["anew"], true);
-    assert_eq!(transfer("client:hers", "person:ada").json()["anew"], false);
-    assert_eq!(transfer("resource:https://a.example", "person:ada").json()["anew"], true);
+    server.admin(&["owner", "transfer", "--to", "person:ada"]).failed(2, &["what is taken over", "--all"]);
+    let not_theirs =
+        ["owner", "transfer", "--from", "team:platform", "--client", "hers", "--to", "person:ada"];
+    server.admin(&not_theirs).failed(5, &["`team:platform` does not answer for `client:hers`"]);
+
+    // In bulk: what is previewed is what is then done.
+    let all_of_grace = ["owner", "transfer", "--from", "person:grace", "--all", "--to", "person:ada"];
+    let preview = server.admin(&[&all_of_grace[..], &["--dry-run"]].concat());
+    assert!(preview.err.contains("nothing was changed"), "{}", preview.err);
+    assert!(hers()["state"].as_str().unwrap().starts_with("suspended"), "a preview changes nothing");
+    let done = server.admin(&all_of_grace).json();
+    assert_eq!(preview.json()["list"], done["list"]);
+    let row = |thing: &str| {
+        let change = "owner, suspension lifted";
+        serde_json::json!({ "thing": thing, "from": "person:grace", "to": "person:ada", "change": change })
+    };
+    assert_eq!(done["list"], serde_json::json!([row("client:hers"), row("resource:https://a.example")]));
+    assert_eq!((hers()["owner"].as_str(), hers()["state"].as_str()), (Some("person:ada"), Some("active")));
+    let again = transfer("client:hers", "person:ada").json();
+    assert_eq!(again["list"][0]["change"], "none");
+
     let listed = server.ledger(&["list", "--event", "owner_changed"]);
-    assert_eq!(listed.out.lines().count(), 5, "{}", listed.out);
-    assert!(listed.out.contains("client hers of grace to team administrators"), "{}", listed.out);
-    assert!(listed.out.contains("client hers to ada"), "{}", listed.out);
+    assert_eq!(listed.out.lines().count(), 2, "{}", listed.out);
+    assert!(listed.out.contains("client hers of grace to ada"), "{}", listed.out);
+    assert_eq!(server.ledger(&["list", "--event", "suspended"]).out.lines().count(), 3);
 
     let enabled = server.admin(&["person", "enable", "grace"]).json();
-    assert_eq!(enabled["handed_over"], serde_json::Value::Null);
+    assert_eq!(enabled["suspended"], serde_json::Value::Null);
+    let other = server.admin(&["resource", "show", "https://b.example"]).json();
+    assert!(
+        other["state"].as_str().unwrap().starts_with("suspended"),
+        "coming back takes nothing back: {other}"
+    );
 }
 
 #[test]

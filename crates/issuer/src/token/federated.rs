@@ -55,10 +55,10 @@ pub(super) async fn redeem(asked: &Asked) -> Result<Answer, OAuthError> {
     };
     let issued = match asked.issuer.store.change(Actor::Nobody, asked.now, issue).await? {
         Federated::Issued(issued) => issued,
-        Federated::Refused(refusal) => return Err(refused(refusal)),
+        Federated::Refused(refusal) => return Err(refused(asked, refusal)),
     };
     let client = asked.issuer.store.find_client(issued.client).await?;
-    let client = client.ok_or_else(|| refused(FederatedRefusal::Unknown))?;
+    let client = client.ok_or_else(|| refused(asked, FederatedRefusal::Unknown))?;
     Ok(answer(asked, &client, &wish, key, issued).into())
 }
 
@@ -171,10 +171,12 @@ fn unreachable(error: NotFetched) -> OAuthError {
     .because(error)
 }
 
-fn refused(refusal: FederatedRefusal) -> OAuthError {
+fn refused(asked: &Asked, refusal: FederatedRefusal) -> OAuthError {
     match refusal {
         FederatedRefusal::OutOfGrant(why) => return out_of_grant(why),
         FederatedRefusal::Unknown => not_let_in(),
+        // SECURITY: whoever asks has proved by the outside token who they are.
+        FederatedRefusal::Suspended(since) => OAuthError::suspended(since, &asked.org.org.name),
         FederatedRefusal::Disabled => OAuthError::invalid_request(
             "the trust, its client or the org is disabled; ask who answers for it",
         ),

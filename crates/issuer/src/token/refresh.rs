@@ -89,6 +89,9 @@ fn cut(why: Why) -> &'static str {
         Why::EndedByPerson => "the session was ended by the person; log in again",
         Why::EndedByAdministrator => "the session was ended by an administrator; log in again",
         Why::Restored => "the issuer was restored from a backup, which ended the session; log in again",
+        Why::Suspended => {
+            "whoever answered for this client left, which ended its sessions; an administrator has somebody take it over"
+        }
         Why::Disabled | Why::RunOver | Why::RunLost | Why::Forgotten => {
             "the session was revoked; log in again"
         }

@@ -3,10 +3,11 @@
 use hallpass_model::client::{ClientAuthentication, ClientKind};
 use hallpass_model::jose::{JwkSet, SigningKey, Typ};
 use hallpass_model::lifetimes::CLIENT_ASSERTION_MAX;
+use hallpass_model::principal::Owner;
 use hallpass_model::time::{Clock, Lifetime};
 use hallpass_model::wire::assertion::ASSERTION_TYPE;
 use hallpass_model::wire::errors::ErrorCode;
-use hallpass_store::AddClient;
+use hallpass_store::{AddClient, AddPerson, OwnedId, SetPersonStanding, TransferOwned, Which};
 use hallpass_testkit::client::encode;
 use hallpass_testkit::world::NOTES;
 use hallpass_testkit::{Reply, World};
@@ -188,4 +189,44 @@ async fn a_kind_of_client_is_told_the_better_pattern() {
         let reply = world.post("token", &[("grant_type", unknown), ("client_id", "hallpass-cli")]).await;
         assert_eq!(reply.refused().code, ErrorCode::UnsupportedGrantType, "{unknown}");
     }
+}
+
+#[tokio::test]
+async fn a_service_whose_owner_left_is_told_so_once_it_proved_who_it_is_and_works_again_once_taken_over() {
+    let world = World::new().await;
+    let (key, org) = (SigningKey::generate(), world.org);
+    let grace = AddPerson { org, handle: "grace".parse().unwrap(), name: "Grace Hopper".into() };
+    let grace = world.change(grace).await.unwrap();
+    world.add_service("robot", &key, "notes:read").await;
+    let robot = world.store.find_client_by_handle(org, "robot").await.unwrap().unwrap().id;
+    let which = Which::These(vec![OwnedId::Client(robot)]);
+    let to = |owner| TransferOwned { org, which: which.clone(), to: Owner::Person(owner) };
+    world.change(to(grace)).await.unwrap();
+    let ask_now = async || {
+        let [_, (_, signed)] = world.assertion("robot", &key);
+        ask(&world, &signed, &[("resource", NOTES)]).await
+    };
+    let tokens = world.tokens(ask_now().await, "robot", None).await.unwrap();
+    assert!(world.accepts(&tokens.access).await);
+
+    world.change(SetPersonStanding { org, person: grace, active: false }).await;
+    assert!(!world.accepts(&tokens.access).await, "what it had is dead with its owner's leaving");
+    let refused = ask_now().await;
+    let refused = refused.refused();
+    assert_eq!(refused.code, ErrorCode::UnauthorizedClient);
+    let told = refused.told;
+    let since = world.clock.now().to_string();
+    for said in ["suspended since", since.as_str(), "the administrators of acme"] {
+        assert!(told.contains(said), "{said}: {told}");
+    }
+    assert!(!told.to_lowercase().contains("grace"), "whoever left is nobody's business there: {told}");
+    // SECURITY: a stranger who names it learns nothing.
+    let stranger = SigningKey::generate();
+    let [_, (_, signed)] = world.assertion("robot", &stranger);
+    assert_eq!(ask(&world, &signed, &[]).await.refused().code, ErrorCode::InvalidClient);
+
+    world.change(to(world.ada)).await.unwrap();
+    let tokens_now = world.tokens(ask_now().await, "robot", None).await.unwrap();
+    assert!(world.accepts(&tokens_now.access).await);
+    assert!(!world.accepts(&tokens.access).await, "dead stays dead");
 }

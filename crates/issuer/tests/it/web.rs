@@ -3,7 +3,7 @@
 use hallpass_model::lifetimes::{CEREMONY, ENROLMENT_LINK, RECENT_LOGIN, SETUP_LINK, WEB_ABSOLUTE, WEB_IDLE};
 use hallpass_model::principal::Owner;
 use hallpass_model::time::{Clock, Lifetime};
-use hallpass_store::{LinkPurpose, MakeCut, OwnedId, SetPersonStanding, TransferOwner};
+use hallpass_store::{LinkPurpose, MakeCut, OwnedId, SetPersonStanding, TransferOwned, Which};
 use hallpass_testkit::passkey::SoftPasskey;
 use hallpass_testkit::world::NOTES;
 use hallpass_testkit::{Visitor, World};
@@ -547,16 +547,19 @@ async fn administrators_alone_see_and_change_the_people() {
     assert_eq!(grace_s.log_in("acme", &[]).await.status, StatusCode::FORBIDDEN);
 
     let resource = world.store.find_resource_by_url(world.org, NOTES).await.unwrap().unwrap().id;
-    let hers = TransferOwner { org: world.org, thing: OwnedId::Resource(resource), to: Owner::Person(grace) };
-    world.change(hers).await;
+    let which = Which::These(vec![OwnedId::Resource(resource)]);
+    world.change(TransferOwned { org: world.org, which, to: Owner::Person(grace) }).await.unwrap();
     assert!(
-        ada.get(&format!("/acme/people?person={person}")).await.body.contains("go to the administrators")
+        ada.get(&format!("/acme/people?person={person}"))
+            .await
+            .body
+            .contains("suspended until somebody takes them over")
     );
     let disabled = ada.post("/acme/people", &[("act", "disable"), ("person", &person)]).await;
     let done = disabled.header("location").unwrap_or_else(|| panic!("{}", disabled.body)).to_owned();
-    assert!(done.ends_with("&done=handed-over"), "{done}");
+    assert!(done.ends_with("&done=suspended"), "{done}");
     assert!(
-        ada.get(&done).await.body.contains("handed over to the administrators"),
+        ada.get(&done).await.body.contains("suspended until somebody takes it over"),
         "what became of it is said"
     );
     let herself = ada.post("/acme/people", &[("act", "disable"), ("person", &ada_s_id)]).await;

@@ -7,9 +7,9 @@ use hallpass_model::principal::{OrgLimits, Owner};
 use hallpass_model::time::Lifetime;
 use hallpass_model::wire::oauth::{GrantType, Scopes};
 use hallpass_store::{
-    AddClient, AddPerson, AddResource, AddTeam, Filter, MembersSet, NotAdded, RecoverAdministrator,
-    SetClientStanding, SetOrgLimits, SetOrgStanding, SetPersonStanding, SetResourceStanding, SetTeamMembers,
-    SetTeamStanding, StandingSet, Taken,
+    AddClient, AddPerson, AddResource, AddTeam, Filter, LeftBehind, MembersSet, NotAdded,
+    RecoverAdministrator, SetClientStanding, SetOrgLimits, SetOrgStanding, SetPersonStanding,
+    SetResourceStanding, SetTeamMembers, SetTeamStanding, StandingSet, Taken,
 };
 
 use crate::world::{World, add_notes, add_org, scopes};
@@ -151,7 +151,7 @@ async fn the_last_active_administrator_stays() {
     let grace = world.change(grace(&world)).await.unwrap();
     assert_eq!(
         world.change(members(vec![world.ada, grace])).await,
-        MembersSet::Done { joined: 1, left: 0, handed_over: vec![] }
+        MembersSet::Done { joined: 1, left: 0, behind: LeftBehind::default() }
     );
     assert!(matches!(world.change(disable(world.ada)).await.standing, StandingSet::Done(_)));
     // Ada is in the team still, but she could not answer.
@@ -159,7 +159,7 @@ async fn the_last_active_administrator_stays() {
     assert_eq!(world.change(members(vec![world.ada])).await, MembersSet::LastAdministrator);
     assert_eq!(
         world.change(members(vec![grace])).await,
-        MembersSet::Done { joined: 0, left: 1, handed_over: vec![] }
+        MembersSet::Done { joined: 0, left: 1, behind: LeftBehind::default() }
     );
     let stranger = hallpass_model::id::PrincipalId::from_bytes([3; 16]);
     assert_eq!(world.change(members(vec![grace, stranger])).await, MembersSet::NoMember);

@@ -1,42 +1,93 @@
 //! Who answers for what.
 
-use hallpass_store::{Owned, OwnedId, OwnerTransferred, TransferOwner};
+use hallpass_model::principal::Org;
+use hallpass_store::{NotTransferred, Owned, OwnedId, TakenOver, Takeover, TransferOwned, Which};
 
 use super::{clients, resources};
 use crate::admin_socket::forms::{OwnerShown, OwnerTransfer};
 use crate::admin_socket::office::Office;
 use crate::admin_socket::refused::Refused;
 
-pub(super) async fn transfer(office: &Office, form: OwnerTransfer) -> Result<OwnerShown, Refused> {
+pub(super) async fn transfer(office: &Office, form: OwnerTransfer) -> Result<Vec<OwnerShown>, Refused> {
     let org = office.org(form.org.as_deref()).await?;
-    let thing = match form.thing.split_once(':') {
-        Some(("client", handle)) => OwnedId::Client(clients::load(office, &org, handle).await?.id),
-        Some(("resource", url)) => OwnedId::Resource(resources::load(office, &org, url).await?.id),
+    let from = match &form.from {
+        Some(from) => Some(office.owner(&org, from).await?),
+        None => None,
+    };
+    let mut things = Vec::with_capacity(form.things.len());
+    for typed in &form.things {
+        things.push(thing(office, &org, typed).await?);
+    }
+    let which = match (from, form.all) {
+        (Some(from), true) if things.is_empty() => Which::AllOf(from),
+        (Some(from), false) if !things.is_empty() => Which::TheseOf(from, things),
+        (None, false) if !things.is_empty() => Which::These(things),
         _ => {
-            return Err(Refused::usage(format_args!(
-                "`{}` is nothing that has an owner of its own",
-                form.thing
-            ))
-            .hint("name `client:HANDLE` or `resource:URL`"));
+            return Err(Refused::usage("it must be said what is taken over").hint(
+                "name things, such as `client:HANDLE`, or `--from OWNER --all` for everything of theirs",
+            ));
         }
     };
-    let to = office.owner(&org, &form.to).await?;
-    let anew = match office.change(TransferOwner { org: org.id, thing, to }).await? {
-        OwnerTransferred::Done => true,
-        OwnerTransferred::Already => false,
-        OwnerTransferred::NotThere => {
-            return Err(Refused::not_there(format_args!("there is no `{}` in `{}`", form.thing, org.name)));
-        }
-        OwnerTransferred::Refused(why) => return Err(Refused::not_added(why, &form.thing, &form.to)),
+    let transfer = TransferOwned { org: org.id, which, to: office.owner(&org, &form.to).await? };
+    let taken = match form.dry_run {
+        true => office.store().preview_transfer(&transfer).await?,
+        false => office.change(transfer).await?,
     };
-    Ok(OwnerShown { thing: form.thing, owner: form.to, anew })
+    match taken {
+        Ok(taken) => shown(office, &form, taken).await,
+        Err(NotTransferred::NotThere) => {
+            Err(Refused::not_there(format_args!("one of them is nothing of `{}`", org.name)))
+        }
+        Err(NotTransferred::NotTheirs(thing)) => Err(Refused::by_rule(format_args!(
+            "`{}` does not answer for `{}`; nothing was changed",
+            form.from.as_deref().unwrap_or_default(),
+            render(&thing)
+        ))),
+        Err(NotTransferred::Refused(why)) => Err(Refused::not_added(why, "it", &form.to)),
+    }
+}
+
+async fn thing(office: &Office, org: &Org, typed: &str) -> Result<OwnedId, Refused> {
+    Ok(match typed.split_once(':') {
+        Some(("client", handle)) => OwnedId::Client(clients::load(office, org, handle).await?.id),
+        Some(("resource", url)) => OwnedId::Resource(resources::load(office, org, url).await?.id),
+        _ => {
+            return Err(Refused::usage(format_args!("`{typed}` is nothing that has an owner of its own"))
+                .hint("name `client:HANDLE` or `resource:URL`"));
+        }
+    })
+}
+
+async fn shown(
+    office: &Office,
+    form: &OwnerTransfer,
+    taken: Vec<TakenOver>,
+) -> Result<Vec<OwnerShown>, Refused> {
+    let mut all = Vec::with_capacity(taken.len());
+    for TakenOver { thing, from, change } in taken {
+        all.push(OwnerShown {
+            thing: render(&thing),
+            from: office.render_owner(&from).await?,
+            to: form.to.clone(),
+            change: match change {
+                Takeover::Nothing => "none",
+                Takeover::Owner => "owner",
+                Takeover::Lifted(_) => "owner, suspension lifted",
+            }
+            .to_owned(),
+        });
+    }
+    Ok(all)
 }
 
 /// Things as `client:notes-api` or `resource:https://notes.example`, as this command takes them.
 pub(super) fn render_owned(things: &[Owned]) -> Vec<String> {
-    let render = |thing: &Owned| match thing {
+    things.iter().map(render).collect()
+}
+
+fn render(thing: &Owned) -> String {
+    match thing {
         Owned::Client(handle) => format!("client:{handle}"),
         Owned::Resource(url) => format!("resource:{url}"),
-    };
-    things.iter().map(render).collect()
+    }
 }

@@ -61,7 +61,8 @@ async fn stand(office: &Office, form: OneOf, active: bool) -> Result<PersonShown
     let set = office.change(SetPersonStanding { org: org.id, person: person.id, active }).await?;
     Refused::unless_set(set.standing, &format!("person `{}`", form.handle))?;
     let person = office.person(&org, &form.handle).await?;
-    Ok(PersonShown { handed_over: render_owned(&set.handed_over), ..shown(office, &org, person).await? })
+    let (suspended, handed_over) = (render_owned(&set.left.suspended), render_owned(&set.left.handed_over));
+    Ok(PersonShown { suspended, handed_over, ..shown(office, &org, person).await? })
 }
 
 pub(super) async fn erase(office: &Office, form: OneOf) -> Result<PersonErased, Refused> {
@@ -122,6 +123,7 @@ pub(super) async fn shown(office: &Office, org: &Org, person: Principal) -> Resu
         state: render_standing(person.standing),
         teams,
         created: person.created.to_string(),
+        suspended: Vec::new(),
         handed_over: Vec::new(),
     })
 }

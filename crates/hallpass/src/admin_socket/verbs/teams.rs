@@ -2,7 +2,7 @@
 
 use hallpass_model::id::PrincipalId;
 use hallpass_model::principal::{Handle, Org, Team};
-use hallpass_store::{AddTeam, MembersSet, Owned, SetTeamMembers, SetTeamStanding};
+use hallpass_store::{AddTeam, LeftBehind, MembersSet, SetTeamMembers, SetTeamStanding};
 
 use super::owners::render_owned;
 use crate::admin_socket::forms::{InOrg, OneOf, TeamAdd, TeamMembers, TeamShown};
@@ -45,8 +45,8 @@ pub(super) async fn members(office: &Office, form: TeamMembers) -> Result<TeamSh
     let org = office.org(form.org.as_deref()).await?;
     let team = office.team(&org, &form.handle).await?;
     let members = members_of(office, &org, &form.members).await?;
-    let handed_over = match office.change(SetTeamMembers { org: org.id, team: team.id, members }).await? {
-        MembersSet::Done { handed_over, .. } => handed_over,
+    let behind = match office.change(SetTeamMembers { org: org.id, team: team.id, members }).await? {
+        MembersSet::Done { behind, .. } => behind,
         MembersSet::NotThere => {
             return Err(Refused::not_there(format_args!("there is no team `{}`", form.handle)));
         }
@@ -60,7 +60,7 @@ pub(super) async fn members(office: &Office, form: TeamMembers) -> Result<TeamSh
                 .hint("name at least one person who is active"));
         }
     };
-    left(office, &org, &form.handle, &handed_over).await
+    left(office, &org, &form.handle, &behind).await
 }
 
 pub(super) async fn disable(office: &Office, form: OneOf) -> Result<TeamShown, Refused> {
@@ -76,13 +76,14 @@ async fn stand(office: &Office, form: OneOf, active: bool) -> Result<TeamShown, 
     let team = office.team(&org, &form.handle).await?;
     let set = office.change(SetTeamStanding { org: org.id, team: team.id, active }).await?;
     Refused::unless_set(set.standing, &format!("team `{}`", form.handle))?;
-    left(office, &org, &form.handle, &set.handed_over).await
+    left(office, &org, &form.handle, &set.left).await
 }
 
-/// The team as it is after a change, and what it left to the administrators.
-async fn left(office: &Office, org: &Org, handle: &str, handed_over: &[Owned]) -> Result<TeamShown, Refused> {
+/// The team as it is after a change, and what it left behind.
+async fn left(office: &Office, org: &Org, handle: &str, left: &LeftBehind) -> Result<TeamShown, Refused> {
     let team = shown(office, org, office.team(org, handle).await?).await?;
-    Ok(TeamShown { handed_over: render_owned(handed_over), ..team })
+    let (suspended, handed_over) = (render_owned(&left.suspended), render_owned(&left.handed_over));
+    Ok(TeamShown { suspended, handed_over, ..team })
 }
 
 async fn members_of(office: &Office, org: &Org, handles: &[String]) -> Result<Vec<PrincipalId>, Refused> {
@@ -101,6 +102,7 @@ async fn shown(office: &Office, org: &Org, team: Team) -> Result<TeamShown, Refu
         state: render_standing(team.standing),
         members: office.handles(team.members).await?,
         created: team.created.to_string(),
+        suspended: Vec::new(),
         handed_over: Vec::new(),
     })
 }

@@ -2,22 +2,25 @@
 
 use clap::{Args, Subcommand};
 
-use super::{OrgArg, give};
+use super::table::Table;
+use super::{OrgArg, give_list};
 use crate::admin_socket::client::AdminClient;
 use crate::admin_socket::forms::{OwnerShown, OwnerTransfer};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
-/// Have somebody else answer for a client or a resource
+/// Have somebody else answer for clients and resources
 #[derive(Debug, Subcommand)]
 pub(super) enum OwnerCommand {
-    /// Have somebody else answer for a client or a resource
+    /// Have somebody else answer for clients and resources
     ///
-    /// Whoever takes it over must be able to: an active person, or a team with one in it. Recorded as `owner_changed`.
+    /// Whoever takes them over must be able to: an active person, or a team with one in it. All are taken over, or none.
+    /// What was suspended since its owner left is back in use. Recorded as `owner_changed`.
     #[command(after_help = "\
 Examples:
   hallpass admin owner transfer client:notes-api --to team:platform
-  hallpass admin owner transfer resource:https://notes.example --to person:grace")]
+  hallpass admin owner transfer --from person:grace --all --to team:platform --dry-run
+  hallpass admin owner transfer --from person:grace --client notes-api --to person:ada")]
     Transfer(TransferArgs),
 }
 
@@ -25,11 +28,31 @@ Examples:
 pub(super) struct TransferArgs {
     /// What: `client:HANDLE` or `resource:URL`
     #[arg(value_name = "THING")]
-    thing: String,
+    things: Vec<String>,
+
+    /// A client, by its short name; give it once for each
+    #[arg(long = "client", value_name = "HANDLE")]
+    clients: Vec<String>,
+
+    /// A resource, by its URL; give it once for each
+    #[arg(long = "resource", value_name = "URL")]
+    resources: Vec<String>,
+
+    /// Whose they must be: `person:HANDLE` or `team:HANDLE`
+    #[arg(long, value_name = "OWNER")]
+    from: Option<String>,
+
+    /// Everything that the owner of `--from` answers for
+    #[arg(long, requires = "from", conflicts_with_all = ["things", "clients", "resources"])]
+    all: bool,
 
     /// Who answers for it from now on: `person:HANDLE` or `team:HANDLE`
     #[arg(long, value_name = "OWNER")]
     to: String,
+
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
 
     #[command(flatten)]
     org: OrgArg,
@@ -41,18 +64,41 @@ pub(super) async fn run(
     out: &mut Output,
 ) -> Result<Exit, Failure> {
     let OwnerCommand::Transfer(args) = command;
-    let form = OwnerTransfer { org: args.org.org, thing: args.thing, to: args.to };
-    let owner: OwnerShown = server.ask("owner.transfer", &form).await?;
-    out.say(match owner.anew {
-        true => format!("`{}` answers for `{}` now", owner.owner, owner.thing),
-        false => format!("`{}` answers for `{}` already", owner.owner, owner.thing),
-    });
-    give(out, "hallpass.admin.owner/1", &owner, |_| String::new())
+    let mut things = args.things;
+    things.extend(args.clients.into_iter().map(|handle| format!("client:{handle}")));
+    things.extend(args.resources.into_iter().map(|url| format!("resource:{url}")));
+    let form = OwnerTransfer {
+        org: args.org.org,
+        from: args.from,
+        things,
+        all: args.all,
+        to: args.to,
+        dry_run: args.dry_run,
+    };
+    let taken: Vec<OwnerShown> = server.ask("owner.transfer", &form).await?;
+    if form.dry_run {
+        out.say("nothing was changed: this is what would be");
+    }
+    give_list(out, "hallpass.admin.owners/1", &taken, "they answer for nothing", |taken| {
+        let mut table = Table::new(["THING", "FROM", "TO", "CHANGE"]);
+        for one in taken {
+            table.row([&one.thing, &one.from, &one.to, &one.change]);
+        }
+        table
+    })
 }
 
-/// Says what the administrators answer for from now on, where somebody left who did.
-pub(super) fn say_handed_over(things: &[String], out: &mut Output) {
-    for thing in things {
+/// Says what became of what somebody answered for who left.
+pub(super) fn say_left(suspended: &[String], handed_over: &[String], out: &mut Output) {
+    for thing in suspended {
+        out.say(format_args!("suspended `{thing}`: nobody answers for it"));
+    }
+    for thing in handed_over {
         out.say(format_args!("handed `{thing}` over to `team:administrators`"));
+    }
+    if !suspended.is_empty() {
+        out.say(
+            "what is suspended is back in use once somebody takes it over: `hallpass admin owner transfer`",
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::owners::say_handed_over;
+use super::owners::say_left;
 use super::table::{Table, facts};
 use super::{HandleArgs, OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
@@ -30,10 +30,11 @@ Example:
     Show(HandleArgs),
     /// Take a person out of use, and cut everything issued to them
     ///
-    /// The clients and resources they answered for, alone or as the last active member of a team, are handed over to the
-    /// org's administrators' team in the same step, and listed. `hallpass admin owner transfer` gives them on.
+    /// The clients and resources they answered for, alone or as the last active member of a team, are suspended in the same
+    /// step, and listed: nothing is issued to them or for them, and what was is cut, until somebody takes them over with
+    /// `hallpass admin owner transfer`.
     Disable(HandleArgs),
-    /// Put a person back to use; what was cut stays cut, and what was handed over stays there
+    /// Put a person back to use; what was cut stays cut, and what is suspended stays so until somebody takes it over
     Enable(HandleArgs),
     /// Print a new enrolment link, for a person who lost theirs or every passkey
     Link(HandleArgs),
@@ -132,7 +133,7 @@ pub(super) async fn run(
         PersonCommand::Disable(args) => {
             let person: PersonShown = server.ask("person.disable", &one(args)).await?;
             out.say(format_args!("disabled `{}` and cut everything issued to them", person.handle));
-            say_handed_over(&person.handed_over, out);
+            say_left(&person.suspended, &person.handed_over, out);
             show(person, out)
         }
         PersonCommand::Enable(args) => {

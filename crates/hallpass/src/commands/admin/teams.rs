@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::owners::say_handed_over;
+use super::owners::say_left;
 use super::table::{Table, facts};
 use super::{HandleArgs, OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
@@ -24,14 +24,14 @@ Example:
     Show(HandleArgs),
     /// Say who is in a team, in place of who was
     ///
-    /// Where nobody active is left in it, what it answered for is handed over to the administrators' team, and listed.
+    /// Where nobody active is left in it, what it answered for is suspended until somebody takes it over, and listed.
     Members(TeamAddArgs),
     /// Take a team out of use: it can own nothing
     ///
-    /// What it answered for is handed over to the administrators' team in the same step, and listed. `hallpass admin owner
-    /// transfer` gives it on.
+    /// What it answered for is suspended in the same step, and listed, until somebody takes it over: `hallpass admin owner
+    /// transfer`.
     Disable(HandleArgs),
-    /// Put a team back to use; what was handed over stays there
+    /// Put a team back to use; what is suspended stays so until somebody takes it over
     Enable(HandleArgs),
 }
 
@@ -73,13 +73,13 @@ pub(super) async fn run(
         TeamCommand::Members(args) => {
             let form = TeamMembers { org: args.org.org, handle: args.handle, members: args.members };
             let team: TeamShown = server.ask("team.members", &form).await?;
-            say_handed_over(&team.handed_over, out);
+            say_left(&team.suspended, &team.handed_over, out);
             show(team, out)
         }
         TeamCommand::Disable(args) => {
             let team: TeamShown = server.ask("team.disable", &one(args)).await?;
             out.say(format_args!("disabled the team `{}`: it can own nothing", team.handle));
-            say_handed_over(&team.handed_over, out);
+            say_left(&team.suspended, &team.handed_over, out);
             show(team, out)
         }
         TeamCommand::Enable(args) => {

@@ -1,10 +1,11 @@
 //! A CI job, which nobody signs in: it comes in by a trust, with what it is given by what runs it.
 
 use hallpass_model::client::ClientKind;
+use hallpass_model::principal::Owner;
 use hallpass_model::time::Lifetime;
 use hallpass_model::trust::{IssuerKeys, Preset, Rule};
 use hallpass_model::wire::oauth::Scopes;
-use hallpass_store::{AddClient, AddTrust};
+use hallpass_store::{AddClient, AddPerson, AddTrust, OwnedId, SetPersonStanding, TransferOwned, Which};
 use hallpass_testkit::outside_issuer::{JOB_KEY, OutsideIssuer};
 use hallpass_testkit::world::NOTES;
 use serde_json::json;
@@ -106,6 +107,37 @@ async fn a_job_that_no_trust_lets_in_is_told_what_to_look_at_and_gets_nothing() 
     assert!(said.err().contains("hallpass admin trust test"), "{}", said.err());
     let said = runner.run(&["token", "--resource", NOTES]).await;
     assert_eq!((said.code(), said.out().as_str()), (5, ""), "{}", said.err());
+}
+
+/// The thread from a person who leaves to a job that works again.
+#[tokio::test]
+async fn a_job_whose_owner_left_is_told_since_when_and_to_whom_to_turn_until_somebody_takes_it_over() {
+    let runner = Runner::new().await;
+    let world = &runner.machine.world;
+    let org = world.org;
+    let grace = AddPerson { org, handle: "grace".parse().unwrap(), name: "Grace Hopper".into() };
+    let grace = world.change(grace).await.unwrap();
+    let site = world.store.find_client_by_handle(org, "site").await.unwrap().unwrap().id;
+    let which = Which::These(vec![OwnedId::Client(site)]);
+    let to = |owner| TransferOwned { org, which: which.clone(), to: Owner::Person(owner) };
+    world.change(to(grace)).await.unwrap();
+    let ask = ["token", "--resource", NOTES];
+    let before = runner.run(&ask).await;
+    assert_eq!(before.code(), 0, "{}", before.err());
+
+    world.change(SetPersonStanding { org, person: grace, active: false }).await;
+    assert!(!world.accepts(before.out().trim()).await);
+    let said = runner.run(&ask).await;
+    assert_eq!((said.code(), said.out().as_str()), (5, ""), "{}", said.err());
+    for word in ["suspended since 2", "the administrators of acme", "hint: "] {
+        assert!(said.err().contains(word), "{}", said.err());
+    }
+    assert!(!said.err().contains("race"), "no name goes out: {}", said.err());
+
+    world.change(to(world.ada)).await.unwrap();
+    let after = runner.run(&ask).await;
+    assert_eq!(after.code(), 0, "{}", after.err());
+    assert!(world.accepts(after.out().trim()).await && !world.accepts(before.out().trim()).await);
 }
 
 #[tokio::test]
