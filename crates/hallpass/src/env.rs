@@ -39,10 +39,34 @@ variables! {
     HALLPASS_ID_TOKEN;
     /// A file with such a token in it, always a good one: a projected token of Kubernetes.
     HALLPASS_ID_TOKEN_FILE;
+    /// For whom such a token is asked for, instead of the issuer.
+    HALLPASS_ID_TOKEN_AUDIENCE;
     /// Where a job of GitHub Actions asks for such a token.
     ACTIONS_ID_TOKEN_REQUEST_URL;
     /// And its key to that address.
     ACTIONS_ID_TOKEN_REQUEST_TOKEN;
+    /// Set in a job of Buildkite, which asks `buildkite-agent` for such a token.
+    BUILDKITE_AGENT_ACCESS_TOKEN;
+    /// Set in a job of CircleCI, which asks `circleci` for such a token.
+    CIRCLE_OIDC_TOKEN_V2;
+    /// Such a token of a step of Bitbucket Pipelines.
+    BITBUCKET_STEP_OIDC_TOKEN;
+    /// The SPIFFE Workload API, which gives such a token.
+    SPIFFE_ENDPOINT_SOCKET;
+    /// Where an application on Azure asks for such a token.
+    IDENTITY_ENDPOINT;
+    /// And its key to that address.
+    IDENTITY_HEADER;
+    /// Set on machines of Azure Arc, where the two above mean something else.
+    IMDS_ENDPOINT;
+    /// Set in a service of Cloud Run, which asks the metadata service for such a token.
+    K_SERVICE;
+    /// Set in a job of Cloud Run, likewise.
+    CLOUD_RUN_JOB;
+    /// The metadata service of Google Cloud, instead of the usual address.
+    GCE_METADATA_HOST;
+    /// The metadata service of Azure, instead of the usual address.
+    AZURE_POD_IDENTITY_AUTHORITY_HOST;
     /// The profile that is meant.
     HALLPASS_PROFILE;
     /// The holder's settings file, instead of `hallpass/config.toml` in the folder of settings.

@@ -6,8 +6,8 @@
 
 use std::ffi::OsString;
 
-use hallpass_holder::ProfileName;
 use hallpass_holder::daemon::{Daemon, Fast, TokenAsked, Use};
+use hallpass_holder::{HolderError, ProfileName};
 
 use crate::failure::{Exit, Failure};
 use crate::holding::{
@@ -21,15 +21,20 @@ pub(crate) fn token(arguments: impl Iterator<Item = OsString>) -> Option<Exit> {
     let asked = read(arguments)?;
     // A job that is given an identity comes in as itself: whatever the daemon has is somebody else's.
     // And where a socket gives passes, nothing else does.
-    if !daemon_may_be_asked() || surroundings::ambient().is_some() || env::HALLPASS_TOKEN_SOCKET.is_set() {
+    if !daemon_may_be_asked()
+        || !matches!(surroundings::ambient(), Ok(None))
+        || env::HALLPASS_TOKEN_SOCKET.is_set()
+    {
         return None;
     }
     let (asked, warning) = around(asked)?;
     let state = state_folder().ok()?;
     let daemon = Daemon::new(socket(), Use::Auto, Some(state.clone()), None);
     let answer = daemon.token(&TokenAsked { state: Some(state), ..asked });
-    // The long way may ask a person which of several is meant.
-    if let Fast::Failed(hallpass_holder::HolderError::Ambiguous { .. }) | Fast::NotHere = answer {
+    // The long way may ask a person which of several is meant, and a machine of a cloud's may come in as itself.
+    if let Fast::Failed(HolderError::Ambiguous { .. } | HolderError::NotSignedIn { .. }) | Fast::NotHere =
+        answer
+    {
         return None;
     }
     let mut out = Output::standard(Form::Text, false);

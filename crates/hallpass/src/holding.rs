@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use clap::Args;
 use hallpass_holder::daemon::{self, Daemon, Offered, Program, Start, TokenAsked, Use};
-use hallpass_holder::{Asking, Holder, HolderError, Identity, PassSocket, ProfileName, Settings};
+use hallpass_holder::{
+    Ambient, Asking, Holder, HolderError, Identity, LetIn, PassSocket, ProfileName, Settings,
+};
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{Passphrase, Secret};
 
@@ -194,25 +196,39 @@ impl WhichArgs {
     /// is named for it, it is that one's: no person's sign-in is looked for, unless a profile is named.
     pub(crate) fn whose(&self, out: &mut Output) -> Result<(Holder, Identity), Failure> {
         let profile = self.profile.is_some() || profile_of_environment()?.is_some();
-        let ambient = surroundings::ambient().filter(|_| !profile);
+        let ambient = if profile { None } else { surroundings::ambient()? };
         let issuer = self.issuer.clone().or_else(|| env::HALLPASS_ISSUER.text());
-        if let (Some(ambient), Some(issuer)) = (&ambient, issuer) {
-            out.say(format_args!("as {}, by a trust of `{issuer}`", ambient.name()));
-            let client = self.client_id.clone().or_else(|| env::HALLPASS_CLIENT_ID.text());
-            let identity = Identity::new(issuer, client.unwrap_or_default());
-            let holder = self.holder.open_for_one_run();
-            let trust = env::HALLPASS_TRUST.text();
-            return Ok((holder.as_workload(identity.clone(), ambient.clone(), trust), identity));
+        if let (Some(ambient), Some(issuer)) = (&ambient, &issuer) {
+            return Ok(self.as_workload(ambient, issuer, out));
         }
         let holder = self.holder.open()?;
-        let identity = self.find(&holder, out).map_err(|failure| match (&ambient, failure.exit()) {
-            (Some(ambient), Exit::SIGN_IN) => failure.hint(format_args!(
-                "this is {}: name the issuer it comes in to, with HALLPASS_ISSUER or `--issuer`",
-                ambient.name()
-            )),
-            _ => failure,
-        })?;
+        let identity = match self.find(&holder, out) {
+            Err(failure) if failure.exit() == Exit::SIGN_IN => {
+                let machine = if profile { None } else { surroundings::machine() };
+                if let (Some(machine), Some(issuer)) = (&machine, &issuer) {
+                    return Ok(self.as_workload(machine, issuer, out));
+                }
+                return Err(match ambient.or(machine) {
+                    Some(ambient) => failure.hint(format_args!(
+                        "this is {}: name the issuer it comes in to, with HALLPASS_ISSUER or `--issuer`",
+                        ambient.name()
+                    )),
+                    None => failure,
+                });
+            }
+            found => found?,
+        };
         Ok((holder, identity))
+    }
+
+    fn as_workload(&self, ambient: &Ambient, issuer: &str, out: &mut Output) -> (Holder, Identity) {
+        out.say(format_args!("as {}, by a trust of `{issuer}`", ambient.name()));
+        let client = self.client_id.clone().or_else(|| env::HALLPASS_CLIENT_ID.text());
+        let identity = Identity::new(issuer, client.unwrap_or_default());
+        let by = LetIn::default()
+            .by_trust(env::HALLPASS_TRUST.text())
+            .for_audience(env::HALLPASS_ID_TOKEN_AUDIENCE.text());
+        (self.holder.open_for_one_run().as_workload(identity.clone(), ambient.clone(), by), identity)
     }
 
     /// The sign-in to use: by flag, by environment, by this directory's `.hallpass.toml`, by `default_profile`, or the

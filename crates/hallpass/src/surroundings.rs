@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use hallpass_holder::environment::{self, Environment};
-use hallpass_holder::{Ambient, Opener, Places, Surroundings};
+use hallpass_holder::{Ambient, HolderError, Opener, Places, Surroundings};
 
 pub(crate) use environment::machine_name;
 use hallpass_model::device::DeviceClass;
@@ -48,8 +48,13 @@ pub(crate) fn named_tpm() -> Option<PathBuf> {
 }
 
 /// What says what runs here, where that is a workload.
-pub(crate) fn ambient() -> Option<Ambient> {
+pub(crate) fn ambient() -> Result<Option<Ambient>, HolderError> {
     environment().ambient()
+}
+
+/// What says what this machine is, where that is one of a cloud.
+pub(crate) fn machine() -> Option<Ambient> {
+    environment().machine()
 }
 
 /// Whether somebody sits at a terminal who sees a question and types the answer.
@@ -93,7 +98,8 @@ mod tests {
         environment.surroundings();
         environment.opener();
         environment.places();
-        environment.ambient();
+        assert!(environment.ambient().unwrap().is_none());
+        environment.machine();
         environment.state_folder("hallpass");
         assert_eq!(undeclared.take(), Vec::<String>::new());
     }

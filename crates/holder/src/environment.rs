@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use hallpass_model::device::DeviceClass;
 use hallpass_model::secret::Secret;
+use url::Url;
 
+use crate::error::HolderError;
 use crate::login::{Opener, Surroundings};
 use crate::vault::{Places, TPM_DEVICE};
-use crate::workload::Ambient;
+use crate::workload::{Ambient, JobCommand, MetadataService, SpiffeSocket};
 
 mod tmux; // who looks at one
 
@@ -22,6 +24,8 @@ const NO_BROWSER: &str = "none";
 const CONTAINER_MARKS: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
 /// Where WSL's Windows programs are registered with the kernel.
 const WSL_MARK: &str = "/proc/sys/fs/binfmt_misc/WSLInterop";
+/// What a machine's firmware says of it (the kernel's "ABI/testing/sysfs-class-dmi").
+const FIRMWARE: &str = "/sys/class/dmi/id";
 /// What names a desktop's display: X11's, Wayland's.
 const DESKTOP: [&str; 2] = ["DISPLAY", "WAYLAND_DISPLAY"];
 /// Browsers that show pages in a terminal. The program's is in use, and without one they show nothing.
@@ -125,17 +129,68 @@ impl<'a> Environment<'a> {
         self.text("CI").is_some_and(|ci| ci != "false")
     }
 
-    /// What says what runs here, where that is a workload: first what is named for this, then what CI systems give a job.
-    pub fn ambient(&self) -> Option<Ambient> {
+    /// What says what runs here, where that is a workload: first what is named for this, then what a job or a container is
+    /// given by what runs it.
+    ///
+    /// # Errors
+    /// What names one and cannot be read.
+    pub fn ambient(&self) -> Result<Option<Ambient>, HolderError> {
+        let given = |token| Ambient::Given(Arc::new(Secret::from_text(token)));
         if let Some(path) = self.value("HALLPASS_ID_TOKEN_FILE") {
-            return Some(Ambient::File(path.into()));
+            return Ok(Some(Ambient::File(path.into())));
         }
         if let Some(token) = self.text("HALLPASS_ID_TOKEN") {
-            return Some(Ambient::Given(Arc::new(Secret::from_text(token))));
+            return Ok(Some(given(token)));
         }
-        let url = self.text("ACTIONS_ID_TOKEN_REQUEST_URL")?.parse().ok()?;
-        let key = Arc::new(Secret::from_text(self.text("ACTIONS_ID_TOKEN_REQUEST_TOKEN")?));
-        Some(Ambient::Github { url, key })
+        if let (Some(url), Some(key)) =
+            (self.text("ACTIONS_ID_TOKEN_REQUEST_URL"), self.text("ACTIONS_ID_TOKEN_REQUEST_TOKEN"))
+        {
+            let url = address("ACTIONS_ID_TOKEN_REQUEST_URL", &url)?;
+            return Ok(Some(Ambient::Github { url, key: Arc::new(Secret::from_text(key)) }));
+        }
+        if self.is_set("BUILDKITE_AGENT_ACCESS_TOKEN") {
+            return Ok(Some(Ambient::Command(JobCommand::Buildkite)));
+        }
+        // What is in it is for another audience; that it is there says that there is one to be had.
+        if self.is_set("CIRCLE_OIDC_TOKEN_V2") {
+            return Ok(Some(Ambient::Command(JobCommand::Circleci)));
+        }
+        if let Some(token) = self.text("BITBUCKET_STEP_OIDC_TOKEN") {
+            return Ok(Some(given(token)));
+        }
+        if let Some(socket) = self.text("SPIFFE_ENDPOINT_SOCKET") {
+            return SpiffeSocket::parse(&socket).map(|socket| Some(Ambient::Spiffe(socket)));
+        }
+        // With the third, it is a machine of Azure Arc, which is asked in another way.
+        if let (Some(endpoint), Some(key), false) =
+            (self.text("IDENTITY_ENDPOINT"), self.text("IDENTITY_HEADER"), self.is_set("IMDS_ENDPOINT"))
+        {
+            let endpoint = address("IDENTITY_ENDPOINT", &endpoint)?;
+            let service = MetadataService::azure_app(endpoint, Secret::from_text(key));
+            return Ok(Some(Ambient::Metadata(service)));
+        }
+        // Cloud Run: services, and jobs.
+        let runs = ["K_SERVICE", "CLOUD_RUN_JOB"].into_iter().any(|name| self.is_set(name));
+        Ok(runs.then(|| Ambient::Metadata(MetadataService::google(self.text("GCE_METADATA_HOST")))))
+    }
+
+    /// What says what this machine is, where that is one of a cloud: by what its firmware says. People use such machines too,
+    /// and what runs there need not be what it is for: this comes after every sign-in.
+    pub fn machine(&self) -> Option<Ambient> {
+        let is = |file: &str, maker: &str| {
+            std::fs::read_to_string(Path::new(FIRMWARE).join(file)).is_ok_and(|text| text.trim() == maker)
+        };
+        let google = self.text("GCE_METADATA_HOST");
+        if google.is_some() || is("product_name", "Google Compute Engine") {
+            return Some(Ambient::Metadata(MetadataService::google(google)));
+        }
+        // Of every machine of Azure's, and of no other ("Azure Instance Metadata Service").
+        let azure = self.text("AZURE_POD_IDENTITY_AUTHORITY_HOST");
+        let host = azure
+            .as_deref()
+            .map(|host| host.strip_prefix("http://").unwrap_or(host).trim_end_matches('/').to_owned());
+        (host.is_some() || is("chassis_asset_tag", "7783-7084-3265-9085-8269-3286-77"))
+            .then(|| Ambient::Metadata(MetadataService::azure(host)))
     }
 
     fn desktop(&self) -> bool {
@@ -179,6 +234,10 @@ impl std::fmt::Debug for Environment<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("<environment>") // it has secrets in it, as often as not
     }
+}
+
+fn address(name: &str, text: &str) -> Result<Url, HolderError> {
+    text.parse().map_err(|_| HolderError::Usage { what: format!("{name} is no address") })
 }
 
 /// Whether somebody sits at a terminal: one that they see, or, where what is said goes through a pipe to them, one that they

@@ -163,7 +163,7 @@ pub use shelf::{Foreign, Unreadable};
 pub use status::{Opened, Status};
 pub use vault::{AskPassphrase, Asking, Places, Rung, TPM_DEVICE, keyring_idle_life};
 pub use which::{Wanted, told_apart};
-pub use workload::Ambient;
+pub use workload::{Ambient, JobCommand, LetIn, MetadataService, SpiffeSocket};
 pub use wrapped::{KEPT_LEN_MAX, KeptFile, Wrapped};
 
 use provider::{Provider, Trust};

@@ -25,7 +25,7 @@ pub(crate) use form::Fields;
 pub use transport::http_date;
 #[cfg(feature = "exec")]
 pub(crate) use transport::words;
-pub(crate) use transport::{Answer, Transport, Trust, is_loopback};
+pub(crate) use transport::{Answer, BesideHeader, Transport, Trust, is_loopback};
 
 use crate::Clock;
 use crate::dpop::SessionKey;
@@ -233,6 +233,39 @@ impl Provider {
             },
             429 | 500.. => Err(NoAnswer::Unreachable { why: format!("it answered {}", answer.status) }),
             status => Err(NoAnswer::Unexpected { what: format!("{status} where the job's token should be") }),
+        }
+    }
+
+    /// Asks a cloud's metadata service for a token that says what this machine is.
+    pub(crate) async fn machine_token(
+        &self,
+        url: &Url,
+        header: BesideHeader<'_>,
+    ) -> Result<Secret<Assertion>, NoAnswer> {
+        #[derive(serde::Deserialize)]
+        struct Body {
+            access_token: Zeroizing<String>,
+        }
+        let answer = self.transport.beside(url, header).await?;
+        let text = || std::str::from_utf8(&answer.body).unwrap_or_default().trim();
+        match answer.status {
+            // Google's is the token itself.
+            200 if matches!(header, BesideHeader::Google) => match text() {
+                "" => Err(NoAnswer::Unexpected { what: "200 without the machine's token".into() }),
+                token => Ok(Secret::from_text(token.to_owned())),
+            },
+            200 => match serde_json::from_slice::<Body>(&answer.body) {
+                Ok(body) => Ok(Secret::from_text(body.access_token.to_string())),
+                Err(_) => Err(NoAnswer::Unexpected { what: "200 without the machine's token".into() }),
+            },
+            // 410: the service is being brought up to date ("Azure Instance Metadata Service", "Retry guidance").
+            410 | 429 | 500.. => Err(NoAnswer::Unreachable { why: format!("it answered {}", answer.status) }),
+            status => Err(match OAuthErrorBody::parse(&answer.body) {
+                Some(body) => NoAnswer::Refused { body, held: false },
+                None => {
+                    NoAnswer::Unexpected { what: format!("{status} where the machine's token should be") }
+                }
+            }),
         }
     }
 

@@ -5,57 +5,50 @@
 //!    with a token that is asked for anew where one can be: they live for minutes, and a job runs for hours.
 //! 3. So there is no session, no refresh token and no record: what is not there cannot be stolen from a runner.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::PathBuf;
+mod ambient;
+mod command;
+mod metadata;
+mod spiffe;
+
 use std::sync::Arc;
 
-use hallpass_model::jose::{OUTSIDE_TOKEN_LEN_MAX, peek_unverified};
+use hallpass_model::jose::peek_unverified;
 use hallpass_model::purpose::Purpose;
-use hallpass_model::secret::{AccessToken, Assertion, Secret};
 use hallpass_model::wire::metadata::IssuerMetadata;
 use hallpass_model::wire::oauth::{GrantType, TokenType, token_type};
 use tokio::sync::OnceCell;
-use url::Url;
-use zeroize::Zeroizing;
+
+pub use ambient::Ambient;
+pub use command::JobCommand;
+pub use metadata::MetadataService;
+pub use spiffe::SpiffeSocket;
 
 use crate::Holder;
 use crate::error::HolderError;
 use crate::identity::Identity;
 use crate::pass::{GivenBack, Pass, PassRequest};
-use crate::provider::{Fields, NoAnswer, With, is_loopback};
+use crate::provider::{Fields, NoAnswer, With};
 
-/// What says what a workload is.
-#[derive(Clone)]
+/// By what a workload is let in.
+#[derive(Debug, Clone, Default)]
 #[non_exhaustive]
-pub enum Ambient {
-    /// GitHub Actions: an address that gives a token for whoever is named, and the job's own key to it.
-    Github {
-        /// `ACTIONS_ID_TOKEN_REQUEST_URL`.
-        url: Url,
-        /// `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
-        key: Arc<Secret<AccessToken>>,
-    },
-    /// A token that the job was given, for its whole life: GitLab's `id_tokens`.
-    Given(Arc<Secret<Assertion>>),
-    /// A file in which there is always a good one: a projected token of Kubernetes.
-    File(PathBuf),
+pub struct LetIn {
+    trust: Option<String>,
+    audience: Option<String>,
 }
 
-impl Ambient {
-    /// What it is, for a person.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Github { .. } => "a job of GitHub Actions",
-            Self::Given(_) => "a job with an ID token",
-            Self::File(_) => "a workload with a token in a file",
-        }
+impl LetIn {
+    /// By this trust, where several would do.
+    #[must_use]
+    pub fn by_trust(self, trust: Option<String>) -> Self {
+        Self { trust, ..self }
     }
-}
 
-impl std::fmt::Debug for Ambient {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
+    /// With tokens for this audience, where what runs the workload makes none for the issuer: Entra knows only what is
+    /// registered with it.
+    #[must_use]
+    pub fn for_audience(self, audience: Option<String>) -> Self {
+        Self { audience, ..self }
     }
 }
 
@@ -64,15 +57,18 @@ pub(crate) struct Workload {
     identity: Identity,
     ambient: Ambient,
     trust: Option<String>,
+    /// For whom its tokens are, where that is not the issuer.
+    audience: Option<String>,
     metadata: OnceCell<IssuerMetadata>,
 }
 
 impl Holder {
     /// The same, in which `identity` is no sign-in but what this machine runs. Its client need not be named (an empty
-    /// `client_id`): the issuer finds it by the trust that lets the workload in. `trust` says by which, where several do.
+    /// `client_id`): the issuer finds it by the trust that lets the workload in. `by` says by which, where several do.
     #[must_use]
-    pub fn as_workload(self, identity: Identity, ambient: Ambient, trust: Option<String>) -> Self {
-        let workload = Workload { identity, ambient, trust, metadata: OnceCell::new() };
+    pub fn as_workload(self, identity: Identity, ambient: Ambient, by: LetIn) -> Self {
+        let LetIn { trust, audience } = by;
+        let workload = Workload { identity, ambient, trust, audience, metadata: OnceCell::new() };
         Self { workload: Some(Arc::new(workload)), ..self }
     }
 
@@ -93,7 +89,8 @@ impl Holder {
             return Err(HolderError::Usage { what: "the API must be named: `--resource URL`".into() });
         };
         let metadata = workload.metadata.get_or_try_init(|| self.provider.discover(issuer)).await?;
-        let assertion = self.assertion(workload).await?;
+        let audience = workload.audience.as_deref().unwrap_or(issuer);
+        let assertion = workload.ambient.assertion(audience, &self.provider).await?;
         let client = Some(&workload.identity.client_id).filter(|client| !client.is_empty());
         let form = Fields::new()
             .with("grant_type", GrantType::TokenExchange.text())
@@ -130,38 +127,5 @@ impl Holder {
             token: tokens.access_token,
             given_back,
         })
-    }
-
-    /// A token that says what the workload is, asked for anew where that can be.
-    async fn assertion(&self, workload: &Workload) -> Result<Secret<Assertion>, HolderError> {
-        match &workload.ambient {
-            Ambient::Given(token) => Ok(Secret::from_text(token.expose_text().to_owned())),
-            Ambient::File(path) => {
-                let unreadable = |why: String| HolderError::Usage {
-                    what: format!("the workload's token cannot be read from `{}`: {why}", path.display()),
-                };
-                let mut text = Zeroizing::new(String::new());
-                // Kubernetes lays it out through symbolic links, and swaps them for a new one.
-                let most = OUTSIDE_TOKEN_LEN_MAX as u64 + 2;
-                File::open(path)
-                    .and_then(|file| file.take(most).read_to_string(&mut text))
-                    .map_err(|error| unreadable(error.to_string()))?;
-                match text.trim() {
-                    "" => Err(unreadable("it is empty".into())),
-                    token => Ok(Secret::from_text(token.to_owned())),
-                }
-            }
-            Ambient::Github { url, key } => {
-                // SECURITY: the key is a bearer secret: it is shown over TLS, or to this machine alone.
-                if url.scheme() != "https" && !is_loopback(url) {
-                    let what = "ACTIONS_ID_TOKEN_REQUEST_URL is not https, and is not asked".to_owned();
-                    return Err(HolderError::Usage { what });
-                }
-                let mut url = url.clone();
-                url.query_pairs_mut().append_pair("audience", &workload.identity.issuer);
-                let issuer = &workload.identity.issuer;
-                self.provider.job_token(&url, key).await.map_err(|none| none.into_error(&url, issuer))
-            }
-        }
     }
 }

@@ -68,6 +68,9 @@ impl OutsideIssuer {
             .route("/keys", get(keys))
             .route("/moved", get(moved))
             .route("/job", get(job))
+            .route("/computeMetadata/v1/instance/service-accounts/default/identity", get(google))
+            .route("/metadata/identity/oauth2/token", get(azure))
+            .route("/msi/token", get(azure_app))
             .with_state(issuer.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         issuer
@@ -101,6 +104,22 @@ impl OutsideIssuer {
     /// Where a job asks for its token, as GitHub Actions has it.
     pub fn job_url(&self) -> String {
         format!("{}/job?api-version=2.0", self.url())
+    }
+
+    /// Where a machine of Google Cloud's or Azure's asks for its own, as `GCE_METADATA_HOST` names it.
+    pub fn metadata_host(&self) -> &str {
+        self.url().trim_start_matches("http://")
+    }
+
+    /// A token of the job's, for this audience.
+    fn says(&self, audience: Option<&String>) -> String {
+        self.0.asked.fetch_add(1, Ordering::SeqCst);
+        let mut claims = self.0.job.lock().unwrap().clone();
+        let now = crate::clock::real_now().seconds();
+        claims["iss"] = self.url().into();
+        claims["aud"] = audience.cloned().into();
+        (claims["iat"], claims["exp"]) = ((now - 5).into(), (now + 300).into());
+        self.sign(Typ::IdToken, &claims)
     }
 
     /// How often a job has asked for its token.
@@ -141,17 +160,76 @@ async fn job(
     Query(asked): Query<HashMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
-    issuer.0.asked.fetch_add(1, Ordering::SeqCst);
     let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !shown.eq_ignore_ascii_case(&format!("bearer {JOB_KEY}")) {
         return (StatusCode::UNAUTHORIZED, axum::Json(json!({ "message": "unauthorized" }))).into_response();
     }
-    let mut claims = issuer.0.job.lock().unwrap().clone();
-    let now = crate::clock::real_now().seconds();
-    claims["iss"] = issuer.url().into();
-    claims["aud"] = asked.get("audience").cloned().into();
-    (claims["iat"], claims["exp"]) = ((now - 5).into(), (now + 300).into());
-    axum::Json(json!({ "count": 1, "value": issuer.sign(Typ::IdToken, &claims) })).into_response()
+    axum::Json(json!({ "count": 1, "value": issuer.says(asked.get("audience")) })).into_response()
+}
+
+/// Google's documentation, "Get an ID token from the metadata server", and "Metadata server security", the header.
+async fn google(
+    State(issuer): State<OutsideIssuer>,
+    Query(asked): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    if headers.get("metadata-flavor").is_none_or(|flavor| flavor != "Google") {
+        return (StatusCode::FORBIDDEN, "Missing Metadata-Flavor:Google header.").into_response();
+    }
+    match asked.get("audience") {
+        None => (StatusCode::BAD_REQUEST, "non-empty audience parameter required").into_response(),
+        audience => issuer.says(audience).into_response(),
+    }
+}
+
+/// The one audience that the tenant knows.
+pub const ENTRA_APPLICATION: &str = "api://hallpass";
+
+/// Microsoft's documentation, "How to use managed identities on a virtual machine to acquire an access token", its answers and
+/// its table of errors.
+async fn azure(
+    State(issuer): State<OutsideIssuer>,
+    Query(asked): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    if headers.get("metadata").is_none_or(|value| value != "true") {
+        return entra_refuses("bad_request_102", "Required metadata header not specified");
+    }
+    entra(&issuer, &asked)
+}
+
+/// "How to use managed identities for App Service and Azure Functions", the REST endpoint.
+async fn azure_app(
+    State(issuer): State<OutsideIssuer>,
+    Query(asked): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    let known = headers.get("x-identity-header").is_some_and(|key| key == JOB_KEY);
+    match known && asked.get("api-version").is_some_and(|version| version == "2019-08-01") {
+        true => entra(&issuer, &asked),
+        false => StatusCode::UNAUTHORIZED.into_response(),
+    }
+}
+
+fn entra(issuer: &OutsideIssuer, asked: &HashMap<String, String>) -> Response {
+    match asked.get("resource") {
+        Some(resource) if resource == ENTRA_APPLICATION => {
+            let token = issuer.says(Some(resource));
+            let answer = json!({
+                "access_token": token, "expires_in": "3599", "resource": resource, "token_type": "Bearer",
+            });
+            axum::Json(answer).into_response()
+        }
+        _ => entra_refuses(
+            "invalid_resource",
+            "AADSTS50001: The application named <URI> was not found in the tenant named <TENANT-ID>.",
+        ),
+    }
+}
+
+fn entra_refuses(error: &str, description: &str) -> Response {
+    let body = json!({ "error": error, "error_description": description });
+    (StatusCode::BAD_REQUEST, axum::Json(body)).into_response()
 }
 
 async fn moved(State(issuer): State<OutsideIssuer>) -> Response {

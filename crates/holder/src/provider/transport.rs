@@ -18,6 +18,8 @@ use super::{CONNECT_TIME_OUT, Fields, NoAnswer};
 /// A body at most, in bytes: metadata, key sets and token answers are far below, and nobody may fill our memory.
 const BODY_LEN_MAX: usize = 512 * 1024;
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+/// What stands beside this machine answers at once, or is not there.
+const BESIDE_TIME_OUT: Duration = Duration::from_secs(5);
 /// Who asks, where that is the holder itself.
 const USER_AGENT: &str = concat!("hallpass/", env!("CARGO_PKG_VERSION"));
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -63,6 +65,17 @@ pub(crate) struct Answer {
     pub(super) challenge_wants_nonce: bool,
     /// It is a form, though JSON was asked for.
     is_form: bool,
+}
+
+/// The header without which a metadata service answers nobody: no web page can send it to another's address.
+#[derive(Clone, Copy)]
+pub(crate) enum BesideHeader<'a> {
+    /// `Metadata-Flavor: Google`.
+    Google,
+    /// `Metadata: true`.
+    Azure,
+    /// `X-IDENTITY-HEADER`, with a key of the application's own.
+    AzureApp(&'a Secret<KeyMaterial>),
 }
 
 impl Answer {
@@ -125,6 +138,26 @@ impl Transport {
         read(response).await
     }
 
+    /// Asks what stands beside this machine: a cloud's metadata service, which has no TLS.
+    pub(super) async fn beside(&self, url: &Url, header: BesideHeader<'_>) -> Result<Answer, NoAnswer> {
+        // SECURITY: what it gives is a bearer secret, in plain: it is asked where no packet is routed to (RFC 3927), and
+        // nowhere else, and never through a proxy.
+        if url.scheme() != "http" || !is_beside(url) {
+            let why = format!(
+                "the metadata service `{url}` is neither link-local nor this machine, and is not asked"
+            );
+            return Err(NoAnswer::NotSent { why });
+        }
+        let client = self.near()?;
+        let (name, value) = match header {
+            BesideHeader::Google => ("Metadata-Flavor", HeaderValue::from_static("Google")),
+            BesideHeader::Azure => ("Metadata", HeaderValue::from_static("true")),
+            BesideHeader::AzureApp(key) => ("X-IDENTITY-HEADER", secret_header(key.expose_text())?),
+        };
+        let request = client.get(url.clone()).timeout(BESIDE_TIME_OUT).header(name, value);
+        read(request.send().await.map_err(unreachable)?).await
+    }
+
     /// Sends a request whose answer stays open: no time-out for the whole, but one for silence.
     pub(super) async fn open(
         &self,
@@ -184,7 +217,14 @@ impl Transport {
         if url.scheme() != "https" && !near {
             return Err(NoAnswer::Unexpected { what: "an address that is not https".into() });
         }
-        let slot = if near { &self.near } else { &self.far };
+        if near { self.near() } else { self.kept(&self.far, false) }
+    }
+
+    fn near(&self) -> Result<&Client, NoAnswer> {
+        self.kept(&self.near, true)
+    }
+
+    fn kept<'a>(&self, slot: &'a OnceLock<Client>, near: bool) -> Result<&'a Client, NoAnswer> {
         if let Some(client) = slot.get() {
             return Ok(client);
         }
@@ -300,6 +340,16 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
             Some(Host::Ipv4(ip)) => ip.is_loopback(),
             Some(Host::Ipv6(ip)) => ip.is_loopback(),
             None => false,
+        }
+}
+
+/// Whether an address leads no further than the next machine: link-local (RFC 3927, and RFC 4291, section 2.5.6), or this one.
+fn is_beside(url: &Url) -> bool {
+    is_loopback(url)
+        || match url.host() {
+            Some(Host::Ipv4(ip)) => ip.is_link_local(),
+            Some(Host::Ipv6(ip)) => ip.is_unicast_link_local(),
+            Some(Host::Domain(_)) | None => false,
         }
 }
 

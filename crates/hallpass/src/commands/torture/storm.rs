@@ -218,11 +218,12 @@ impl Shared {
 
     fn say(&self, start: Instant, out: &mut Output) {
         let Tally { refreshes, kills, excused, unexcused, .. } = self.stage.proxy.tally();
-        let line = format!(
-            "{} s: {refreshes} renewals, {kills} kills, {} sign-ins lost",
-            start.elapsed().as_secs(),
-            excused + unexcused
-        );
+        let seconds = start.elapsed().as_secs();
+        let mut line = format!("{seconds} s: {refreshes} renewals, {kills} kills, {unexcused} sign-ins lost");
+        // By a provider that forgives no lost answer; what was to be expected is not what is looked for.
+        if excused > 0 {
+            line += &format!(", {excused} ended by a lost answer");
+        }
         match out.redraws() {
             true => out.redraw(line),
             false => out.say(line),

@@ -7,7 +7,7 @@ mod desk; // what they all share: which entry is meant, whose it is
 mod setup; // what is written into other programs' files, and taken out again
 mod git;
 mod docker;
-mod interop; // programs that `make test` installs beside the tests
+pub(super) mod interop; // programs that `make test` installs beside the tests
 mod kubectl;
 mod cargo;
 mod pip;

@@ -1,5 +1,7 @@
 //! A CI job, which nobody signs in: it comes in by a trust, with what it is given by what runs it.
 
+mod sources;
+
 use hallpass_model::client::ClientKind;
 use hallpass_model::principal::Owner;
 use hallpass_model::time::Lifetime;
@@ -21,6 +23,10 @@ struct Runner {
 
 impl Runner {
     async fn new() -> Self {
+        Self::letting_in(Preset::Github, None, &["repository_id=74", "environment=prod"]).await
+    }
+
+    async fn letting_in(preset: Preset, audience: Option<&str>, conditions: &[&str]) -> Self {
         let machine = Machine::new().await;
         let outside = OutsideIssuer::start().await;
         outside.runs(
@@ -37,12 +43,19 @@ impl Runner {
             client,
             environment: "dev".parse().unwrap(),
             rule: Rule {
-                preset: Preset::Github,
-                issuer: outside.url().to_owned(),
-                audience: world.issuer_url.clone(),
-                conditions: vec!["repository_id=74".parse().unwrap(), "environment=prod".parse().unwrap()],
+                preset,
+                // A JWT-SVID is by its trust domain.
+                issuer: match preset {
+                    Preset::Spiffe => "spiffe://prod.example".to_owned(),
+                    _ => outside.url().to_owned(),
+                },
+                audience: audience.unwrap_or(&world.issuer_url).to_owned(),
+                conditions: conditions.iter().map(|condition| condition.parse().unwrap()).collect(),
             },
-            keys: IssuerKeys::Discovered,
+            keys: match preset {
+                Preset::Spiffe => IssuerKeys::At(format!("{}/keys", outside.url())),
+                _ => IssuerKeys::Discovered,
+            },
             scopes,
             longest: Lifetime::minutes(5),
         };

@@ -5,7 +5,7 @@ use tokio::process::Command;
 use super::gate::Gate;
 
 /// A file of `tests/interop`; `None` where `make test` has not put it there.
-pub(super) fn interop(name: &str) -> Option<PathBuf> {
+pub(in crate::holder) fn interop(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/interop").join(name);
     let path = std::path::absolute(path).unwrap();
     path.exists().then_some(path)
