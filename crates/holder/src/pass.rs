@@ -112,7 +112,7 @@ impl Holder {
             return socket.pass(request, false).await;
         }
         if let Some(workload) = self.workload(identity) {
-            return Box::pin(self.workload_pass(workload, request, false)).await;
+            return Box::pin(self.workload_pass(workload, request, None, false)).await;
         }
         if let Some(answered) = self.daemon_token(identity, request, false).await {
             return answered;
@@ -123,7 +123,7 @@ impl Holder {
     /// The same from nothing that is kept: the sign-in is [renewed](Self::renew) first.
     pub async fn fresh_token(&self, identity: &Identity, request: &PassRequest) -> Result<Pass, HolderError> {
         if let Some(workload) = self.workload(identity) {
-            return Box::pin(self.workload_pass(workload, request, false)).await;
+            return Box::pin(self.workload_pass(workload, request, None, false)).await;
         }
         if let Some(answered) = self.daemon_fresh(identity, request).await {
             return answered;
@@ -184,7 +184,7 @@ impl Holder {
             return socket.pass(request, true).await;
         }
         if let Some(workload) = self.workload(identity) {
-            return Box::pin(self.workload_pass(workload, request, true)).await;
+            return Box::pin(self.workload_pass(workload, request, None, true)).await;
         }
         let daemons = self.daemon_alone_holds(identity);
         if let (true, Some(refused)) = (daemons, refused) {

@@ -105,6 +105,19 @@ impl Holder {
         request: &PassRequest,
         binding: Binding,
     ) -> Result<Presentable, HolderError> {
+        if let Some(socket) = &self.pass_socket {
+            if binding == Binding::Key {
+                let what = "a pass socket gives bearer tokens, which have no proofs".into();
+                return Err(HolderError::Unsupported { what });
+            }
+            return Ok(self.presentable(socket.pass(request, false).await?, Key::None, None));
+        }
+        if let Some(workload) = self.workload(identity) {
+            // Nothing is kept, so the key is this pass's alone.
+            let key = (binding != Binding::Bearer).then(SessionKey::generate);
+            let pass = Box::pin(self.workload_pass(workload, request, key.as_ref(), false)).await?;
+            return Ok(self.presentable(pass, key.map_or(Key::None, Key::Here), None));
+        }
         if let Some(from_daemon) = self.daemon_present(identity, request, binding).await {
             let (pass, signer, nonce) = from_daemon?;
             return Ok(self.presentable(pass, signer.map_or(Key::None, Key::Daemons), nonce));
@@ -151,6 +164,9 @@ impl Holder {
         refused: &Presentable,
     ) -> Result<Presentable, HolderError> {
         let token = &refused.0.pass.token;
+        if self.keeps_nothing(identity) {
+            return self.present(identity, request, binding).await;
+        }
         if self.daemon_alone_holds(identity) {
             self.not_taken(identity, NotTaken::Token(token))?;
             return self.present(identity, request, binding).await;
@@ -166,12 +182,20 @@ impl Holder {
         self.present(identity, request, binding).await
     }
 
+    /// Whether passes come from elsewhere each time: a pass socket, or what says what a workload is.
+    fn keeps_nothing(&self, identity: &Identity) -> bool {
+        self.pass_socket.is_some() || self.workload(identity).is_some()
+    }
+
     /// Keeps what was learned of the API beside the kept pass, so that the next process needs no second try.
     ///
     /// # Errors
     /// Those of opening and writing the record.
     pub fn keep_learned(&self, identity: &Identity, presentable: &Presentable) -> Result<(), HolderError> {
         let Some(nonce) = presentable.nonce() else { return Ok(()) };
+        if self.keeps_nothing(identity) {
+            return Ok(());
+        }
         if self.daemon_alone_holds(identity) {
             return Ok(()); // it is told with the next question for a proof
         }
@@ -189,6 +213,15 @@ impl Presentable {
     /// The pass itself.
     pub fn pass(&self) -> &Pass {
         &self.0.pass
+    }
+
+    /// Whether an address belongs to the API that the pass is for, as far as that is known.
+    pub fn is_for(&self, url: &Url) -> bool {
+        self.0
+            .pass
+            .resource
+            .as_ref()
+            .is_none_or(|resource| resource_of(std::slice::from_ref(resource), url).is_some())
     }
 
     /// Whether a proof goes with each request.
@@ -340,6 +373,15 @@ impl Holder {
     /// # Errors
     /// Those of opening the record, and `Usage` where the address belongs to no API of this sign-in.
     pub fn resource_at(&self, identity: &Identity, url: &Url) -> Result<Option<String>, HolderError> {
+        if self.pass_socket.is_some() {
+            return Ok(None); // whoever made the socket said which; `is_for` compares
+        }
+        if self.workload(identity).is_some() {
+            let origin = url.origin().ascii_serialization();
+            let what =
+                format!("a workload has no sign-in that says which API is at `{origin}`: `--resource URL`");
+            return Err(HolderError::Usage { what });
+        }
         let (resources, ours) = match self.daemon_opened(identity) {
             Some(opened) => opened.map(|opened| (opened.resources, opened.bound))?, // only ours are bound
             None => {

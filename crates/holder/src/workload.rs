@@ -24,6 +24,7 @@ pub use metadata::MetadataService;
 pub use spiffe::SpiffeSocket;
 
 use crate::Holder;
+use crate::dpop::SessionKey;
 use crate::error::HolderError;
 use crate::identity::Identity;
 use crate::pass::{GivenBack, Pass, PassRequest};
@@ -77,11 +78,12 @@ impl Holder {
         self.workload.as_deref().filter(|workload| workload.identity == *identity)
     }
 
-    /// A pass of a workload's.
+    /// A pass of a workload's, bound to `key` if there is one.
     pub(crate) async fn workload_pass(
         &self,
         workload: &Workload,
         request: &PassRequest,
+        key: Option<&SessionKey>,
         lease: bool,
     ) -> Result<Pass, HolderError> {
         let issuer = &workload.identity.issuer;
@@ -108,9 +110,9 @@ impl Holder {
             .token_endpoint
             .clone()
             .ok_or_else(|| HolderError::Unsupported { what: format!("`{issuer}` has no token endpoint") })?;
-        let tokens = self.provider.token(metadata, &form, With::default()).await;
+        let tokens = self.provider.token(metadata, &form, With { key, ..With::default() }).await;
         let tokens = tokens.map_err(|none| none.into_error(&place, issuer))?;
-        if tokens.token_type != TokenType::Bearer {
+        if tokens.token_type != if key.is_some() { TokenType::Dpop } else { TokenType::Bearer } {
             let none = NoAnswer::Unexpected { what: "a pass of another type than was asked for".into() };
             return Err(none.into_error(&place, issuer));
         }

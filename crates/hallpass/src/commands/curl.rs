@@ -18,7 +18,7 @@ use hallpass_holder::{Binding, Holder, Identity, PassRequest, Presentable};
 use hallpass_model::purpose::Purpose;
 
 use crate::failure::{Exit, Failure};
-use crate::holding::{WhichArgs, parse_purpose, parse_resource, parse_scope, scopes};
+use crate::holding::{Source, WhichArgs, parse_purpose, parse_resource, parse_scope, scopes};
 use crate::output::{Form, Output};
 use arguments::{Asked, Known};
 use head::Head;
@@ -79,8 +79,8 @@ pub(crate) async fn curl(args: CurlArgs, out: &mut Output) -> Result<Exit, Failu
             .hint("if `--json` is for curl, put `--` before curl's arguments"));
     }
     let mut asked = Asked::read(&args.curl, &known().await?)?;
-    let holder = args.which.holder.open()?;
-    let identity = args.which.find(&holder, out)?;
+    let Source { holder, identity, .. } = args.which.source(out).await?;
+    let named = args.resource.is_some();
     let resource = match args.resource {
         Some(named) => Some(named),
         None => holder.resource_at(&identity, &asked.url)?,
@@ -90,6 +90,14 @@ pub(crate) async fn curl(args: CurlArgs, out: &mut Output) -> Result<Exit, Failu
     let binding = if args.bearer { Binding::Bearer } else { Binding::AsSignedIn };
     let asking = Asking { holder: &holder, identity: &identity, request, binding };
     let presentable = holder.present(&identity, &asking.request, binding).await?;
+    // SECURITY: what a pass socket gives is for the API that its maker named, and goes nowhere else.
+    if !named && !presentable.is_for(&asked.url) {
+        let given = presentable.pass().resource.as_deref().unwrap_or_default();
+        return Err(Failure::usage(format_args!(
+            "what there is here is for {given}, and `{}` is not of it",
+            asked.url
+        )));
+    }
     ask(&asking, presentable, &mut asked, out).await
 }
 

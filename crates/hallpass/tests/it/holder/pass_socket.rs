@@ -7,6 +7,7 @@ use hallpass_testkit::world::NOTES;
 use rustix::process::{Signal, kill_process};
 use tokio::process::Command;
 
+use super::api::{Api, Kind};
 use super::killed::{kill_both, pid};
 use super::machine::{Machine, Said, in_time, until};
 
@@ -280,4 +281,21 @@ async fn a_provider_without_narrower_tokens_opens_no_socket() {
     assert_eq!(said.code(), 125, "{}", said.err());
     assert!(said.err().contains("no tokens that are narrower"), "{}", said.err());
     assert!(!machine.path("started").exists());
+}
+
+#[tokio::test]
+async fn curl_inside_asks_the_api_that_the_socket_is_for_and_no_other() {
+    let machine = Machine::new().await;
+    let api = Api::start(&machine.world.issuer_url, Kind::default()).await;
+    let stranger = Api::start_stranger().await;
+    machine.world.add_resource(&api.url, "notes:read", None).await;
+    machine.login(&["--resource", &api.url]).await;
+    let outer = outer(&machine, &["--resource", &api.url]).await;
+    let said = outer.inside(&machine, &["curl", "-sS", &api.at("notes")]).await;
+    assert_eq!((said.code(), said.out().as_str()), (0, "GET /notes bearer \n"), "{}", said.err());
+    let said = outer.inside(&machine, &["curl", "-sS", &stranger.at("notes")]).await;
+    assert_eq!((said.code(), said.out().as_str()), (2, ""));
+    assert!(said.err().contains(&format!("is for {}", api.url)), "{}", said.err());
+    assert!(stranger.seen().is_empty());
+    outer.end(&machine).await;
 }

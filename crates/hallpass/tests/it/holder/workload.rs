@@ -13,6 +13,7 @@ use hallpass_testkit::world::NOTES;
 use serde_json::json;
 use tokio::process::Command;
 
+use super::api::{Api, Kind};
 use super::machine::{Machine, Said, in_time};
 
 /// A runner of CI jobs, which has no sign-in, and a trust by which the jobs of one repository's environment come in.
@@ -196,6 +197,25 @@ async fn a_token_in_a_variable_or_in_a_file_is_as_good() {
     let said = ask("HALLPASS_ID_TOKEN_FILE", runner.machine.path("nowhere").as_os_str()).await;
     assert_eq!(said.code(), 2);
     assert!(said.err().contains("nowhere"), "{}", said.err());
+}
+
+/// Nothing of the job's is kept, so the key of its proofs is one pass's alone.
+#[tokio::test]
+async fn a_job_asks_an_api_with_a_bound_token_and_must_name_it() {
+    let runner = Runner::new().await;
+    let kind = Kind { nonces: true, ..Kind::default() };
+    let api = Api::start(&runner.machine.world.issuer_url, kind).await;
+    runner.machine.world.add_resource(&api.url, "notes:read", None).await;
+    for _ in 0..2 {
+        let said = runner.run(&["curl", "--resource", &api.url, "-sS", &api.at("notes")]).await;
+        assert_eq!((said.code(), said.out().as_str()), (0, "GET /notes proven \n"), "{}", said.err());
+    }
+    assert_eq!(runner.outside.asked(), 2);
+    let said = runner.run(&["token", "--resource", &api.url, "--dpop", "GET", &api.at("notes")]).await;
+    assert!(said.out().starts_with("Authorization: DPoP ey"), "{}", said.err());
+    let said = runner.run(&["curl", "-sS", &api.at("notes")]).await;
+    assert_eq!((said.code(), said.out().as_str()), (2, ""));
+    assert!(said.err().contains("`--resource URL`"), "{}", said.err());
 }
 
 /// A build agent that stays, where somebody signed in once: the job is not them.
