@@ -2,6 +2,8 @@
 
 mod of_holder;
 
+pub(crate) use of_holder::STEP_UP;
+
 use std::fmt::Display;
 use std::process::{ExitCode, Termination};
 

@@ -208,6 +208,8 @@ impl Account {
             ask_pasted: app.ask_pasted.clone(),
             device_name: machine_name(),
             rung: app.rung.or_else(|| app.state.is_none().then_some(Rung::Memory)),
+            max_age: None,
+            acr_values: Vec::new(),
             for_one_command: false,
         };
         self.0.holder.login(request, on_event, cancelled).await

@@ -120,6 +120,11 @@ pub struct LoginRequest {
     pub device_class: DeviceClass,
     /// Where the key is to rest, if the person chose. `Memory` for a login that dies with one command.
     pub rung: Option<Rung>,
+    /// How long ago at most whoever signs in may have proved who they are to the issuer; zero asks them anew (OIDC Core,
+    /// section 3.1.2.1). By a code typed elsewhere (RFC 8628) only our issuer is asked for it.
+    pub max_age: Option<Lifetime>,
+    /// How strongly they are to have proved it, one of these, the most wanted first (RFC 9470).
+    pub acr_values: Vec<String>,
     /// It is for one command, which will have a pass without anybody naming its API again: with our issuer just one must
     /// then be named here, and nobody is asked before that is so.
     pub for_one_command: bool,
@@ -149,6 +154,8 @@ impl LoginRequest {
             device_name: machine_name(),
             device_class: device_class(&surroundings),
             rung: None,
+            max_age: None,
+            acr_values: Vec::new(),
             for_one_command: false,
             brief: false,
             surroundings,
@@ -432,7 +439,12 @@ impl Login<'_> {
     fn asked(&self) -> Fields {
         let mut fields = Fields::new()
             .with_some("scope", (!self.scopes.is_empty()).then(|| self.scopes.to_string()))
-            .with_each("resource", &self.request.resources);
+            .with_each("resource", &self.request.resources)
+            .with_some("max_age", self.request.max_age.map(|most| most.as_seconds().to_string()))
+            .with_some(
+                "acr_values",
+                (!self.request.acr_values.is_empty()).then(|| self.request.acr_values.join(" ")),
+            );
         if let Some(bound) = &self.bound {
             fields = fields
                 .with("dpop_jkt", bound.key.thumbprint().to_string())

@@ -328,6 +328,11 @@ impl<'a> Told<'a> {
         self.status == 401 && self.names_error("invalid_token")
     }
 
+    /// Whether the API wants the person to prove who they are more strongly, or more lately (RFC 9470, section 3).
+    pub fn wants_step_up(&self) -> bool {
+        self.status == 401 && self.names_error("insufficient_user_authentication")
+    }
+
     fn names_error(&self, code: &str) -> bool {
         self.challenge.contains(&format!("error=\"{code}\""))
             || self.challenge.contains(&format!("error={code}"))

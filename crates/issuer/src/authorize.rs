@@ -12,12 +12,13 @@ use std::sync::Arc;
 use axum::response::{IntoResponse, Response};
 use hallpass_model::client::{Client, ClientKind};
 use hallpass_model::device::DeviceClaim;
-use hallpass_model::grant::{Approval, Authentication, Grant};
+use hallpass_model::grant::{Acr, Approval, Authentication, Grant};
 use hallpass_model::id::{ClientId, PrincipalId};
 use hallpass_model::jose::{BadThumbprint, Thumbprint};
 use hallpass_model::ledger::Actor;
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::Secret;
+use hallpass_model::step_up::Demand;
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::errors::ErrorCode;
 use hallpass_model::wire::oauth::{Form, GrantType, Prompts, Scopes};
@@ -66,8 +67,11 @@ pub(crate) struct AuthorizeRequest {
     pub(crate) nonce: Option<String>,
     /// Who the client thinks will log in.
     pub(crate) login_hint: Option<String>,
-    /// The person must prove who they are after this moment (`prompt=login`, `max_age`).
+    /// The person must prove who they are after this moment (`prompt=login`, `max_age`, and what client and scopes demand).
     pub(crate) authenticated_after: Option<Timestamp>,
+    /// And at least as strongly as this.
+    #[serde(default)]
+    pub(crate) acr: Option<Acr>,
     challenge: String,
     dpop_jkt: Option<Thumbprint>,
 }
@@ -173,6 +177,10 @@ pub(crate) async fn finish(
         let told = "the person must prove again who they are";
         return Ok(reply.error(OAuthError::new(ErrorCode::LoginRequired, told)));
     }
+    if request.acr.is_some_and(|least| consent.authentication.acr < least) {
+        record("step_up").await?;
+        return Ok(reply.error(unmet()));
+    }
     let challenge = request.challenge.parse::<CodeChallenge>().map_err(|_| OAuthError::server_error())?;
     let issue = IssueCode {
         org: org.id(),
@@ -256,17 +264,22 @@ async fn read(asked: &Asked, client: &Client, redirect_uri: &str) -> Result<Auth
         form.find("device_rung"),
     );
     rung_is_allowed(asked, client, device.as_ref()).await?;
+    let scopes = consented_scopes(form, client, &asked.org)?;
+    let resources: Vec<String> =
+        consented_resources(asked).await?.iter().map(|resource| resource.url.clone()).collect();
+    let demand = demand(asked, client.id, &scopes, &resources).await?;
     Ok(AuthorizeRequest {
         client: client.id,
         redirect_uri: redirect_uri.to_owned(),
         state: within("state", STATE_MAX, "the state is too long")?,
-        scopes: consented_scopes(form, client, &asked.org)?,
-        resources: consented_resources(asked).await?.iter().map(|resource| resource.url.clone()).collect(),
+        scopes,
+        resources,
         purpose: form.find("purpose").and_then(Purpose::parse),
         device,
         nonce: within("nonce", NONCE_MAX, "the nonce is too long")?,
         login_hint: within("login_hint", LOGIN_HINT_MAX, "the login_hint is too long")?,
-        authenticated_after: authenticated_after(form, asked.now)?,
+        authenticated_after: authenticated_after(form, asked.now)?.max(demand.not_before(asked.now)),
+        acr: demand.acr,
         challenge: challenge.to_string(),
         dpop_jkt: dpop_jkt(form)?,
     })
@@ -327,11 +340,40 @@ fn authenticated_after(form: &Form, now: Timestamp) -> Result<Option<Timestamp>,
     if prompts.login || prompts.select_account {
         return Ok(Some(now));
     }
+    Ok(max_age(form)?.map(|most| now - most))
+}
+
+/// How long ago the person may have proved who they are, as the request wants it.
+fn max_age(form: &Form) -> Result<Option<Lifetime>, OAuthError> {
     match form.find("max_age").map(str::parse::<u32>) {
         None => Ok(None),
-        Some(Ok(seconds)) => Ok(Some(now - Lifetime::seconds(seconds))),
+        Some(Ok(seconds)) => Ok(Some(Lifetime::seconds(seconds))),
         Some(Err(_)) => Err(OAuthError::invalid_request("max_age is a number of seconds")),
     }
+}
+
+/// What is demanded of how the person proves who they are: by the request (`acr_values`, `max_age`), by the client, and by
+/// each scope that is asked for (RFC 9470, section 5).
+pub(crate) async fn demand(
+    asked: &Asked,
+    client: ClientId,
+    scopes: &Scopes,
+    resources: &[String],
+) -> Result<Demand, OAuthError> {
+    // Of several values any will do (OIDC Core, section 3.1.2.1); with none that can be had, nothing comes of going on.
+    let acr = match asked.form.find("acr_values").map(|values| values.split_ascii_whitespace()) {
+        None => None,
+        Some(mut values) => Some(values.find_map(Acr::parse).ok_or_else(unmet)?),
+    };
+    let said = Demand { acr, max_age: max_age(&asked.form)? };
+    let demanded = asked.issuer.store.demand_of(asked.org.id(), client, scopes, resources).await?;
+    Ok(said.and(demanded))
+}
+
+/// OpenID Connect Core Error Code `unmet_authentication_requirements` 1.0; RFC 9470, section 5.
+fn unmet() -> OAuthError {
+    let told = "nobody can log in here as strongly as acr_values asks; see acr_values_supported";
+    OAuthError::new(ErrorCode::UnmetAuthenticationRequirements, told)
 }
 
 /// The key a code or device code will be bound to (RFC 9449, section 10).

@@ -38,6 +38,8 @@ async fn begin(asked: &Asked) -> Result<Response, OAuthError> {
         Err(error) => return Err(asked.record_beyond(caller.client.id, error).await),
     };
     let jkt = authorize::dpop_jkt(form)?;
+    let resources: Vec<String> = resources.iter().map(|resource| resource.url.clone()).collect();
+    let demand = authorize::demand(asked, caller.client.id, &scopes, &resources).await?;
     caller.use_up(asked).await?;
     asked.count_write()?;
     let device = DeviceClaim::parse(
@@ -51,11 +53,12 @@ async fn begin(asked: &Asked) -> Result<Response, OAuthError> {
         org: asked.org.id(),
         client: caller.client.id,
         scopes,
-        resources: resources.iter().map(|resource| resource.url.clone()).collect(),
+        resources,
         purpose: form.find("purpose").and_then(Purpose::parse),
         device,
         requester_address: asked.address_text().unwrap_or_else(|| "unknown".to_owned()),
         jkt,
+        demand,
     };
     let started = asked.issuer.store.change(caller.actor(), asked.now, start).await?;
     let page = asked.org.endpoint("device");

@@ -23,6 +23,7 @@ use http::StatusCode;
 use crate::authorize::see_other;
 use crate::consent::{self, Wanted};
 use crate::limits;
+use crate::login::Target;
 use crate::pages::Here;
 use crate::pages::answer::page;
 use crate::pages::asking::{Answered, DeviceAnswerPage, DeviceApprovalPage, DeviceEntryPage};
@@ -102,6 +103,10 @@ pub(crate) async fn answer(person: Person) -> Result<Response, Trouble> {
 const CODE_SHOWN: usize = 16;
 
 async fn ask(person: &Person, grant: &DeviceGrant, code: &str) -> Result<Response, Trouble> {
+    if !grant.may_be_approved_by(&person.web.authentication) {
+        // They come back with the code, which is then typed already.
+        return Ok(Target::Device(Some(code.to_owned())).to_login_again(person.org.org.name.as_str()));
+    }
     let client = consent::client(person, grant.client).await?;
     let wanted = Wanted {
         scopes: &grant.scopes,
@@ -157,6 +162,14 @@ async fn decide(person: &Person, grant: &DeviceGrant, answer: Answer) -> Result<
         DeviceAnswered::Approved | DeviceAnswered::Denied => Ok(to_answer(person, grant.id)),
         DeviceAnswered::Already(_) => already(person, grant),
         DeviceAnswered::Expired | DeviceAnswered::NotThere => Err(over(person)),
+        DeviceAnswered::Unmet(_) => Err(Trouble::new(
+            StatusCode::FORBIDDEN,
+            "Log in once more",
+            "This program wants you to prove once more that it is you, and your login is older than its request.",
+            "Log in again, then enter the code that your terminal shows.",
+        )
+        .at(person.head())
+        .link(person.path("login?to=device&again=1"), "Log in again")),
         DeviceAnswered::Refused(refusal) => Err(Trouble::new(
             StatusCode::FORBIDDEN,
             "This cannot be approved",

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use hallpass_model::principal::Handle;
 use hallpass_model::rung::Rungs;
+use hallpass_model::step_up::Demand;
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::errors::{ErrorCode, OAuthErrorBody};
 use hallpass_model::wire::oauth::BadForm;
@@ -35,6 +36,7 @@ enum Told {
     Missing(&'static str),
     Rungs(Rungs),
     Suspended { since: Timestamp, org: Handle },
+    StepUp(Demand),
 }
 
 impl OAuthError {
@@ -55,6 +57,13 @@ impl OAuthError {
     pub(crate) fn suspended(since: Timestamp, org: &Handle) -> Self {
         let told = Told::Suspended { since, org: org.clone() };
         Self { told, ..Self::new(ErrorCode::UnauthorizedClient, "") }
+    }
+
+    /// The person must prove who they are more strongly, or more lately (RFC 9470). The RFC's challenge is a resource's; a
+    /// grant is refused in the same words, with the status that the token endpoint's errors have.
+    pub(crate) fn step_up(demand: Demand) -> Self {
+        Self { told: Told::StepUp(demand), ..Self::new(ErrorCode::InsufficientUserAuthentication, "") }
+            .status(StatusCode::BAD_REQUEST)
     }
 
     /// The request itself is wrong.
@@ -152,6 +161,11 @@ impl OAuthError {
             Told::Suspended { since, org } => format!(
                 "this client is suspended since {since}, as whoever answered for it left; the administrators of {org} have somebody take it over"
             ),
+            Told::StepUp(demand) => {
+                let strongly = if demand.acr.is_some() { " with a passkey" } else { "" };
+                let lately = demand.max_age.map(|most| format!(", at most {most} ago")).unwrap_or_default();
+                format!("the person must have proved who they are{strongly}{lately}: log in once more")
+            }
             Told::Rungs(allowed) => format!(
                 "the rule `rung` refused it: here the key of a sign-in may rest in {} alone; log in again so that it does",
                 allowed.to_string().replace(' ', ", ")

@@ -51,6 +51,7 @@ pub(crate) fn out_of_grant(why: OutOfGrant) -> OAuthError {
         OutOfGrant::Suspended => invalid_target(
             "the resource is suspended: whoever answered for it left; an administrator has somebody take it over",
         ),
+        OutOfGrant::Unmet(demand) => OAuthError::step_up(demand),
         OutOfGrant::Scope => {
             invalid_scope("a scope is not one that was agreed to, or not one the resource knows")
         }

@@ -18,7 +18,7 @@ pub struct Authentication {
 }
 
 /// How strong an authentication was (`acr`), weakest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Acr {
     /// Somebody with the server operator's own rights vouched. Never satisfies a step-up.
     #[serde(rename = "urn:hallpass:acr:local")]
@@ -35,6 +35,11 @@ impl Acr {
             Self::Local => "urn:hallpass:acr:local",
             Self::PhishingResistant => "phr",
         }
+    }
+
+    /// A value that somebody may ask for, of those that can be had: an operator's word is nothing to ask for.
+    pub fn parse(text: &str) -> Option<Self> {
+        (text == Self::PhishingResistant.text()).then_some(Self::PhishingResistant)
     }
 }
 

@@ -18,6 +18,7 @@ pub mod device; // the machine a session lives on
 pub mod rung; // where a sign-in's key rests on it
 pub mod purpose; // why, in a few words
 pub mod grant; // what a person agreed to
+pub mod step_up; // how strongly and lately they must have proved who they are
 pub mod credential_kind; // every kind of credential, in one table
 pub mod advice; // which kind is right for whom
 pub mod trust; // by which rule an outside identity becomes a principal here

@@ -22,6 +22,7 @@ use crate::reach::{OutOfGrant, Wanted, reach};
 use crate::refusals::{RefusedSubject, refuse};
 use crate::sessions::{Opened, Opening, RefreshTokens, known_device, may_issue, open_session};
 use crate::sql::{Columns, Sql, json};
+use crate::step_up::Proved;
 
 /// Keeps an authorization request while its person logs in. Not recorded, as nothing happened yet.
 #[derive(Debug, Clone)]
@@ -328,14 +329,20 @@ impl Change for RedeemCode {
                 return Ok(CodeRedeemed::Refused(CodeRefusal::Revoked));
             }
         };
-        let (reached, scopes) =
-            match reach(tx.db(), code.org, &code.grant.scopes, &code.grant.resources, &self.wanted)? {
-                Ok(within) => within,
-                Err(why) => {
-                    refuse(tx, &subject(&code), why.rule())?;
-                    return Ok(CodeRedeemed::Refused(why.into()));
-                }
-            };
+        let (reached, scopes) = match reach(
+            tx.db(),
+            code.org,
+            &code.grant.scopes,
+            &code.grant.resources,
+            &self.wanted,
+            Proved { client: code.client, authentication: Some(&code.grant.authentication), now: tx.now },
+        )? {
+            Ok(within) => within,
+            Err(why) => {
+                refuse(tx, &subject(&code), why.rule())?;
+                return Ok(CodeRedeemed::Refused(why.into()));
+            }
+        };
         let opened = open_session(
             tx,
             Opening {

@@ -15,6 +15,7 @@ use crate::orgs::read_limits;
 use crate::reach::{OutOfGrant, Reach, Reached, Wanted, to_resource};
 use crate::refusals::{RefusedSubject, refuse};
 use crate::sql::{Columns, Sql};
+use crate::step_up::Proved;
 
 /// A client's assertion, already verified: good for one use.
 #[derive(Debug, Clone)]
@@ -157,7 +158,14 @@ impl IssueForClient {
         };
         match &self.wanted.reach {
             Reach::Unsaid | Reach::Issuer => Ok(Ok((Reached::Issuer, asked))),
-            Reach::Resource(url) => to_resource(tx.db(), self.org, url, &asked, self.wanted.scopes.is_some()),
+            Reach::Resource(url) => to_resource(
+                tx.db(),
+                self.org,
+                url,
+                &asked,
+                self.wanted.scopes.is_some(),
+                Proved { client: self.client, authentication: None, now: tx.now },
+            ),
         }
     }
 }

@@ -11,6 +11,7 @@ use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{DeviceCode, Secret, UserCode};
 use hallpass_model::session::Refusal;
 use hallpass_model::spelling::{Prefix, user_code};
+use hallpass_model::step_up::Demand;
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::oauth::Scopes;
 use rusqlite::{Connection, Row};
@@ -44,6 +45,8 @@ pub struct StartDevice {
     pub requester_address: String,
     /// The key the device code is bound to.
     pub jkt: Option<Thumbprint>,
+    /// What is demanded of how whoever approves it proved who they are, counted from now.
+    pub demand: Demand,
 }
 
 /// A device login's two codes, shown this once.
@@ -73,8 +76,8 @@ impl Change for StartDevice {
             let user_code = user_code::new(tx.entropy());
             let inserted = tx.db().run(
                 "INSERT INTO device_grants (id, device_code, user_code, org, client, scopes, resources, purpose, device, \
-                 address, jkt, pace, state, created, expires) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'waiting', ?13, ?14) \
+                 address, jkt, pace, state, created, expires, demand) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'waiting', ?13, ?14, ?15) \
                  ON CONFLICT (org, user_code) DO NOTHING",
                 (
                     grant.bytes(),
@@ -91,6 +94,7 @@ impl Change for StartDevice {
                     DEVICE_POLL_INTERVAL.as_millis(),
                     tx.now.millis(),
                     expires.millis(),
+                    (!self.demand.is_nothing()).then(|| json(&self.demand)),
                 ),
             )?;
             if inserted == 1 {
@@ -136,9 +140,17 @@ pub struct DeviceGrant {
     pub expires: Timestamp,
     /// How far it has come.
     pub state: DeviceState,
+    /// What is demanded of how whoever approves it proved who they are, counted from when it began.
+    pub demand: Demand,
 }
 
 impl DeviceGrant {
+    /// Whether somebody who proved who they are in this way may approve it. Judged as of its beginning: it is theirs to
+    /// take ten minutes over it.
+    pub fn may_be_approved_by(&self, authentication: &Authentication) -> bool {
+        self.demand.is_met_by(authentication, self.created)
+    }
+
     /// Who has answered it.
     pub fn answered_by(&self) -> Option<PrincipalId> {
         match self.state {
@@ -224,6 +236,8 @@ pub enum DeviceAnswered {
     NotThere,
     /// The org, person or client is disabled.
     Refused(Refusal),
+    /// Whoever approves it must prove who they are more strongly, or more lately.
+    Unmet(Demand),
 }
 
 impl Change for AnswerDevice {
@@ -252,6 +266,10 @@ impl Change for AnswerDevice {
         if let Err(refusal) = may_issue(tx.db(), self.org, self.by.principal, found.client)? {
             refuse(tx, &subject, crate::redeem::rule(refusal))?;
             return Ok(DeviceAnswered::Refused(refusal));
+        }
+        if self.answer == Answer::Yes && !found.may_be_approved_by(&self.by.authentication) {
+            refuse(tx, &subject, "step_up")?;
+            return Ok(DeviceAnswered::Unmet(found.demand));
         }
         tx.announce(News::Answered(self.grant));
         match self.answer {
@@ -397,7 +415,7 @@ pub(crate) fn find_by_user_code(
 ) -> Result<Option<DeviceGrant>, StoreError> {
     let Some(code) = user_code::parse(typed) else { return Ok(None) };
     db.one(
-        "SELECT id, org, client, scopes, resources, purpose, device, address, created, expires, state, principal, session \
+        "SELECT id, org, client, scopes, resources, purpose, device, address, created, expires, state, principal, session, demand \
          FROM device_grants WHERE org = ?1 AND user_code = ?2",
         (org.bytes(), user_code_mark(keys, org, &code)),
         read_grant,
@@ -406,7 +424,7 @@ pub(crate) fn find_by_user_code(
 
 fn find(db: &Connection, grant: GrantId) -> Result<Option<DeviceGrant>, StoreError> {
     db.one(
-        "SELECT id, org, client, scopes, resources, purpose, device, address, created, expires, state, principal, session \
+        "SELECT id, org, client, scopes, resources, purpose, device, address, created, expires, state, principal, session, demand \
          FROM device_grants WHERE id = ?1",
         [grant.bytes()],
         read_grant,
@@ -438,5 +456,9 @@ pub(crate) fn read_grant(row: &Row<'_>) -> rusqlite::Result<DeviceGrant> {
         created: row.time(8)?,
         expires: row.time(9)?,
         state,
+        demand: match row.get::<_, Option<String>>("demand")? {
+            Some(text) => serde_json::from_str(&text).map_err(|_| crate::sql::unreadable(0))?,
+            None => Demand::default(),
+        },
     })
 }

@@ -16,6 +16,7 @@ use crate::reach::{OutOfGrant, Reached, Wanted, reach};
 use crate::refusals::refuse;
 use crate::sessions::{about, is_session_dead, load};
 use crate::sql::Sql;
+use crate::step_up::Proved;
 
 /// Makes a narrower token from another.
 ///
@@ -123,14 +124,24 @@ impl Change for Exchange {
         }
         // What the subject lacks is not given back, though the session was granted it.
         let granted = session.grant.scopes.within(&self.subject.scopes);
-        let (reached, scopes) =
-            match reach(tx.db(), session.org, &granted, &session.grant.resources, &self.wanted)? {
-                Ok(within) => within,
-                Err(why) => {
-                    refuse(tx, &about(tx, Event::Denied, &session).into(), why.rule())?;
-                    return Ok(Exchanged::Refused(why.into()));
-                }
-            };
+        let (reached, scopes) = match reach(
+            tx.db(),
+            session.org,
+            &granted,
+            &session.grant.resources,
+            &self.wanted,
+            Proved {
+                client: session.client,
+                authentication: Some(&session.grant.authentication),
+                now: tx.now,
+            },
+        )? {
+            Ok(within) => within,
+            Err(why) => {
+                refuse(tx, &about(tx, Event::Denied, &session).into(), why.rule())?;
+                return Ok(Exchanged::Refused(why.into()));
+            }
+        };
         let credential = CredentialId::new(tx.now, tx.entropy());
         let stamp = tx.issue_stamp();
         let expires = (tx.now + loaded.limits.access_token(self.wanted.lifetime)).min(session.expires);

@@ -16,6 +16,7 @@ use crate::orgs::read_limits;
 use crate::reach::{OutOfGrant, Reach, Reached, Wanted, to_resource};
 use crate::refusals::{RefusedSubject, refuse};
 use crate::sql::{Columns, Sql};
+use crate::step_up::Proved;
 
 /// Issues a token by a trust.
 ///
@@ -228,7 +229,14 @@ impl IssueByTrust {
             None => trust.granted.clone(),
         };
         let Reach::Resource(url) = &self.wanted.reach else { return Ok(Ok((Reached::Issuer, asked))) };
-        let within = match to_resource(tx.db(), self.org, url, &asked, self.wanted.scopes.is_some())? {
+        let within = match to_resource(
+            tx.db(),
+            self.org,
+            url,
+            &asked,
+            self.wanted.scopes.is_some(),
+            Proved { client: trust.client, authentication: None, now: tx.now },
+        )? {
             Ok(within) => within,
             Err(why) => return Ok(Err(why.into())),
         };

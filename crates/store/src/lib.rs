@@ -47,6 +47,7 @@ mod device; // the device flow
 mod poll; // its polls, and collecting what was approved
 mod guess; // guesses at user codes, counted
 mod reach; // what of a grant a token is wanted for
+mod step_up; // what is demanded of how a person proved who they are
 mod sessions; // logins on devices: how they are opened, and read
 mod session_list; // a person's, listed
 mod copies; // of a machine's sign-ins, found on another
@@ -109,6 +110,7 @@ pub use revoke::{RevokeAccessToken, RevokeDeviceCode, RevokeRefreshToken};
 pub use seal::KeyEncryptionKey;
 pub use session_list::{SessionSummary, Sessions, StolenSession};
 pub use sessions::{Opened, RefreshTokens};
+pub use step_up::{ScopeDemandSet, ScopeDemands, SetClientDemand, SetScopeDemand};
 pub use sweep::{Sweep, Swept};
 pub use teams::{AddTeam, MembersSet, SetTeamMembers, SetTeamStanding};
 pub use trusts::{AddTrust, SetTrustStanding, TrustNotAdded};

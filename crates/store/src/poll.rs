@@ -18,6 +18,7 @@ use crate::reach::{OutOfGrant, Wanted, reach};
 use crate::refusals::{RefusedSubject, refuse};
 use crate::sessions::{Opened, Opening, RefreshTokens, known_device, may_issue, open_session, origin_of};
 use crate::sql::{Columns, Sql};
+use crate::step_up::Proved;
 
 /// Asks whether a device login was answered, and collects it if so.
 #[derive(Debug)]
@@ -84,7 +85,7 @@ impl Change for PollDevice {
         let fingerprint = tx.keys().fingerprint(&self.device_code);
         let polling = tx.db().one(
             "SELECT id, org, client, scopes, resources, purpose, device, address, created, expires, state, principal, \
-             session, jkt, pace, polled, permitted, stamp FROM device_grants WHERE device_code = ?1",
+             session, jkt, pace, polled, permitted, stamp, demand FROM device_grants WHERE device_code = ?1",
             [&fingerprint.0],
             read_polling,
         )?;
@@ -170,14 +171,20 @@ impl PollDevice {
             refuse(tx, &subject, "cut")?;
             return Ok(Polled::Refused(Refusal::Cut(why)));
         }
-        let (reached, scopes) =
-            match reach(tx.db(), found.org, &grant.scopes, &grant.resources, &self.wanted)? {
-                Ok(within) => within,
-                Err(why) => {
-                    refuse(tx, &subject, why.rule())?;
-                    return Ok(Polled::OutOfGrant(why));
-                }
-            };
+        let (reached, scopes) = match reach(
+            tx.db(),
+            found.org,
+            &grant.scopes,
+            &grant.resources,
+            &self.wanted,
+            Proved { client: found.client, authentication: Some(&grant.authentication), now: tx.now },
+        )? {
+            Ok(within) => within,
+            Err(why) => {
+                refuse(tx, &subject, why.rule())?;
+                return Ok(Polled::OutOfGrant(why));
+            }
+        };
         let opened = open_session(
             tx,
             Opening {

@@ -3,15 +3,19 @@
 //! 1. A `resource` that is named must be in the grant, or be the issuer itself.
 //! 2. None named: the grant's only resource, or the issuer where it has none. Several: nothing is guessed.
 //! 3. A token for a resource holds what was granted and the resource knows; one for the issuer the whole grant.
+//! 4. What the client, or a scope, demands of how the person proved who they are must be met. A scope that was not named, and
+//!    whose demand is not met, is left out, unless nothing is left.
 
 use hallpass_model::id::{OrgId, ResourceId};
 use hallpass_model::principal::Standing;
+use hallpass_model::step_up::Demand;
 use hallpass_model::time::Lifetime;
 use hallpass_model::wire::oauth::Scopes;
 use rusqlite::Connection;
 
 use crate::error::StoreError;
 use crate::sql::{Columns, Sql};
+use crate::step_up::{Proved, ScopeDemands};
 
 /// What a token is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,6 +79,9 @@ pub enum OutOfGrant {
     /// `invalid_target`: whoever answered for it left, and nobody has taken it over.
     #[error("the resource is suspended")]
     Suspended,
+    /// `insufficient_user_authentication`: the person must prove who they are more strongly, or more lately.
+    #[error("the person must prove again who they are: {0}")]
+    Unmet(Demand),
     /// `invalid_scope`: more than was agreed to, or nothing that the resource knows.
     #[error("the scope is not within what was agreed to")]
     Scope,
@@ -88,6 +95,7 @@ impl OutOfGrant {
             Self::Ambiguous => "resource_unsaid",
             Self::Disabled => "resource_disabled",
             Self::Suspended => "resource_suspended",
+            Self::Unmet(_) => "step_up",
             Self::Scope => "scope",
         }
     }
@@ -100,7 +108,11 @@ pub(crate) fn reach(
     granted: &Scopes,
     resources: &[String],
     wanted: &Wanted,
+    proved: Proved<'_>,
 ) -> Result<Result<(Reached, Scopes), OutOfGrant>, StoreError> {
+    if let Some(demand) = proved.client_wants(db)? {
+        return Ok(Err(OutOfGrant::Unmet(demand)));
+    }
     let url = match (&wanted.reach, resources) {
         (Reach::Issuer, _) | (Reach::Unsaid, []) => None,
         (Reach::Unsaid, [only]) => Some(only),
@@ -115,7 +127,7 @@ pub(crate) fn reach(
     };
     match url {
         None => Ok(Ok((Reached::Issuer, asked))),
-        Some(url) => to_resource(db, org, url, &asked, wanted.scopes.is_some()),
+        Some(url) => to_resource(db, org, url, &asked, wanted.scopes.is_some(), proved),
     }
 }
 
@@ -126,18 +138,25 @@ pub(crate) fn to_resource(
     url: &str,
     asked: &Scopes,
     explicit: bool,
+    proved: Proved<'_>,
 ) -> Result<Result<(Reached, Scopes), OutOfGrant>, StoreError> {
     let found = db.one(
-        "SELECT id, scopes, disabled FROM resources WHERE org = ?1 AND url = ?2",
+        "SELECT id, scopes, disabled, demands FROM resources WHERE org = ?1 AND url = ?2",
         (org.bytes(), url),
-        |row| Ok((row.id::<ResourceId>(0)?, row.word::<Scopes>(1)?, row.standing(2)?)),
+        |row| {
+            let demands = row.maybe_json::<ScopeDemands>(3)?.unwrap_or_default();
+            Ok((row.id::<ResourceId>(0)?, row.word::<Scopes>(1)?, row.standing(2)?, demands))
+        },
     )?;
     Ok(match found {
         None => Err(OutOfGrant::Resource),
-        Some((_, _, Standing::Suspended(_))) => Err(OutOfGrant::Suspended),
-        Some((_, _, Standing::Disabled(_))) => Err(OutOfGrant::Disabled),
-        Some((id, known, _)) => {
-            let scopes = asked.within(&known);
+        Some((_, _, Standing::Suspended(_), _)) => Err(OutOfGrant::Suspended),
+        Some((_, _, Standing::Disabled(_), _)) => Err(OutOfGrant::Disabled),
+        Some((id, known, _, demands)) => {
+            let scopes = match proved.within(asked.within(&known), &demands, explicit) {
+                Ok(scopes) => scopes,
+                Err(demand) => return Ok(Err(OutOfGrant::Unmet(demand))),
+            };
             match scopes.is_empty() && explicit && !asked.is_empty() {
                 true => Err(OutOfGrant::Scope),
                 false => Ok((Reached::Resource { id, url: url.to_owned() }, scopes)),

@@ -17,6 +17,7 @@ use crate::reach::{OutOfGrant, Reached, Wanted, reach};
 use crate::refusals::refuse;
 use crate::sessions::{Loaded, Opened, about, is_session_dead, load};
 use crate::sql::Sql;
+use crate::step_up::Proved;
 
 /// Trades a refresh token for its successor and what an access token says.
 #[derive(Debug)]
@@ -95,15 +96,24 @@ impl Change for Redeem {
             refuse(tx, &about(tx, Event::Denied, session).into(), "rung")?;
             return Ok(Redeemed::RungNotAllowed(rungs));
         }
-        let (reached, scopes) =
-            match reach(tx.db(), session.org, &session.grant.scopes, &session.grant.resources, &self.wanted)?
-            {
-                Ok(within) => within,
-                Err(why) => {
-                    refuse(tx, &about(tx, Event::Denied, session).into(), why.rule())?;
-                    return Ok(Redeemed::OutOfGrant(why));
-                }
-            };
+        let (reached, scopes) = match reach(
+            tx.db(),
+            session.org,
+            &session.grant.scopes,
+            &session.grant.resources,
+            &self.wanted,
+            Proved {
+                client: session.client,
+                authentication: Some(&session.grant.authentication),
+                now: tx.now,
+            },
+        )? {
+            Ok(within) => within,
+            Err(why) => {
+                refuse(tx, &about(tx, Event::Denied, session).into(), why.rule())?;
+                return Ok(Redeemed::OutOfGrant(why));
+            }
+        };
         let (rotation, event, signal) = match verdict {
             Verdict::Next(rotation) => (rotation, Event::Refreshed, None),
             Verdict::Adopted(rotation) => (rotation, Event::Adopted, None),

@@ -107,7 +107,7 @@ impl Change for RevokeDeviceCode {
         let fingerprint = tx.keys().fingerprint(&self.device_code);
         let found = tx.db().one(
             "SELECT id, org, client, scopes, resources, purpose, device, address, created, expires, state, principal, \
-             session FROM device_grants WHERE device_code = ?1",
+             session, demand FROM device_grants WHERE device_code = ?1",
             [&fingerprint.0],
             read_grant,
         )?;

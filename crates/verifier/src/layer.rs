@@ -11,7 +11,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response};
 use tower::{Layer, Service};
 
-use crate::{Accepted, Incoming, ProvenKey, Refused, Scopes, Verifier, dpop};
+use crate::{Accepted, Incoming, ProvenKey, Refused, Scopes, StepUp, Verifier, dpop};
 
 /// Tells the time, so that nothing here reads a clock of its own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -22,13 +22,20 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct RequireToken {
     verifier: Verifier,
     scopes: Arc<Scopes>,
+    step_up: Option<Arc<StepUp>>,
     clock: Clock,
 }
 
 impl RequireToken {
     /// All of `scopes` are needed.
     pub fn new(verifier: Verifier, scopes: Scopes, clock: Clock) -> Self {
-        Self { verifier, scopes: Arc::new(scopes), clock }
+        Self { verifier, scopes: Arc::new(scopes), step_up: None, clock }
+    }
+
+    /// Also demands that the person proved who they are strongly, or lately, enough (RFC 9470).
+    #[must_use]
+    pub fn with_step_up(self, step_up: StepUp) -> Self {
+        Self { step_up: Some(Arc::new(step_up)), ..self }
     }
 }
 
@@ -70,7 +77,13 @@ where
             let now = (require.clock)();
             let (parts, body) = request.into_parts();
             let incoming = Incoming::new(&parts.method, &parts.uri, &parts.headers);
-            let accepted = match require.verifier.accept(incoming, &require.scopes, now).await {
+            let judged = match &require.step_up {
+                None => require.verifier.accept(incoming, &require.scopes, now).await,
+                Some(step_up) => {
+                    require.verifier.accept_stepped_up(incoming, &require.scopes, step_up, now).await
+                }
+            };
+            let accepted = match judged {
                 Ok(accepted) => accepted,
                 Err(refused) => return Ok(refusal(&require.verifier, &refused, now)),
             };

@@ -27,7 +27,8 @@ use std::sync::Arc;
 use hallpass_model::verifier::{self as rule, Expected};
 
 pub use hallpass_model::jose::{BadToken, JwkSet, Thumbprint};
-pub use hallpass_model::time::Timestamp;
+pub use hallpass_model::step_up::StepUp;
+pub use hallpass_model::time::{Lifetime, Timestamp};
 pub use hallpass_model::wire::claims::AccessClaims;
 pub use hallpass_model::wire::dpop::BadProof;
 pub use hallpass_model::wire::oauth::Scopes;
@@ -173,6 +174,27 @@ impl Verifier {
         }
         let new_nonce = proof.and_then(|(dpop, proof)| dpop.nonce(Some(&proof), now));
         Ok(Accepted { claims, proven, new_nonce })
+    }
+
+    /// The same, and demands that the person proved who they are strongly, or lately, enough (RFC 9470): for a route that
+    /// needs more than others. What the token does not say (`acr`, `auth_time`) it does not satisfy.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept), and [`Rejection::Authentication`].
+    pub async fn accept_stepped_up(
+        &self,
+        request: impl Into<Incoming<'_>>,
+        scopes: &Scopes,
+        step_up: &StepUp,
+        now: Timestamp,
+    ) -> Result<Accepted, Refused> {
+        let request = request.into();
+        let scheme = incoming::token(request.headers).map_err(|why| why.by(None))?.0;
+        let accepted = self.accept(request, scopes, now).await?;
+        match step_up.is_met_by(&accepted.claims, now) {
+            true => Ok(accepted),
+            false => Err(Rejection::Authentication(step_up.clone()).by(scheme)),
+        }
     }
 
     /// The headers that go with a refusal: a challenge for each scheme that is taken here (RFC 9449, section 7.2), a

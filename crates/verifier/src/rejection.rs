@@ -5,7 +5,7 @@ use hallpass_model::wire::dpop::BadProof;
 use http::{HeaderValue, StatusCode};
 
 use crate::dpop::algs;
-use crate::{Scheme, Scopes};
+use crate::{Scheme, Scopes, StepUp};
 
 /// Why a request was not let in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +26,9 @@ pub enum Rejection {
     /// The token is good, but not for this.
     #[error("the token lacks a scope this needs")]
     Scope(Scopes),
+    /// The token is good, but the person must prove who they are more strongly, or more lately, for this (RFC 9470).
+    #[error("this needs a stronger or more recent login")]
+    Authentication(StepUp),
     /// The issuer says that it is no longer good.
     #[error("the token was revoked")]
     Revoked,
@@ -85,6 +88,12 @@ impl Rejection {
             Self::Malformed(_) => described("invalid_request"),
             Self::Token(_) | Self::Revoked => described("invalid_token"),
             Self::Scope(needed) => format!(r#", error="insufficient_scope", scope="{needed}""#),
+            // RFC 9470, section 3.
+            Self::Authentication(step_up) => {
+                let wanted = step_up.to_string();
+                let join = if wanted.is_empty() { "" } else { ", " };
+                format!("{}{join}{wanted}", described("insufficient_user_authentication"))
+            }
             Self::NoProof | Self::ManyProofs => described("invalid_dpop_proof"),
             Self::Proof(bad) => described(bad.code().text()),
         }

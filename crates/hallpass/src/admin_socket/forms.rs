@@ -127,6 +127,12 @@ questions! {
         /// Whether to say what would change, and change nothing.
         dry_run: bool,
     }
+    /// What a client demands of how a person proved who they are; nothing where both are empty.
+    ClientRequire { org: Option<String>, handle: String, acr: Option<String>, max_age: Option<Lifetime>, }
+    /// What a scope of a resource demands, likewise.
+    ResourceRequire {
+        org: Option<String>, url: String, scope: String, acr: Option<String>, max_age: Option<Lifetime>,
+    }
     /// One resource.
     OneResource { org: Option<String>, url: String, }
     /// A person's sessions.
@@ -191,6 +197,8 @@ answers! {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         handed_over: Vec<String>,
     }
+    /// What is demanded of how a person proved who they are.
+    DemandShown { thing: String, scope: Option<String>, acr: Option<String>, max_age: Option<Lifetime>, }
     /// A thing that was given another owner, or would be.
     OwnerShown {
         thing: String, from: String, to: String,

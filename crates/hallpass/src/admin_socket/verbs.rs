@@ -23,6 +23,7 @@ mod owners;
 mod people;
 mod resources;
 mod sessions;
+mod step_up;
 mod teams;
 mod trusts;
 
@@ -78,11 +79,13 @@ verbs! {
     "client.show" RunDirectory clients::show;
     "client.disable" RunDirectory clients::disable;
     "client.enable" RunDirectory clients::enable;
+    "client.require" RunDirectory step_up::client;
     "resource.add" RunDirectory resources::add;
     "resource.list" RunDirectory resources::list;
     "resource.show" RunDirectory resources::show;
     "resource.disable" RunDirectory resources::disable;
     "resource.enable" RunDirectory resources::enable;
+    "resource.require" RunDirectory step_up::resource;
     "trust.add" RunDirectory trusts::add;
     "trust.list" RunDirectory trusts::list;
     "trust.show" RunDirectory trusts::show;

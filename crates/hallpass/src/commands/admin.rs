@@ -20,6 +20,7 @@ mod owners;
 mod people;
 mod resources;
 mod sessions;
+mod step_up;
 mod table;
 mod teams;
 mod trusts;

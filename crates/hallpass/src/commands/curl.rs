@@ -17,7 +17,7 @@ use clap::Args;
 use hallpass_holder::{Binding, Holder, Identity, PassRequest, Presentable};
 use hallpass_model::purpose::Purpose;
 
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, STEP_UP};
 use crate::holding::{Source, WhichArgs, parse_purpose, parse_resource, parse_scope, scopes};
 use crate::output::{Form, Output};
 use arguments::{Asked, Known};
@@ -149,6 +149,9 @@ async fn ask(
             continue;
         }
         dump(asked, &dumped, out)?;
+        if told.wants_step_up() {
+            out.warn(format_args!("this API wants a stronger or more recent login: {STEP_UP}"));
+        }
         if let Some(why) = unheard(presentable.bound() && !left_home, &head, &challenge) {
             out.warn(why);
         }

@@ -11,6 +11,7 @@ use hallpass_holder::{
 use hallpass_model::device::DeviceClass;
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{KeyMaterial, Secret};
+use hallpass_model::time::Lifetime;
 use hallpass_model::wire::errors::ErrorCode;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -86,6 +87,14 @@ pub(crate) struct LoginArgs {
     #[arg(long, requires = "command")]
     one_run: bool,
 
+    /// Prove anew who you are, for what demands a fresh login; takes the place of the sign-in that is here
+    #[arg(long, conflicts_with_all = ["one_run", "as_new"])]
+    step_up: bool,
+
+    /// Prove anew who you are if that was longer ago than this, such as `15m`
+    #[arg(long, value_name = "TIME", conflicts_with = "step_up")]
+    max_age: Option<Lifetime>,
+
     #[command(flatten)]
     endpoints: by_hand::EndpointArgs,
 
@@ -148,7 +157,10 @@ pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Fai
 }
 
 fn request(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Result<LoginRequest, Failure> {
-    let target = target::target(args, holder, out)?;
+    let mut target = target::target(args, holder, out)?;
+    if args.step_up {
+        target::as_it_is(&mut target, holder)?;
+    }
     let mut at = surroundings::surroundings_of_who_looks();
     at.terminal &= args.holder.may_ask();
     let shared = surroundings::host::shared(&at)?;
@@ -187,6 +199,7 @@ fn request(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Result<LoginR
     request.rung = rung;
     request.for_one_command = args.one_run;
     request.brief = strict;
+    request.max_age = if args.step_up { Some(Lifetime::seconds(0)) } else { args.max_age };
     Ok(request)
 }
 

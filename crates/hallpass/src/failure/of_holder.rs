@@ -59,6 +59,9 @@ impl From<HolderError> for Failure {
             E::Unreachable { .. } => Failure::try_later(told).hint("nothing was lost; try again in a while"),
             E::Locked { .. } => Failure::try_later(told),
             E::Denied => Failure::refused(told),
+            E::Refused { code: ErrorCode::InsufficientUserAuthentication, .. } => {
+                Failure::needs_person(told).hint(STEP_UP)
+            }
             E::Refused { ref code, .. } => {
                 let failure = Failure::refused(told);
                 match of_refusal(code) {
@@ -103,6 +106,10 @@ impl From<HolderError> for Failure {
         }
     }
 }
+
+/// How a person meets a demand for a fresh login (RFC 9470).
+pub(crate) const STEP_UP: &str =
+    "run `hallpass login --step-up`, which asks you to prove anew who you are, then try again";
 
 /// What would satisfy the rule that refused.
 fn of_refusal(code: &ErrorCode) -> Option<&'static str> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hallpass_model::lifetimes::AUTHORIZE_REQUEST;
 use hallpass_model::secret::Secret;
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::id_token::{self, ExpectedLogin, IdClaims};
@@ -165,7 +166,8 @@ impl Login<'_> {
             issuer: &self.metadata.issuer,
             client_id: self.client.id(),
             nonce: granted.nonce.as_deref(),
-            max_age: None,
+            // Counted from when the browser was sent, which waits as long as this.
+            max_age: self.request.max_age.map(|most| most + AUTHORIZE_REQUEST),
             access_token: Some(tokens.access_token.expose_text()),
         };
         let now = self.holder.server_now(self.metadata);

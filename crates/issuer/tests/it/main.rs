@@ -23,6 +23,7 @@ mod revoke;
 mod roles;
 mod rungs;
 mod sessions_page;
+mod step_up;
 mod story;
 mod tidy;
 mod token_code;

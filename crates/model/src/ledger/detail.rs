@@ -54,6 +54,8 @@ keys! {
     KID = "kid";
     /// What kind of thing or key this is about: `org`, `person`, `team`, `client`, `resource`, `cli`, ...
     KIND = "kind";
+    /// How long ago a person may have proved who they are, in seconds.
+    MAX_AGE = "max_age";
     /// The id of whoever answers for the thing: a person's or a team's.
     OWNER = "owner";
     /// The credential that this one came from.

@@ -66,6 +66,7 @@ pub(crate) async fn issue(world: &World) -> Issued {
         device: Some(laptop()),
         requester_address: "198.51.100.4".into(),
         jkt: None,
+        demand: hallpass_model::step_up::Demand::default(),
     };
     let started = world.change(start).await;
     let by = Approver {

@@ -29,6 +29,7 @@ fn start(world: &World) -> StartDevice {
         device: Some(laptop()),
         requester_address: "198.51.100.4".into(),
         jkt: None,
+        demand: hallpass_model::step_up::Demand::default(),
     }
 }
 

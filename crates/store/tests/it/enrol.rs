@@ -144,6 +144,7 @@ async fn what_is_done_in_a_browser_counts_only_while_its_login_stands() {
         device: None,
         requester_address: String::new(),
         jkt: None,
+        demand: hallpass_model::step_up::Demand::default(),
     };
     let started = world.change(start).await;
     let answer = AnswerDevice {

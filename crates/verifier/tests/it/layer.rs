@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::routing::get;
 use hallpass_model::jose::{JwkSet, SigningKey, Typ};
 use hallpass_verifier::layer::RequireToken;
-use hallpass_verifier::{AccessClaims, Verifier};
+use hallpass_verifier::{AccessClaims, Lifetime, StepUp, Verifier};
 use http::{Request, StatusCode};
 use tower::ServiceExt;
 
@@ -61,4 +61,38 @@ async fn two_tokens_a_scheme_without_one_and_a_missing_scope_say_what_is_wrong()
     let (status, challenge) = ask(&[("authorization", "Bearer x.y.z")], "notes:read", "/").await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     assert!(challenge.unwrap().starts_with(&format!(r#"Bearer realm="{NOTES}", error="invalid_token""#)));
+}
+
+/// RFC 9470, section 3.
+#[tokio::test]
+async fn a_route_that_demands_a_fresh_login_challenges_with_what_would_do() {
+    let key = SigningKey::generate();
+    let verifier = Verifier::with_keys(ISSUER, NOTES, JwkSet::new(vec![key.public().clone()]));
+    let step_up =
+        StepUp { acr_values: vec!["phr".into(), "phrh".into()], max_age: Some(Lifetime::minutes(5)) };
+    let ask = async |change: &dyn Fn(&mut AccessClaims)| {
+        let layer = RequireToken::new(verifier.clone(), "notes:read".parse().unwrap(), Arc::new(|| NOW));
+        let layer = layer.with_step_up(step_up.clone());
+        let router: Router = Router::new().route("/", get(|| async { "purged" }).layer(layer));
+        let mut claims = claims(ISSUER);
+        claims.acr = Some("phr".into());
+        claims.auth_time = Some(NOW.seconds() - 200);
+        change(&mut claims);
+        let token = key.sign(Typ::AccessToken, &claims);
+        let request = Request::builder().uri("/").header("authorization", format!("Bearer {token}"));
+        let answer = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let challenge = answer.headers().get("www-authenticate").map(|v| v.to_str().unwrap().to_owned());
+        (answer.status(), challenge)
+    };
+    assert_eq!(ask(&|_| {}).await, (StatusCode::OK, None));
+    let wanted = format!(
+        r#"Bearer realm="{NOTES}", error="insufficient_user_authentication", error_description="this needs a stronger or more recent login", acr_values="phr phrh", max_age=300"#
+    );
+    let refused = (StatusCode::UNAUTHORIZED, Some(wanted));
+    assert_eq!(ask(&|claims| claims.auth_time = Some(NOW.seconds() - 400)).await, refused);
+    assert_eq!(ask(&|claims| claims.auth_time = None).await, refused);
+    assert_eq!(ask(&|claims| claims.acr = Some("pwd".into())).await, refused);
+    assert_eq!(ask(&|claims| claims.acr = None).await, refused);
+    let unscoped = ask(&|claims| claims.scope = "mail:send".parse().unwrap()).await;
+    assert_eq!(unscoped.0, StatusCode::FORBIDDEN, "a scope that is missing is told first");
 }

@@ -52,6 +52,11 @@ pub(super) async fn approve(office: &Office, form: Approve) -> Result<Approved, 
             Err(Refused::conflict("that code's time is over").hint("start the login again"))
         }
         DeviceAnswered::NotThere => Err(no_code()),
+        // SECURITY: nobody proved who they are here, so no step-up is satisfied.
+        DeviceAnswered::Unmet(_) => {
+            Err(Refused::by_rule("that login must be approved by the person, who proves who they are")
+                .hint("they log in with their passkey and enter the code in a browser"))
+        }
         DeviceAnswered::Refused(refusal) => {
             Err(Refused::by_rule(format_args!("the login is refused: {refusal}")))
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use hallpass_model::jose::{JwkSet, SigningKey};
 
+use super::step_up;
 use super::table::{Table, facts};
 use super::{HandleArgs, OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
@@ -34,6 +35,11 @@ Examples:
     Disable(HandleArgs),
     /// Put a client back to use; what was cut stays cut
     Enable(HandleArgs),
+    /// Demand that people prove who they are strongly, or lately, before anything is issued to it (RFC 9470)
+    #[command(after_help = "\
+Example:
+  hallpass admin client require prod-console --acr phr --max-age 8h")]
+    Require(step_up::ClientRequireArgs),
 }
 
 #[derive(Debug, Args)]
@@ -118,6 +124,7 @@ pub(super) async fn run(
             out.say(format_args!("disabled `{}` and cut everything issued to it", client.handle));
             show(client, out)
         }
+        ClientCommand::Require(args) => step_up::client(args, server, out).await,
         ClientCommand::Enable(args) => {
             let client: ClientShown = server.ask("client.enable", &one(args)).await?;
             out.say(format_args!("enabled `{}`; what was cut stays cut", client.handle));

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::step_up;
 use super::table::{Table, facts};
 use super::{OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
@@ -26,6 +27,11 @@ Example:
     Disable(ResourceArgs),
     /// Put a resource back to use
     Enable(ResourceArgs),
+    /// Demand of a scope that people prove who they are strongly, or lately, before they have it (RFC 9470)
+    #[command(after_help = "\
+Example:
+  hallpass admin resource require https://notes.example --scope notes:purge --max-age 5m")]
+    Require(step_up::ResourceRequireArgs),
 }
 
 #[derive(Debug, Args)]
@@ -109,6 +115,7 @@ pub(super) async fn run(
             out.say(format_args!("disabled `{}`: no token is issued for it", resource.url));
             show(resource, out)
         }
+        ResourceCommand::Require(args) => step_up::resource(args, server, out).await,
         ResourceCommand::Enable(args) => {
             let resource: ResourceShown = server.ask("resource.enable", &one(args)).await?;
             out.say(format_args!("enabled `{}`", resource.url));

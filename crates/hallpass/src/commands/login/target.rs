@@ -112,6 +112,26 @@ pub(super) fn target(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Res
     })
 }
 
+/// What the sign-in that is here reaches, as far as nothing else is named: a step-up asks for no more, and loses nothing.
+pub(super) fn as_it_is(target: &mut Target, holder: &Holder) -> Result<(), Failure> {
+    let wanted = Wanted {
+        issuer: Some(&target.issuer),
+        client_id: target.client_id.as_deref(),
+        profile: target.profile.as_ref(),
+    };
+    let identity = holder.find(&wanted)?;
+    let opened = holder.status(&identity)?.opened?;
+    if target.resources.is_empty() {
+        target.resources = opened.resources;
+    }
+    if target.scopes.is_empty() {
+        target.scopes = opened.scope;
+    }
+    target.client_id = Some(identity.client_id);
+    target.profile = identity.profile;
+    Ok(())
+}
+
 /// The profile that is meant, and what is known about it. A directory's or the default one that is known to be elsewhere
 /// is not what somebody means who types an issuer.
 fn known(
