@@ -186,6 +186,7 @@ async fn add_world(store: &Store, api_key: &SigningKey) -> Result<World, Failure
         any_scope: false,
         device_flow_barred: Scopes::none(),
         older_assertions_until: None,
+        secrets_until: None,
     };
     let api =
         store.change(Actor::Operator, process::now(), api).await?.map_err(|_| "the client is not added")?;

@@ -1,5 +1,7 @@
 //! Who is calling: a client that says who it is and proves it where it can, or whoever holds an access token.
 
+mod presented; // what a request shows of the client that sent it
+
 use std::sync::Arc;
 
 use hallpass_model::client::{Client, ClientAuthentication, ClientKind};
@@ -7,24 +9,27 @@ use hallpass_model::jose::{BadToken, JwkSet, peek_unverified};
 use hallpass_model::ledger::Actor;
 use hallpass_model::principal::Standing;
 use hallpass_model::role::{Act, Role, may};
+use hallpass_model::secret::{ClientSecret, Secret};
+use hallpass_model::spelling::{self, Prefix, RANDOM_BYTES};
 use hallpass_model::verifier::bound;
 use hallpass_model::wire::assertion::{self, ASSERTION_TYPE, ExpectedClient};
 use hallpass_model::wire::dpop::Request;
 use hallpass_model::wire::errors::ErrorCode;
-use hallpass_model::wire::oauth::{BadForm, GrantType};
-use hallpass_store::{Assertion, RefreshTokens, SpendAssertion};
+use hallpass_model::wire::oauth::GrantType;
+use hallpass_store::{Assertion, ClientProof, NoteSecretUse, RefreshTokens, SpendAssertion};
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 
 use crate::error::OAuthError;
 use crate::form::Asked;
 use crate::tokens::OwnToken;
+use presented::{Means, Presented};
 
 /// A client of the org at whose endpoint the request came, in use, that proved who it is if it can.
 pub(crate) struct ClientCaller {
     /// Its row.
     pub(crate) client: Arc<Client>,
-    /// What it signed, not yet used up.
-    pub(crate) assertion: Option<Assertion>,
+    /// How it proved who it is; nothing for a public client. An assertion is not yet used up.
+    pub(crate) proof: Option<ClientProof>,
 }
 
 impl ClientCaller {
@@ -33,28 +38,16 @@ impl ClientCaller {
     /// SECURITY: every failure is the same error, so that nobody learns which clients exist. An assertion is
     /// verified here and not yet used up: call [`ClientCaller::use_up`] before anything changes.
     pub(crate) async fn authenticate(asked: &Asked) -> Result<Self, OAuthError> {
-        let refused = |why: &'static str| OAuthError::invalid_client().because(why);
-        if asked.headers.contains_key(AUTHORIZATION) {
-            // RFC 6749, section 5.2: answer in the scheme that was tried.
-            asked.issuer.store.count_stranger("authorization header");
-            return Err(refused("an Authorization header").header(WWW_AUTHENTICATE, "Basic realm=\"token\""));
-        }
-        if asked.form.find("client_secret").is_some() {
-            asked.issuer.store.count_stranger("client secret");
-            return Err(refused("a client secret"));
-        }
-        let signed = asked.form.find("client_assertion");
-        let handle = match (asked.form.find("client_id"), signed) {
-            (Some(id), _) => id.to_owned(),
-            // RFC 7521, section 4.2: the assertion names the client. Believed only once verified.
-            (None, Some(signed)) => {
-                let named =
-                    peek_unverified(signed).map_err(|bad| OAuthError::invalid_client().because(bad))?;
-                named.issuer.ok_or_else(|| refused("an assertion without an issuer"))?
-            }
-            (None, None) => return Err(OAuthError::from(BadForm::Missing("client_id"))),
+        let presented = match Presented::read(asked) {
+            Ok(presented) => presented,
+            Err(error) => return Err(challenged(asked, error)),
         };
-        let client = asked.issuer.store.find_client_by_handle(asked.org.id(), &handle).await?;
+        Self::known(asked, presented).await.map_err(|error| challenged(asked, error))
+    }
+
+    async fn known(asked: &Asked, presented: Presented<'_>) -> Result<Self, OAuthError> {
+        let client =
+            asked.issuer.store.find_client_by_handle(asked.org.id(), &presented.client_id).await?;
         let Some(client) = client else {
             asked.issuer.store.count_stranger("unknown client");
             return Err(refused("unknown client"));
@@ -63,36 +56,14 @@ impl ClientCaller {
             asked.record_refusal(client.id, "disabled").await?;
             return Err(refused("a disabled client"));
         }
-        let assertion = match (&client.authentication, signed) {
-            (ClientAuthentication::None, None) => None,
-            (ClientAuthentication::None, Some(_)) => {
-                asked.record_refusal(client.id, "client_assertion").await?;
-                return Err(refused("a public client with an assertion"));
-            }
-            (ClientAuthentication::PrivateKeyJwt(_), None) => {
+        let proof = match presented.means {
+            Means::Nothing if client.is_public() => None,
+            Means::Nothing => {
                 asked.record_refusal(client.id, "client_assertion_missing").await?;
-                return Err(refused("no assertion"));
+                return Err(refused("neither an assertion nor a secret"));
             }
-            (ClientAuthentication::PrivateKeyJwt(_), Some(_))
-                if asked.form.find("client_assertion_type") != Some(ASSERTION_TYPE) =>
-            {
-                asked.record_refusal(client.id, "client_assertion").await?;
-                return Err(refused("an unknown client_assertion_type"));
-            }
-            (ClientAuthentication::PrivateKeyJwt(keys), Some(signed)) => {
-                match judge_assertion(asked, &client, keys, signed) {
-                    Ok(assertion) => Some(assertion),
-                    Err(bad) => {
-                        // The operator, who can do something about it, learns that only the type is the older one.
-                        let rule = match bad {
-                            BadToken::Type => "client_assertion_type",
-                            _ => "client_assertion",
-                        };
-                        asked.record_refusal(client.id, rule).await?;
-                        return Err(OAuthError::invalid_client().because(bad));
-                    }
-                }
-            }
+            Means::Secret(secret) => Some(by_secret(asked, &client, &secret).await?),
+            Means::Assertion(signed) => Some(by_assertion(asked, &client, signed).await?),
         };
         if let Standing::Suspended(since) = client.standing {
             asked.record_refusal(client.id, "suspended").await?;
@@ -102,17 +73,29 @@ impl ClientCaller {
                 false => OAuthError::suspended(since, &asked.org.org.name).because("a suspended client"),
             });
         }
-        Ok(Self { client, assertion })
+        Ok(Self { client, proof })
     }
 
-    /// Uses the assertion up, where there was one: good once (RFC 7523, section 3, check 7).
+    /// Uses an assertion up, where there was one: good once (RFC 7523, section 3, check 7). Of a secret it is noted that it
+    /// was used, now and then.
     pub(crate) async fn use_up(&self, asked: &Asked) -> Result<(), OAuthError> {
-        let Some(assertion) = &self.assertion else { return Ok(()) };
-        let spend =
-            SpendAssertion { org: asked.org.id(), client: self.client.id, assertion: assertion.clone() };
-        match asked.issuer.store.change(self.actor(), asked.now, spend).await? {
-            true => Ok(()),
-            false => Err(OAuthError::invalid_client().because("an assertion that was used before")),
+        match &self.proof {
+            Some(ClientProof::Assertion(assertion)) => {
+                let spend = SpendAssertion {
+                    org: asked.org.id(),
+                    client: self.client.id,
+                    assertion: assertion.clone(),
+                };
+                match asked.issuer.store.change(self.actor(), asked.now, spend).await? {
+                    true => Ok(()),
+                    false => Err(refused("an assertion that was used before")),
+                }
+            }
+            Some(ClientProof::Secret(used)) if used.note => {
+                let note = NoteSecretUse { client: self.client.id, used: *used };
+                Ok(asked.issuer.store.change(self.actor(), asked.now, note).await?)
+            }
+            Some(ClientProof::Secret(_)) | None => Ok(()),
         }
     }
 
@@ -139,6 +122,66 @@ impl ClientCaller {
     pub(crate) fn actor(&self) -> Actor {
         Actor::Client(self.client.id)
     }
+}
+
+fn refused(why: &'static str) -> OAuthError {
+    OAuthError::invalid_client().because(why)
+}
+
+/// RFC 6749, section 5.2: whoever tried the header is answered in its scheme.
+fn challenged(asked: &Asked, error: OAuthError) -> OAuthError {
+    let tried = asked.headers.contains_key(AUTHORIZATION);
+    match error.code() {
+        ErrorCode::InvalidClient if tried => error.header(WWW_AUTHENTICATE, "Basic realm=\"token\""),
+        _ => error,
+    }
+}
+
+async fn by_secret(
+    asked: &Asked,
+    client: &Client,
+    secret: &Secret<ClientSecret>,
+) -> Result<ClientProof, OAuthError> {
+    if let Some(used) = asked.issuer.store.match_client_secret(client, secret, asked.now) {
+        return Ok(ClientProof::Secret(used));
+    }
+    asked.record_refusal(client.id, "client_secret").await?;
+    // For the operator's trace: a secret that was cut short is another mistake than one that is over.
+    let spelled = secret.as_text().map(|text| spelling::parse::<RANDOM_BYTES>(Prefix::ClientSecret, text));
+    Err(match spelled {
+        Some(Err(bad)) => OAuthError::invalid_client().because(bad),
+        _ => refused("a secret that is over, or another's"),
+    })
+}
+
+async fn by_assertion(asked: &Asked, client: &Client, signed: &str) -> Result<ClientProof, OAuthError> {
+    let judged = if asked.form.find("client_assertion_type") != Some(ASSERTION_TYPE) {
+        Err(refused("an unknown client_assertion_type"))
+    } else {
+        match &client.authentication {
+            ClientAuthentication::None => Err(refused("a public client with an assertion")),
+            ClientAuthentication::Secret => Err(refused("an assertion of a client without a key")),
+            ClientAuthentication::PrivateKeyJwt(keys) => Ok(judge_assertion(asked, client, keys, signed)),
+            ClientAuthentication::PrivateKeyJwtAt(url) => {
+                let kid = peek_unverified(signed).ok().and_then(|said| said.kid);
+                let keys = asked.issuer.outside.keys_at(url, kid.as_deref()).await;
+                let keys = keys.map_err(|error| {
+                    let told = "the client's keys cannot be fetched from its jwks_uri now; try again";
+                    OAuthError::new(ErrorCode::TemporarilyUnavailable, told).because(error)
+                })?;
+                Ok(judge_assertion(asked, client, &keys, signed))
+            }
+        }
+    };
+    // The operator, who can do something about it, learns that only the type is the older one.
+    let (rule, error) = match judged {
+        Ok(Ok(assertion)) => return Ok(ClientProof::Assertion(assertion)),
+        Ok(Err(BadToken::Type)) => ("client_assertion_type", OAuthError::invalid_client().because(BadToken::Type)),
+        Ok(Err(bad)) => ("client_assertion", OAuthError::invalid_client().because(bad)),
+        Err(error) => ("client_assertion", error),
+    };
+    asked.record_refusal(client.id, rule).await?;
+    Err(error)
 }
 
 fn judge_assertion(

@@ -80,7 +80,7 @@ impl OAuthError {
     pub(crate) fn invalid_client() -> Self {
         Self::new(
             ErrorCode::InvalidClient,
-            "the client is not known here, or did not prove who it is; a public client sends client_id, others a client_assertion",
+            "the client is not known here, or did not prove who it is; a public client sends client_id, others a client_assertion, or a secret that is still good",
         )
     }
 

@@ -16,6 +16,7 @@ mod tokens; // minting, and reading back, access and ID tokens
 mod minted; // which access tokens this process signed
 mod metadata; // where everything is
 mod outside; // keys of outside issuers, fetched through a guard
+mod published; // what a client publishes of itself
 mod outsider; // who an outside token says has come
 mod target; // what a token is asked for: one resource, these scopes
 mod authorize; // a login in a browser, begun and finished
@@ -61,6 +62,7 @@ pub use base_url::{BadBaseUrl, BaseUrl};
 pub use listen::{Listen, ListenError, Listener, TlsFiles};
 pub use network::{BadNetwork, Network};
 pub use outsider::{TestedToken, TestedTrust};
+pub use published::NotPublished;
 pub use routes::{Access, Endpoint, endpoints};
 pub use tidy::Sweeper;
 pub use tls::BadTlsFiles;

@@ -59,6 +59,9 @@ pub(crate) const OWN_SCOPES: [&str; 3] = ["openid", "profile", "offline_access"]
 const SIGNED_BY_US: [Algorithm; 1] = [Algorithm::Es256];
 const SIGNED_BY_CLIENTS: [Algorithm; 2] = [Algorithm::Es256, Algorithm::EdDsa];
 
+/// How clients prove who they are, the better ways first: whoever takes the first that it knows takes the best.
+const CLIENTS_PROVE_BY: [&str; 4] = ["none", "private_key_jwt", "client_secret_basic", "client_secret_post"];
+
 pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>) -> Bytes {
     let endpoint = |name: &str| Url::parse(&format!("{issuer}/{name}")).ok();
     let texts = |algorithms: &[Algorithm]| algorithms.iter().map(|a| a.text().to_owned()).collect::<Vec<_>>();
@@ -82,11 +85,11 @@ pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>) -> Bytes {
         response_types_supported: words(&["code"]),
         response_modes_supported: words(&["query"]),
         grant_types_supported: grant_types.iter().map(|g| g.text().to_owned()).collect(),
-        token_endpoint_auth_methods_supported: words(&["none", "private_key_jwt"]),
+        token_endpoint_auth_methods_supported: words(&CLIENTS_PROVE_BY),
         token_endpoint_auth_signing_alg_values_supported: texts(&SIGNED_BY_CLIENTS),
-        revocation_endpoint_auth_methods_supported: words(&["none", "private_key_jwt"]),
+        revocation_endpoint_auth_methods_supported: words(&CLIENTS_PROVE_BY),
         revocation_endpoint_auth_signing_alg_values_supported: texts(&SIGNED_BY_CLIENTS),
-        introspection_endpoint_auth_methods_supported: words(&["private_key_jwt"]),
+        introspection_endpoint_auth_methods_supported: words(&CLIENTS_PROVE_BY[1..]),
         introspection_endpoint_auth_signing_alg_values_supported: texts(&SIGNED_BY_CLIENTS),
         code_challenge_methods_supported: words(&["S256"]),
         dpop_signing_alg_values_supported: texts(&SIGNED_BY_CLIENTS),

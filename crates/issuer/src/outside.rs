@@ -1,6 +1,7 @@
-//! Keys of outside issuers: fetched through a guard, kept, and fetched again at a bounded rate.
+//! Keys of outside issuers, and of clients that publish theirs: fetched through a guard, kept, and fetched again at a
+//! bounded rate.
 //!
-//! 1. Only what a trust names is fetched, so no stranger chooses an address.
+//! 1. Only what a trust or a client's registration names is fetched, so no stranger chooses an address.
 //! 2. One fetch at a time for each source: ten thousand jobs that come at once wait for the same one.
 //! 3. Keys are good for [`KEYS_FRESH`]; a key id that is not among them is worth another fetch, but none more often than
 //!    every [`FETCH_REST`].
@@ -10,7 +11,7 @@ mod guard; // where may be asked
 mod fetch; // one document, bounded in time and size
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hallpass_model::jose::JwkSet;
@@ -33,7 +34,7 @@ const SOURCES_MAX: usize = 1_024;
 /// The keys of outside issuers.
 pub(crate) struct Outside {
     fetcher: Fetcher,
-    sources: Mutex<HashMap<Source, Arc<AsyncMutex<Kept>>>>,
+    sources: Mutex<HashMap<Source, Arc<Turn>>>,
 }
 
 /// Where keys come from.
@@ -43,6 +44,13 @@ enum Source {
     Discovered(String),
     /// This address.
     At(String),
+}
+
+/// One source: what is known of it, and whose turn it is to ask it.
+#[derive(Default)]
+struct Turn {
+    kept: Mutex<Kept>,
+    asking: AsyncMutex<()>,
 }
 
 /// What is known of one source.
@@ -61,45 +69,89 @@ impl Outside {
     /// The keys of a trust's issuer. `kid` is the key a token says it was signed with: if it is not among those that are
     /// kept, they may be older than it.
     pub(crate) async fn keys(&self, trust: &Trust, kid: Option<&str>) -> Result<Arc<JwkSet>, NotFetched> {
-        let source = match &trust.keys {
-            IssuerKeys::Given(keys) => return Ok(Arc::new(keys.clone())),
-            IssuerKeys::At(url) => Source::At(url.clone()),
-            IssuerKeys::Discovered => Source::Discovered(trust.rule.issuer.clone()),
-        };
-        let turn = self.turn(&source);
-        let mut kept = turn.lock().await;
-        if let Some((keys, at)) = &kept.keys
-            && at.elapsed() < KEYS_FRESH
-            && kid.is_none_or(|kid| keys.has(kid))
-        {
-            return Ok(keys.clone());
-        }
-        if kept.asked.is_none_or(|asked| asked.elapsed() >= FETCH_REST) {
-            let fetched = self.fetcher.keys(&source).await;
-            kept.asked = Some(Instant::now());
-            match fetched {
-                Ok(keys) => {
-                    kept.keys = Some((Arc::new(keys), Instant::now()));
-                    kept.failed = None;
-                }
-                Err(error) => {
-                    tracing::warn!(error.because = %error, "the keys of an outside issuer cannot be fetched");
-                    kept.failed = Some(error);
-                }
+        match &trust.keys {
+            IssuerKeys::Given(keys) => Ok(Arc::new(keys.clone())),
+            IssuerKeys::At(url) => self.keys_at(url, kid).await,
+            IssuerKeys::Discovered => {
+                self.keys_of(Source::Discovered(trust.rule.issuer.clone()), kid).await
             }
-        }
-        match (&kept.keys, &kept.failed) {
-            (Some((keys, at)), _) if at.elapsed() < KEYS_STALE => Ok(keys.clone()),
-            (_, Some(failed)) => Err(failed.clone()),
-            _ => Err(NotFetched::Silent),
         }
     }
 
-    fn turn(&self, source: &Source) -> Arc<AsyncMutex<Kept>> {
+    /// The keys that are published at this address: a trust's, or a client's own.
+    pub(crate) async fn keys_at(&self, url: &str, kid: Option<&str>) -> Result<Arc<JwkSet>, NotFetched> {
+        self.keys_of(Source::At(url.to_owned()), kid).await
+    }
+
+    /// The keys there now, asked for by the operator: nothing is kept.
+    pub(crate) async fn look_at(&self, url: &str) -> Result<JwkSet, NotFetched> {
+        self.fetcher.keys(&Source::At(url.to_owned())).await
+    }
+
+    async fn keys_of(&self, source: Source, kid: Option<&str>) -> Result<Arc<JwkSet>, NotFetched> {
+        let turn = self.turn(&source);
+        if let Some(keys) = turn.kept().fresh(kid) {
+            return Ok(keys);
+        }
+        // One asks, and the others wait for what it hears; who names a key that is known does not.
+        let _asking = turn.asking.lock().await;
+        if let Some(keys) = turn.kept().fresh(kid) {
+            return Ok(keys);
+        }
+        if turn.kept().may_be_asked() {
+            let fetched = self.fetcher.keys(&source).await;
+            turn.kept().heard(fetched);
+        }
+        turn.kept().stale()
+    }
+
+    fn turn(&self, source: &Source) -> Arc<Turn> {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         if sources.len() >= SOURCES_MAX && !sources.contains_key(source) {
             sources.clear();
         }
         sources.entry(source.clone()).or_default().clone()
+    }
+}
+
+impl Turn {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    /// The keys, if they are new enough and the one that is named is among them.
+    fn fresh(&self, kid: Option<&str>) -> Option<Arc<JwkSet>> {
+        let (keys, at) = self.keys.as_ref()?;
+        let fits = at.elapsed() < KEYS_FRESH && kid.is_none_or(|kid| keys.has(kid));
+        fits.then(|| keys.clone())
+    }
+
+    fn may_be_asked(&self) -> bool {
+        self.asked.is_none_or(|asked| asked.elapsed() >= FETCH_REST)
+    }
+
+    fn heard(&mut self, fetched: Result<JwkSet, NotFetched>) {
+        self.asked = Some(Instant::now());
+        match fetched {
+            Ok(keys) => {
+                self.keys = Some((Arc::new(keys), Instant::now()));
+                self.failed = None;
+            }
+            Err(error) => {
+                tracing::warn!(error.because = %error, "keys that are published elsewhere cannot be fetched");
+                self.failed = Some(error);
+            }
+        }
+    }
+
+    /// The keys as they were last heard of, for as long as a source may be silent.
+    fn stale(&self) -> Result<Arc<JwkSet>, NotFetched> {
+        match (&self.keys, &self.failed) {
+            (Some((keys, at)), _) if at.elapsed() < KEYS_STALE => Ok(keys.clone()),
+            (_, Some(failed)) => Err(failed.clone()),
+            _ => Err(NotFetched::Silent),
+        }
     }
 }

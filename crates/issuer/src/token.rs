@@ -11,14 +11,17 @@ pub(crate) use device::HeldPolls;
 
 use axum::response::{IntoResponse, Response};
 use hallpass_model::client::Client;
+use hallpass_model::cut::Stamp;
+use hallpass_model::id::CredentialId;
 use hallpass_model::jose::Thumbprint;
 use hallpass_model::lifetimes::ACCESS_TOKEN_MAX;
+use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{AccessToken, Secret};
 use hallpass_model::session::Binding;
-use hallpass_model::time::Lifetime;
+use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::errors::ErrorCode;
 use hallpass_model::wire::oauth::{GrantType, Scopes, TokenResponse, TokenType};
-use hallpass_store::{Opened, RefreshTokens, Wanted};
+use hallpass_store::{Opened, Reached, RefreshTokens, Wanted};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::caller::ClientCaller;
@@ -186,5 +189,43 @@ fn alone(
         id_token: None,
         issued_token_type: None,
         lease: None,
+    }
+}
+
+/// A token about a client, which acts for itself: by its own proof, or by a trust.
+struct AboutClient<'a> {
+    client: &'a Client,
+    reached: Reached,
+    scopes: Scopes,
+    credential: CredentialId,
+    /// Its ancestors: a secret that opened the door, or a trust's root.
+    lineage: Vec<CredentialId>,
+    stamp: Stamp,
+    expires: Timestamp,
+    key: Option<Thumbprint>,
+    purpose: Option<&'a Purpose>,
+}
+
+impl AboutClient<'_> {
+    /// It, and nothing to keep: never a refresh token (RFC 6749, section 4.4.3).
+    fn answer(self, asked: &Asked) -> TokenResponse {
+        let access_token = NewAccessToken {
+            // SECURITY: a client's id is of another form than a person's, so neither can pass for the other.
+            subject: self.client.id.to_string(),
+            client: self.client,
+            audience: audience(&asked.org, self.reached),
+            scope: self.scopes.clone(),
+            credential: self.credential,
+            stamp: self.stamp,
+            expires: self.expires,
+            session: None,
+            device: None,
+            authentication: None,
+            key: self.key,
+            purpose: self.purpose,
+            lineage: self.lineage,
+        }
+        .mint(&asked.issuer, &asked.org, asked.now);
+        alone(access_token, self.key, self.scopes, self.expires.since(asked.now))
     }
 }

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ClientId, OrgId, ResourceId};
+use crate::id::{ClientId, CredentialId, OrgId, ResourceId};
 use crate::jose::JwkSet;
 use crate::principal::{Handle, Owner, Standing};
+use crate::secret::Fingerprint;
 use crate::time::Timestamp;
 use crate::wire::oauth::{GrantType, Scopes};
 
@@ -62,6 +63,44 @@ pub enum ClientAuthentication {
     None,
     /// It signs an assertion with one of these keys (RFC 7523, RFC 10070).
     PrivateKeyJwt(JwkSet),
+    /// The same, with keys that it publishes at this address (RFC 7591, section 2: `jwks_uri`).
+    PrivateKeyJwtAt(String),
+    /// It sends a secret (RFC 6749, section 2.3.1), and has no key: the exception, which [`ClientSecrets`] has the end of.
+    Secret,
+}
+
+/// Keys of one client at most: the one in use and the next, for each of a few places it runs in.
+pub const CLIENT_KEYS_MAX: usize = 8;
+/// Secrets of one client that are good at once: the one in use, and its successor while that is carried out.
+pub const CLIENT_SECRETS_MAX: usize = 2;
+
+/// The exception by which a client may prove itself by a secret, and its secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientSecrets {
+    /// When the exception ends, and with it every secret.
+    pub until: Timestamp,
+    /// Those there are, over or not.
+    pub kept: Vec<KeptSecret>,
+}
+
+/// What is kept of a client's secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptSecret {
+    /// Its id, which is no secret: the ancestor of every token it opened the door to.
+    pub id: CredentialId,
+    /// It, as a keyed hash.
+    pub fingerprint: Fingerprint,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it is over.
+    pub expires: Timestamp,
+}
+
+impl ClientSecrets {
+    /// Those that are good now.
+    pub fn good(&self, now: Timestamp) -> impl Iterator<Item = &KeptSecret> {
+        self.kept.iter().filter(move |secret| now < secret.expires && now < self.until)
+    }
 }
 
 /// Software registered to ask for credentials.
@@ -93,6 +132,8 @@ pub struct Client {
     pub device_flow_barred: Scopes,
     /// Until when its assertions may be of the form before RFC 10070: an exception, which has an end.
     pub older_assertions_until: Option<Timestamp>,
+    /// Its secrets: an exception, which has an end. It may have them beside its keys, while it moves to those.
+    pub secrets: Option<ClientSecrets>,
     /// Whether it may be used.
     pub standing: Standing,
     /// When it was registered.

@@ -53,6 +53,17 @@ pub const CLIENT_ASSERTION_MAX: Lifetime = Lifetime::minutes(5);
 /// How far ahead a client may be let off the newer form of assertions (RFC 10070) at most: by then its library has caught
 /// up, or somebody looks again.
 pub const OLDER_ASSERTIONS: Lifetime = Lifetime::days(365);
+/// A client's secret at most: changed four times a year, so that the change is a thing people know how to do.
+pub const CLIENT_SECRET: Lifetime = Lifetime::days(90);
+/// A client's older secret once a newer one was made, unless less is asked for: a week's deployments carry the new one out.
+pub const CLIENT_SECRET_OVERLAP: Lifetime = Lifetime::days(7);
+/// How far ahead a client may be let off having a key at most: by then it has one, or somebody looks again.
+pub const CLIENT_SECRETS: Lifetime = Lifetime::days(365);
+/// A use is written down again only after so long: "last used" is about days, and no request should pay for it.
+pub const USE_NOTED_AGAIN: Lifetime = Lifetime::minutes(1);
+/// What an outside issuer says of somebody, as an authorization grant (RFC 7523, section 2.1), at most: the longest job. Its
+/// `jti` is remembered so long.
+pub const GRANT_ASSERTION_MAX: Lifetime = Lifetime::hours(24);
 /// Clocks of honest machines differ by so much.
 pub const CLOCK_SKEW: Lifetime = Lifetime::seconds(30);
 /// How long a clock must have gone evenly before anything is thrown away for being old by it: long enough that whoever
@@ -101,6 +112,11 @@ pub const TABLE: &[(&str, Lifetime, &str)] = &[
     ("DPoP nonce", DPOP_NONCE, "bounds how early a proof can be made"),
     ("client assertion, at most", CLIENT_ASSERTION_MAX, "made for one request"),
     ("older client assertions, at most", OLDER_ASSERTIONS, "a library catches up, or somebody looks again"),
+    ("client secret, at most", CLIENT_SECRET, "changed four times a year"),
+    ("client secret, once there is a newer one", CLIENT_SECRET_OVERLAP, "a week's deployments carry the new one out"),
+    ("client without a key, at most", CLIENT_SECRETS, "it gets one, or somebody looks again"),
+    ("last use, written down again", USE_NOTED_AGAIN, "it is about days, and no request should pay for it"),
+    ("authorization grant by an assertion, at most", GRANT_ASSERTION_MAX, "the longest job; its `jti` is remembered so long"),
     ("clock skew", CLOCK_SKEW, "honest clocks differ so much"),
     (
         "clock, gone evenly before old things are thrown away",

@@ -43,6 +43,8 @@ kinds! {
     WebCookie = "web cookie";
     /// A one-time link's secret part.
     OneTimeLink = "one-time link";
+    /// A client's secret (RFC 6749, section 2.3.1).
+    ClientSecret = "client secret";
     /// Key material.
     KeyMaterial = "key";
     /// What a person types to open their vault.
@@ -85,6 +87,11 @@ impl<K: Kind> Secret<K> {
     /// Never for secrets made by `from_text`; for others the caller knows that they are UTF-8.
     pub fn expose_text(&self) -> &str {
         std::str::from_utf8(&self.0).expect("a secret read as text was made from text")
+    }
+
+    /// The secret as text, if it is that: for one that came from outside.
+    pub fn as_text(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0).ok()
     }
 
     /// Whether the two are the same bytes, in time that depends only on their lengths.
@@ -133,6 +140,13 @@ impl fmt::Debug for Pepper {
 /// The keyed hash of a secret: may be stored, logged and compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
+
+impl Fingerprint {
+    /// Whether the two are the same, in time that depends on nothing in them.
+    pub fn matches(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
 
 #[cfg(test)]
 mod tests {

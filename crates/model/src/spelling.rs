@@ -25,11 +25,14 @@ pub enum Prefix {
     Web,
     /// `hpl_`: a one-time link.
     Link,
+    /// `hps_`: a client's secret.
+    ClientSecret,
 }
 
 impl Prefix {
     /// Every spelling, for scanners and tests.
-    pub const ALL: [Prefix; 5] = [Prefix::Refresh, Prefix::Device, Prefix::Code, Prefix::Web, Prefix::Link];
+    pub const ALL: [Prefix; 6] =
+        [Prefix::Refresh, Prefix::Device, Prefix::Code, Prefix::Web, Prefix::Link, Prefix::ClientSecret];
 
     /// The first four characters.
     pub const fn text(self) -> &'static str {
@@ -39,6 +42,7 @@ impl Prefix {
             Prefix::Code => "hpc_",
             Prefix::Web => "hpw_",
             Prefix::Link => "hpl_",
+            Prefix::ClientSecret => "hps_",
         }
     }
 }

@@ -10,6 +10,7 @@ use hallpass_model::time::Timestamp;
 use hallpass_model::wire::oauth::Scopes;
 
 use crate::change::{Change, Tx};
+use crate::client_secrets::{self, SecretUse};
 use crate::error::StoreError;
 use crate::orgs::read_limits;
 use crate::reach::{OutOfGrant, Reach, Reached, Wanted, to_resource};
@@ -26,6 +27,15 @@ pub struct Assertion {
     ///
     /// [`remembered_until`]: hallpass_model::wire::assertion::AssertionClaims::remembered_until
     pub expires: Timestamp,
+}
+
+/// How a client proved who it is, verified.
+#[derive(Debug, Clone)]
+pub enum ClientProof {
+    /// By an assertion, not yet used up.
+    Assertion(Assertion),
+    /// By a secret of this id.
+    Secret(SecretUse),
 }
 
 /// Uses up a client's assertion where that is all it is for: revocation and introspection.
@@ -56,7 +66,7 @@ pub struct IssueForClient {
     /// To whom.
     pub client: ClientId,
     /// How it proved who it is.
-    pub assertion: Assertion,
+    pub proof: ClientProof,
     /// The key the token is bound to, if one was proved.
     pub key: Option<Thumbprint>,
     /// What the token is for.
@@ -68,6 +78,8 @@ pub struct IssueForClient {
 pub struct ClientToken {
     /// Its id.
     pub credential: CredentialId,
+    /// Its ancestor, where it has one: the secret that opened the door.
+    pub lin: Vec<CredentialId>,
     /// Its issue stamp.
     pub stamp: Stamp,
     /// Whom it is for.
@@ -85,6 +97,8 @@ pub enum ClientIssued {
     Issued(ClientToken),
     /// The assertion was used before.
     Replayed,
+    /// The secret was taken back, or came to its end, just now.
+    SecretOver,
     /// The client or org is disabled, or the client is not of this org.
     Refused(Refusal),
     /// Not for that resource or scope. The assertion is used up.
@@ -106,10 +120,20 @@ impl Change for IssueForClient {
             return Ok(ClientIssued::Refused(Refusal::OtherOrg));
         };
         tx.acts(Actor::Client(self.client));
-        if !spend(tx, self.org, self.client, &self.assertion)? {
-            return Ok(ClientIssued::Replayed);
-        }
         let subject = RefusedSubject { client: Some(self.client), ..RefusedSubject::org(self.org) };
+        let lin = match &self.proof {
+            ClientProof::Assertion(assertion) => match spend(tx, self.org, self.client, assertion)? {
+                true => Vec::new(),
+                false => return Ok(ClientIssued::Replayed),
+            },
+            ClientProof::Secret(used) => match client_secrets::use_now(tx, self.client, used)? {
+                true => vec![used.secret],
+                false => {
+                    refuse(tx, &subject, "client_secret")?;
+                    return Ok(ClientIssued::SecretOver);
+                }
+            },
+        };
         if !in_use {
             refuse(tx, &subject, "disabled")?;
             return Ok(ClientIssued::Refused(Refusal::Disabled));
@@ -131,6 +155,9 @@ impl Change for IssueForClient {
         if let Some(key) = self.key {
             detail = detail.with(Key::JKT, key.to_string());
         }
+        if let Some(parent) = lin.first() {
+            detail = detail.with(Key::PARENT, parent.to_string());
+        }
         let entry = Entry {
             org: Some(self.org),
             client: Some(self.client),
@@ -140,7 +167,7 @@ impl Change for IssueForClient {
             ..tx.entry(Event::Issued)
         };
         tx.record(entry);
-        Ok(ClientIssued::Issued(ClientToken { credential, stamp, reached, scopes, expires }))
+        Ok(ClientIssued::Issued(ClientToken { credential, lin, stamp, reached, scopes, expires }))
     }
 }
 

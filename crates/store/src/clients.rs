@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use hallpass_model::client::{Client, ClientAuthentication, ClientKind};
+use hallpass_model::client::{Client, ClientAuthentication, ClientKind, ClientSecrets};
 use hallpass_model::cut::{Target, Why};
 use hallpass_model::id::{ClientId, OrgId};
 use hallpass_model::ledger::{Detail, Entry, Event, Key};
-use hallpass_model::lifetimes::OLDER_ASSERTIONS;
+use hallpass_model::lifetimes::{CLIENT_SECRETS, OLDER_ASSERTIONS};
 use hallpass_model::principal::{Handle, Owner};
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::oauth::{GrantType, Scopes};
@@ -49,6 +49,10 @@ pub struct AddClient {
     pub device_flow_barred: Scopes,
     /// Until when its assertions may be of the form before RFC 10070: recorded as the exception that it is.
     pub older_assertions_until: Option<Timestamp>,
+    /// Until when it may prove itself by a secret, if it may: likewise. [`RotateClientSecret`] makes one.
+    ///
+    /// [`RotateClientSecret`]: crate::RotateClientSecret
+    pub secrets_until: Option<Timestamp>,
 }
 
 impl Change for AddClient {
@@ -67,6 +71,15 @@ impl Change for AddClient {
         if self.older_assertions_until.is_some_and(|until| until > tx.now + OLDER_ASSERTIONS) {
             return Ok(Err(NotAdded::ExceptionTooLong));
         }
+        if self.secrets_until.is_some_and(|until| until > tx.now + CLIENT_SECRETS) {
+            return Ok(Err(NotAdded::ExceptionTooLong));
+        }
+        if self.secrets_until.is_some() && self.kind != ClientKind::Service {
+            return Ok(Err(NotAdded::NoSecretKeeper));
+        }
+        if self.secrets_until.is_none() && self.authentication == ClientAuthentication::Secret {
+            return Ok(Err(NotAdded::NoException));
+        }
         if find_by_handle(tx.db(), self.org, self.handle.as_str())?.is_some() {
             return Ok(Err(NotAdded::Taken));
         }
@@ -80,16 +93,17 @@ impl Change for AddClient {
 /// Writes the row and its record. The short name must be free, the owner checked.
 pub(crate) fn insert_client(tx: &mut Tx<'_>, id: ClientId, add: &AddClient) -> Result<(), StoreError> {
     let (person, team) = owner_columns(&add.owner);
-    let jwks = match &add.authentication {
-        ClientAuthentication::None => None,
-        ClientAuthentication::PrivateKeyJwt(keys) => Some(json(keys)),
+    let (jwks, jwks_uri) = match &add.authentication {
+        ClientAuthentication::None | ClientAuthentication::Secret => (None, None),
+        ClientAuthentication::PrivateKeyJwt(keys) => (Some(json(keys)), None),
+        ClientAuthentication::PrivateKeyJwtAt(url) => (None, Some(url.as_str())),
     };
     let grant_types: Vec<&str> = add.grant_types.iter().map(GrantType::text).collect();
     tx.db().run(
         "INSERT INTO clients (id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, \
-         scopes, any_scope, device_flow_barred, older_assertions_until, created) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-        (
+         scopes, any_scope, device_flow_barred, older_assertions_until, created, jwks_uri, secrets_until) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+        rusqlite::params![
             id.bytes(),
             add.org.bytes(),
             add.handle.as_str(),
@@ -105,18 +119,27 @@ pub(crate) fn insert_client(tx: &mut Tx<'_>, id: ClientId, add: &AddClient) -> R
             add.device_flow_barred.to_string(),
             add.older_assertions_until.map(Timestamp::millis),
             tx.now.millis(),
-        ),
+            jwks_uri,
+            add.secrets_until.map(Timestamp::millis),
+        ],
     )?;
     let detail = registered("client", add.handle.as_str(), Some(&add.owner))
         .with(Key::GRANT_TYPE, grant_types.join(" "))
         .with(Key::SCOPE, add.scopes.to_string());
     tx.record(Entry { org: Some(add.org), client: Some(id), detail, ..tx.entry(Event::Registered) });
     if let Some(until) = add.older_assertions_until {
-        let detail =
-            Detail::new().with(Key::RULE, "client_assertion_type").with(Key::EXPIRES, until.millis());
-        tx.record(Entry { org: Some(add.org), client: Some(id), detail, ..tx.entry(Event::Excepted) });
+        except(tx, add.org, id, "client_assertion_type", until);
+    }
+    if let Some(until) = add.secrets_until {
+        except(tx, add.org, id, "client_secret", until);
     }
     Ok(())
+}
+
+/// Records that a client is let off a rule until then.
+pub(crate) fn except(tx: &mut Tx<'_>, org: OrgId, client: ClientId, rule: &'static str, until: Timestamp) {
+    let detail = Detail::new().with(Key::RULE, rule).with(Key::EXPIRES, until.millis());
+    tx.record(Entry { org: Some(org), client: Some(client), detail, ..tx.entry(Event::Excepted) });
 }
 
 /// The scopes of OpenID Connect, which are no resource's.
@@ -178,10 +201,12 @@ impl Store {
         self.read(|db| {
             db.one(
                 "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
-                 any_scope, device_flow_barred, older_assertions_until, disabled, created FROM clients WHERE id = ?1",
+                 any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until FROM clients WHERE id = ?1",
                 [client.bytes()],
                 read_client,
-            )
+            )?
+            .map(|client| with_secrets(db, client))
+            .transpose()
         })
     }
 
@@ -192,30 +217,44 @@ impl Store {
         after: Option<&Handle>,
         limit: u32,
     ) -> Result<Page<Client>, StoreError> {
-        let rows = self.read(|db| {
+        let rows: Vec<Client> = self.read(|db| {
             db.all(
                 "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
-                 any_scope, device_flow_barred, older_assertions_until, disabled, created FROM clients \
+                 any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until FROM clients \
                  WHERE org = ?1 AND handle > ?2 ORDER BY handle LIMIT ?3",
                 (org.bytes(), after.map_or("", Handle::as_str), Page::<Client>::rows(limit)),
                 read_client,
-            )
+            )?
+            .into_iter()
+            .map(|client| with_secrets(db, client))
+            .collect()
         })?;
         Ok(Page::of(rows, limit))
     }
 }
 
-fn find_by_handle(db: &Connection, org: OrgId, handle: &str) -> Result<Option<Client>, StoreError> {
+pub(crate) fn find_by_handle(db: &Connection, org: OrgId, handle: &str) -> Result<Option<Client>, StoreError> {
     db.one(
         "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
-         any_scope, device_flow_barred, older_assertions_until, disabled, created FROM clients WHERE org = ?1 AND handle = ?2",
+         any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until FROM clients WHERE org = ?1 AND handle = ?2",
         (org.bytes(), handle),
         read_client,
-    )
+    )?
+    .map(|client| with_secrets(db, client))
+    .transpose()
+}
+
+/// A client with what is kept of its secrets, where it may have any.
+fn with_secrets(db: &Connection, mut client: Client) -> Result<Client, StoreError> {
+    if let Some(secrets) = &mut client.secrets {
+        secrets.kept = crate::client_secrets::kept(db, client.id)?;
+    }
+    Ok(client)
 }
 
 fn read_client(row: &Row<'_>) -> rusqlite::Result<Client> {
     let lines = |text: String| text.lines().map(str::to_owned).collect();
+    let secrets_until = row.maybe_time(17)?;
     Ok(Client {
         id: row.id(0)?,
         org: row.id(1)?,
@@ -223,15 +262,19 @@ fn read_client(row: &Row<'_>) -> rusqlite::Result<Client> {
         name: row.text(3)?,
         kind: row.json(4)?,
         owner: row.owner(5)?,
-        authentication: row
-            .maybe_json(7)?
-            .map_or(ClientAuthentication::None, ClientAuthentication::PrivateKeyJwt),
+        authentication: match (row.maybe_json(7)?, row.get(16)?, secrets_until) {
+            (Some(keys), _, _) => ClientAuthentication::PrivateKeyJwt(keys),
+            (None, Some(url), _) => ClientAuthentication::PrivateKeyJwtAt(url),
+            (None, None, Some(_)) => ClientAuthentication::Secret,
+            (None, None, None) => ClientAuthentication::None,
+        },
         grant_types: row.text(8)?.split_ascii_whitespace().map(GrantType::parse).collect(),
         redirect_uris: lines(row.text(9)?),
         scopes: row.word(10)?,
         any_scope: row.get(11)?,
         device_flow_barred: row.word(12)?,
         older_assertions_until: row.maybe_time(13)?,
+        secrets: secrets_until.map(|until| ClientSecrets { until, kept: Vec::new() }),
         standing: row.standing(14)?,
         created: row.time(15)?,
     })

@@ -50,6 +50,7 @@ impl Change for MakeCut {
         let made = cut(tx, self.org, self.target, self.why)?;
         if let (CutMade::Cut(_), Target::Credential(credential)) = (made, self.target) {
             crate::leases::forget(tx, credential, self.why)?;
+            crate::client_secrets::forget(tx, credential)?;
         }
         Ok(made)
     }

@@ -43,6 +43,12 @@ pub enum NotAdded {
     /// An exception from a rule would last too long.
     #[error("an exception lasts {OLDER_ASSERTIONS} at most")]
     ExceptionTooLong,
+    /// Only a service keeps a secret of its own.
+    #[error("only a service can keep a secret of its own")]
+    NoSecretKeeper,
+    /// A client that proves itself by a secret has an exception, with an end.
+    #[error("a client proves itself by a secret until a date, and none was given")]
+    NoException,
 }
 
 /// What came of taking a thing out of use, or back into it.

@@ -36,6 +36,8 @@ mod leaving; // what becomes of it when they leave
 mod people; // persons
 mod teams; // people who answer together
 mod clients; // software that asks for credentials
+mod client_keys; // what they sign assertions with
+mod client_secrets; // what those without a key prove themselves by
 mod resources; // APIs that accept them
 mod keys; // what orgs sign with
 mod links; // one-time links
@@ -69,7 +71,13 @@ pub use authorize::{
 };
 pub use backup::{BackedUp, BackupError};
 pub use change::{Change, Tx};
-pub use client_tokens::{Assertion, ClientIssued, ClientToken, IssueForClient, SpendAssertion};
+pub use client_keys::{AddClientKeys, KeysNotChanged, RemoveClientKey};
+pub use client_secrets::{
+    ClientSecretMade, NoteSecretUse, RemoveClientSecret, RotateClientSecret, SecretNotMade, SecretUse,
+};
+pub use client_tokens::{
+    Assertion, ClientIssued, ClientProof, ClientToken, IssueForClient, SpendAssertion,
+};
 pub use clients::{AddClient, SetClientStanding};
 pub use copies::{CopiedDevice, CopyNoted, NoteCopy};
 pub use copy::{Beside, CopyError, LedgerCopy, Verified};

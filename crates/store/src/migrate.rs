@@ -13,6 +13,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "first", sql: include_str!("migrations/001_first.sql") },
     Step { name: "trusts", sql: include_str!("migrations/002_trusts.sql") },
     Step { name: "step_up", sql: include_str!("migrations/003_step_up.sql") },
+    Step { name: "client_proofs", sql: include_str!("migrations/004_client_proofs.sql") },
 ];
 
 /// One step; its number is its place in the list, from 1.

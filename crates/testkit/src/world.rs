@@ -178,6 +178,7 @@ impl World {
             any_scope: false,
             device_flow_barred: Scopes::none(),
             older_assertions_until: None,
+            secrets_until: None,
         }
     }
 

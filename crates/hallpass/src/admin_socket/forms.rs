@@ -77,7 +77,27 @@ questions! {
         older_assertions_until: Option<String>,
         /// A JWK set of public keys.
         jwks: Option<serde_json::Value>,
+        /// Where it publishes its keys itself.
+        jwks_uri: Option<String>,
+        /// Until when it may prove itself by a secret: a date, or a moment.
+        secrets_until: Option<String>,
     }
+    /// A new secret for a client.
+    ClientRotate {
+        org: Option<String>,
+        handle: String,
+        /// As long as the table allows where it is left out; so for the overlap.
+        lifetime: Option<Lifetime>,
+        overlap: Option<Lifetime>,
+        /// Until when it may prove itself by a secret from now on, if that is to change.
+        until: Option<String>,
+    }
+    /// A secret of a client's, by its id.
+    ClientSecretOf { org: Option<String>, handle: String, secret: String, }
+    /// Keys for a client.
+    ClientKeyAdd { org: Option<String>, handle: String, jwks: serde_json::Value, }
+    /// A key of a client's, by its id.
+    ClientKeyOf { org: Option<String>, handle: String, kid: String, }
     /// A new resource.
     ResourceAdd {
         org: Option<String>,
@@ -208,8 +228,14 @@ answers! {
     /// A client.
     ClientShown {
         id: String, org: String, handle: String, name: String, kind: String, owner: String, state: String,
-        /// `none` or `private_key_jwt`.
+        /// `none`, `private_key_jwt` or `client_secret`.
         authentication: String,
+        /// Where it publishes its keys itself.
+        #[serde(default)]
+        jwks_uri: Option<String>,
+        /// Until when it may prove itself by a secret.
+        #[serde(default)]
+        secrets_until: Option<String>,
         grant_types: Vec<String>, redirect_uris: Vec<String>, scopes: Vec<String>,
         /// Whether it may ask for every scope of the org's resources.
         any_scope: bool,
@@ -217,6 +243,21 @@ answers! {
         /// Where it is let off the newer form of client assertions.
         older_assertions_until: Option<String>,
         created: String,
+    }
+    /// A new secret of a client's: the one time that it is shown.
+    ClientSecretMade {
+        client: String, id: String, secret: Revealed, expires: String,
+        /// The one before it, which goes on until then.
+        older: Option<ClientSecretShown>,
+    }
+    /// What is kept of a secret.
+    ClientSecretShown { id: String, created: String, expires: String, used: Option<String>, state: String, }
+    /// A public key of a client's.
+    ClientKeyShown {
+        /// Empty where the key has none.
+        kid: String,
+        /// RFC 7638.
+        thumbprint: String,
     }
     /// A resource.
     ResourceShown {

@@ -80,7 +80,9 @@ impl Refused {
             }
             NotAdded::NoMember => Self::not_there("one of the members is no active person of this org"),
             NotAdded::NoServer => Self::not_there("the server's client is none of this org"),
-            NotAdded::ExceptionTooLong => Self::by_rule(why),
+            NotAdded::ExceptionTooLong | NotAdded::NoException => Self::by_rule(why),
+            NotAdded::NoSecretKeeper => Self::by_rule(why)
+                .hint("a person's tool, a job and an agent need none: `hallpass advise` says what each uses"),
             NotAdded::GrantType => Self::by_rule("this kind of client may not use one of the grant types"),
         }
     }

@@ -14,6 +14,7 @@ use super::office::Office;
 use super::refused::Refused;
 
 mod backups;
+mod client_proofs;
 mod clients;
 mod devices;
 mod ledger;
@@ -80,6 +81,12 @@ verbs! {
     "client.disable" RunDirectory clients::disable;
     "client.enable" RunDirectory clients::enable;
     "client.require" RunDirectory step_up::client;
+    "client.rotate" RunDirectory client_proofs::rotate;
+    "client.secret.list" RunDirectory client_proofs::list_secrets;
+    "client.secret.remove" RunDirectory client_proofs::remove_secret;
+    "client.key.add" RunDirectory client_proofs::add_keys;
+    "client.key.list" RunDirectory client_proofs::list_keys;
+    "client.key.remove" RunDirectory client_proofs::remove_key;
     "resource.add" RunDirectory resources::add;
     "resource.list" RunDirectory resources::list;
     "resource.show" RunDirectory resources::show;

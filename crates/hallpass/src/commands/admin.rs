@@ -11,6 +11,7 @@ use crate::output::{Form, Output};
 use crate::settings::{self, Settings};
 
 mod backup;
+mod client_proofs;
 mod clients;
 mod credential_kinds;
 mod devices;

@@ -1,15 +1,14 @@
-//! The client credentials grant (RFC 6749, section 4.4): a service asks for itself, by its own key.
+//! The client credentials grant (RFC 6749, section 4.4): a service asks for itself, by its own key, or by a secret.
 
 use hallpass_model::ledger::Actor;
 use hallpass_model::session::ProofOfKey;
 use hallpass_store::{ClientIssued, IssueForClient};
 
-use super::{Answer, alone};
+use super::{AboutClient, Answer};
 use crate::caller::ClientCaller;
 use crate::error::OAuthError;
 use crate::form::Asked;
-use crate::target::{audience, out_of_grant, wanted};
-use crate::tokens::NewAccessToken;
+use crate::target::{out_of_grant, wanted};
 
 /// Issues an access token whose subject is the client. Never a refresh token (section 4.4.3).
 pub(super) async fn issue(
@@ -18,36 +17,38 @@ pub(super) async fn issue(
     proof: Option<ProofOfKey>,
 ) -> Result<Answer, OAuthError> {
     let client = &caller.client;
-    let Some(assertion) = caller.assertion.clone() else {
-        return Err(OAuthError::invalid_client().because("client credentials without an assertion"));
+    let Some(proof_of_client) = caller.proof.clone() else {
+        return Err(OAuthError::invalid_client().because("client credentials of a public client"));
     };
     let key = proof.map(|proof| proof.key);
-    let issue =
-        IssueForClient { org: asked.org.id(), client: client.id, assertion, key, wanted: wanted(asked)? };
+    let issue = IssueForClient {
+        org: asked.org.id(),
+        client: client.id,
+        proof: proof_of_client,
+        key,
+        wanted: wanted(asked)?,
+    };
     let issued = match asked.issuer.store.change(Actor::Nobody, asked.now, issue).await? {
         ClientIssued::Issued(issued) => issued,
         ClientIssued::Replayed => {
             return Err(OAuthError::invalid_client().because("an assertion that was used before"));
         }
+        ClientIssued::SecretOver => {
+            return Err(OAuthError::invalid_client().because("a secret that is over just now"));
+        }
         ClientIssued::Refused(refusal) => return Err(OAuthError::invalid_client().because(refusal)),
         ClientIssued::OutOfGrant(why) => return Err(out_of_grant(why)),
     };
-    let access_token = NewAccessToken {
-        // SECURITY: a client's id is of another form than a person's, so neither can pass for the other.
-        subject: client.id.to_string(),
+    let about = AboutClient {
         client,
-        audience: audience(&asked.org, issued.reached),
-        scope: issued.scopes.clone(),
+        reached: issued.reached,
+        scopes: issued.scopes,
         credential: issued.credential,
+        lineage: issued.lin,
         stamp: issued.stamp,
         expires: issued.expires,
-        session: None,
-        device: None,
-        authentication: None,
         key,
         purpose: None,
-        lineage: Vec::new(),
-    }
-    .mint(&asked.issuer, &asked.org, asked.now);
-    Ok(alone(access_token, key, issued.scopes, issued.expires.since(asked.now)).into())
+    };
+    Ok(about.answer(asked).into())
 }

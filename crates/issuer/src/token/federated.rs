@@ -21,13 +21,12 @@ use hallpass_store::{
 };
 
 use super::exchange::Wish;
-use super::{Answer, alone};
+use super::{AboutClient, Answer};
 use crate::error::OAuthError;
 use crate::form::Asked;
 use crate::outside::NotFetched;
 use crate::outsider::NotRead;
-use crate::target::{audience, out_of_grant, wanted};
-use crate::tokens::NewAccessToken;
+use crate::target::{out_of_grant, wanted};
 
 /// Whether the subject is a token of an outside issuer.
 pub(super) fn is_asked(form: &Form) -> bool {
@@ -69,27 +68,21 @@ fn answer(
     key: Option<Thumbprint>,
     issued: FederatedToken,
 ) -> TokenResponse {
-    let access_token = NewAccessToken {
-        // SECURITY: a client's id is of another form than a person's, so neither can pass for the other.
-        subject: client.id.to_string(),
+    let about = AboutClient {
         client,
-        audience: audience(&asked.org, issued.reached),
-        scope: issued.scopes.clone(),
+        reached: issued.reached,
+        scopes: issued.scopes,
         credential: issued.credential,
+        lineage: issued.lin,
         stamp: issued.stamp,
         expires: issued.expires,
-        session: None,
-        device: None,
-        authentication: None,
         key,
         purpose: wish.purpose.as_ref(),
-        lineage: issued.lin,
-    }
-    .mint(&asked.issuer, &asked.org, asked.now);
+    };
     TokenResponse {
         issued_token_type: Some(token_type::ACCESS_TOKEN.to_owned()),
         lease: issued.lease,
-        ..alone(access_token, key, issued.scopes, issued.expires.since(asked.now))
+        ..about.answer(asked)
     }
 }
 

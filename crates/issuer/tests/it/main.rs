@@ -5,6 +5,7 @@
 mod authorize;
 mod browser;
 mod client_credentials;
+mod client_proofs;
 mod consent;
 mod cuts;
 mod device;

@@ -1,5 +1,6 @@
 //! Requests and responses of the OAuth endpoints: the words both ends share.
 
+mod basic;
 mod device_authorization;
 mod form;
 mod introspection;
@@ -7,6 +8,7 @@ mod prefer;
 mod scopes;
 mod token_response;
 
+pub use basic::{BASIC_LEN_MAX, BasicCredentials, read_basic};
 pub use device_authorization::{DeviceAuthorization, RevealedDeviceAuthorization};
 pub use form::{BadForm, FORM_LEN_MAX, Form};
 pub use introspection::IntrospectionResponse;

@@ -32,6 +32,7 @@ fn service(world: &World, owner: Owner) -> AddClient {
         any_scope: false,
         device_flow_barred: Scopes::none(),
         older_assertions_until: None,
+        secrets_until: None,
     }
 }
 

@@ -208,6 +208,7 @@ fn service(world: &World) -> AddClient {
         any_scope: false,
         device_flow_barred: Scopes::none(),
         older_assertions_until: None,
+        secrets_until: None,
     }
 }
 

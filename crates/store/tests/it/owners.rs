@@ -70,6 +70,7 @@ fn client(world: &World, name: &str, owner: Owner) -> AddClient {
         any_scope: false,
         device_flow_barred: Scopes::none(),
         older_assertions_until: None,
+        secrets_until: None,
     }
 }
 

@@ -2,9 +2,9 @@
 
 use hallpass_model::client::{Client, ClientAuthentication, ClientKind};
 use hallpass_model::jose::JwkSet;
-use hallpass_model::lifetimes::OLDER_ASSERTIONS;
+use hallpass_model::lifetimes::{CLIENT_SECRETS, OLDER_ASSERTIONS};
 use hallpass_model::principal::{Handle, Org};
-use hallpass_model::time::Timestamp;
+use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::oauth::{GrantType, Scopes};
 use hallpass_model::wire::redirect::RedirectUri;
 use hallpass_store::{AddClient, SetClientStanding};
@@ -18,7 +18,8 @@ pub(super) async fn add(office: &Office, form: ClientAdd) -> Result<ClientShown,
     let handle: Handle = form.handle.parse().map_err(Refused::usage)?;
     let kind = parse_kind(&form.kind)?;
     let owner = office.owner(&org, &form.owner).await?;
-    let authentication = authentication(kind, form.jwks)?;
+    let secrets_until = secrets_until(form.secrets_until.as_deref(), kind, office.now())?;
+    let authentication = authentication(office, &form, kind, secrets_until).await?;
     let older = older_assertions(form.older_assertions_until.as_deref(), &authentication, office.now())?;
     let add = AddClient {
         org: org.id,
@@ -33,6 +34,7 @@ pub(super) async fn add(office: &Office, form: ClientAdd) -> Result<ClientShown,
         any_scope: false,
         device_flow_barred: scopes(&form.device_flow_barred)?,
         older_assertions_until: older,
+        secrets_until,
     };
     office
         .change(add)
@@ -87,7 +89,7 @@ pub(super) async fn load(
     client.ok_or_else(|| Refused::not_there(format_args!("there is no client `{handle}` in `{}`", org.name)))
 }
 
-async fn find(office: &Office, org: &Org, handle: &str) -> Result<ClientShown, Refused> {
+pub(super) async fn find(office: &Office, org: &Org, handle: &str) -> Result<ClientShown, Refused> {
     let client = load(office, org, handle).await?;
     shown(office, org, &client).await
 }
@@ -115,39 +117,97 @@ fn render_kind(kind: ClientKind) -> &'static str {
     }
 }
 
-/// A service has a key, for nothing else could prove that it is itself; the others may have one.
-fn authentication(
+/// A service has a key, or publishes one, or has a secret until a date: nothing else could prove that it is itself. The
+/// others may have a key.
+async fn authentication(
+    office: &Office,
+    form: &ClientAdd,
     kind: ClientKind,
-    jwks: Option<serde_json::Value>,
+    secrets_until: Option<Timestamp>,
 ) -> Result<ClientAuthentication, Refused> {
-    match jwks {
-        Some(jwks) => {
-            let keys: JwkSet = serde_json::from_value(jwks)
-                .map_err(|error| Refused::usage(format_args!("the JWK set cannot be used: {error}")))?;
-            if keys.keys().is_empty() {
-                return Err(Refused::usage("the JWK set holds no key that can be used")
-                    .hint("EC P-256, Ed25519, or RSA of 2048 bits or more"));
-            }
-            Ok(ClientAuthentication::PrivateKeyJwt(keys))
+    match (&form.jwks, &form.jwks_uri) {
+        (Some(_), Some(_)) => Err(Refused::usage("keys are fetched or given, not both")),
+        (Some(jwks), None) => Ok(ClientAuthentication::PrivateKeyJwt(key_set(jwks)?)),
+        (None, Some(url)) => {
+            published(office, url).await?;
+            Ok(ClientAuthentication::PrivateKeyJwtAt(url.clone()))
         }
-        None if kind == ClientKind::Service => {
-            Err(Refused::usage("a service proves itself by a key, and none was given")
-                .hint("give `--new-key FILE` to make one, or `--jwks FILE` with its public half"))
+        (None, None) if secrets_until.is_some() => Ok(ClientAuthentication::Secret),
+        (None, None) if kind == ClientKind::Service => {
+            Err(Refused::usage("a service proves itself by a key, and none was given").hint(
+                "give `--new-key FILE` to make one, `--jwks FILE` with its public half, or `--jwks-uri URL` where it publishes it",
+            ))
         }
-        None => Ok(ClientAuthentication::None),
+        (None, None) => Ok(ClientAuthentication::None),
     }
 }
 
-/// Until when the client is let off the newer form of assertions: a day, which it ends before, or a moment.
+/// A set of public keys, as it was given.
+pub(super) fn key_set(jwks: &serde_json::Value) -> Result<JwkSet, Refused> {
+    let keys: JwkSet = serde_json::from_value(jwks.clone())
+        .map_err(|error| Refused::usage(format_args!("the JWK set cannot be used: {error}")))?;
+    match keys.keys().is_empty() {
+        true => Err(Refused::usage("the JWK set holds no key that can be used")
+            .hint("EC P-256, Ed25519, or RSA of 2048 bits or more")),
+        false => Ok(keys),
+    }
+}
+
+/// The keys that a client publishes, fetched as they will be when it asks for a token.
+pub(super) async fn published(office: &Office, url: &str) -> Result<JwkSet, Refused> {
+    office.issuer().published_keys(url).await.map_err(|error| {
+        Refused::by_rule(error).hint(
+            "it must be an https address that this server reaches, with a JWK set of public keys there, no larger than a page",
+        )
+    })
+}
+
+/// Until when the client is let off the newer form of assertions.
 fn older_assertions(
     typed: Option<&str>,
     authentication: &ClientAuthentication,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Refused> {
     let Some(typed) = typed else { return Ok(None) };
-    if *authentication == ClientAuthentication::None {
+    if matches!(authentication, ClientAuthentication::None | ClientAuthentication::Secret) {
         return Err(Refused::usage("a client without a key sends no assertions, older or newer"));
     }
+    exception_end(
+        typed,
+        OLDER_ASSERTIONS,
+        "an exception has an end; by then the client's library has caught up, or somebody looks again",
+        now,
+    )
+    .map(Some)
+}
+
+/// Until when the client may prove itself by a secret.
+pub(super) fn secrets_until(
+    typed: Option<&str>,
+    kind: ClientKind,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Refused> {
+    let Some(typed) = typed else { return Ok(None) };
+    if kind != ClientKind::Service {
+        return Err(Refused::by_rule(format_args!("a client of kind `{}` has no secret", render_kind(kind)))
+            .hint(kind.better_pattern()));
+    }
+    exception_end(
+        typed,
+        CLIENT_SECRETS,
+        "a secret is an exception, and an exception has an end; by then the service has a key, or somebody looks again",
+        now,
+    )
+    .map(Some)
+}
+
+/// The end of an exception: a day, which it ends before, or a moment.
+fn exception_end(
+    typed: &str,
+    most: Lifetime,
+    hint: &'static str,
+    now: Timestamp,
+) -> Result<Timestamp, Refused> {
     let day = typed.parse::<jiff::civil::Date>().and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC));
     let moment =
         typed.parse::<jiff::Timestamp>().or_else(|_| day.map(|day| day.timestamp())).map_err(|_| {
@@ -158,12 +218,10 @@ fn older_assertions(
     if until <= now {
         return Err(Refused::usage(format_args!("`{typed}` is over already")));
     }
-    if until > now + OLDER_ASSERTIONS {
-        return Err(Refused::by_rule(format_args!("`{typed}` is more than {OLDER_ASSERTIONS} away")).hint(
-            "an exception has an end; by then the client's library has caught up, or somebody looks again",
-        ));
+    if until > now + most {
+        return Err(Refused::by_rule(format_args!("`{typed}` is more than {most} away")).hint(hint));
     }
-    Ok(Some(until))
+    Ok(until)
 }
 
 /// Those asked for, by their short or full names; all of the kind's where none is.
@@ -224,8 +282,16 @@ async fn shown(office: &Office, org: &Org, client: &Client) -> Result<ClientShow
         state: render_standing(client.standing),
         authentication: match &client.authentication {
             ClientAuthentication::None => "none".to_owned(),
-            ClientAuthentication::PrivateKeyJwt(_) => "private_key_jwt".to_owned(),
+            ClientAuthentication::PrivateKeyJwt(_) | ClientAuthentication::PrivateKeyJwtAt(_) => {
+                "private_key_jwt".to_owned()
+            }
+            ClientAuthentication::Secret => "client_secret".to_owned(),
         },
+        jwks_uri: match &client.authentication {
+            ClientAuthentication::PrivateKeyJwtAt(url) => Some(url.clone()),
+            _ => None,
+        },
+        secrets_until: client.secrets.as_ref().map(|secrets| secrets.until.to_string()),
         grant_types: client.grant_types.iter().map(|grant_type| grant_type.text().to_owned()).collect(),
         redirect_uris: client.redirect_uris.clone(),
         scopes: list_scopes(&client.scopes),

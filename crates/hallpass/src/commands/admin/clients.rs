@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use hallpass_model::jose::{JwkSet, SigningKey};
 
 use super::step_up;
+use super::client_proofs::{self, KeyCommand, RotateArgs, SecretCommand};
 use super::table::{Table, facts};
 use super::{HandleArgs, OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
@@ -20,12 +21,13 @@ pub(super) enum ClientCommand {
     /// Register a client
     ///
     /// Its kind fixes which grant types it may use. One that can keep a key proves itself with it
-    /// (`private_key_jwt`); there are no client secrets.
+    /// (`private_key_jwt`). A secret is the exception, for a service that cannot yet, and until a date.
     #[command(after_help = "\
 Examples:
   hallpass admin client add notes-api --kind service --owner team:platform --new-key notes-api.pem
   hallpass admin client add web-ide --kind cli --owner person:ada --redirect-uri http://127.0.0.1/callback \\
-      --scope notes:read")]
+      --scope notes:read
+  hallpass admin client add old-batch --kind service --owner team:platform --secrets-until 2027-03-31")]
     Add(Box<ClientAddArgs>),
     /// List the clients of an org
     List(OrgArg),
@@ -40,6 +42,14 @@ Examples:
 Example:
   hallpass admin client require prod-console --acr phr --max-age 8h")]
     Require(step_up::ClientRequireArgs),
+    /// Make a new secret for a client that has one; the older goes on for a while
+    ///
+    /// The secret is shown this once, on standard output.
+    Rotate(RotateArgs),
+    #[command(subcommand)]
+    Secret(SecretCommand),
+    #[command(subcommand)]
+    Key(KeyCommand),
 }
 
 #[derive(Debug, Args)]
@@ -91,6 +101,17 @@ pub(super) struct ClientAddArgs {
     #[arg(long, value_name = "FILE")]
     new_key: Option<PathBuf>,
 
+    /// Where it publishes its public keys itself, as a JWK set
+    #[arg(long, value_name = "URL", conflicts_with_all = ["jwks", "new_key"])]
+    jwks_uri: Option<String>,
+
+    /// Let a service that has no key prove itself by a secret until this date, a year ahead at most
+    ///
+    /// The secret is shown this once, on standard output. The exception is recorded, and ends by itself: as the day begins,
+    /// UTC.
+    #[arg(long, value_name = "DATE", conflicts_with_all = ["jwks", "new_key", "jwks_uri"])]
+    secrets_until: Option<String>,
+
     #[command(flatten)]
     org: OrgArg,
 }
@@ -130,6 +151,9 @@ pub(super) async fn run(
             out.say(format_args!("enabled `{}`; what was cut stays cut", client.handle));
             show(client, out)
         }
+        ClientCommand::Rotate(args) => client_proofs::rotate(args, server, out).await,
+        ClientCommand::Secret(command) => client_proofs::secret(command, server, out).await,
+        ClientCommand::Key(command) => client_proofs::key(command, server, out).await,
     }
 }
 
@@ -139,8 +163,9 @@ async fn add(args: ClientAddArgs, server: &mut AdminClient, out: &mut Output) ->
         (None, Some(file)) => Some(new_key(file)?),
         (None, None) => None,
     };
+    let by_secret = args.secrets_until.is_some();
     let form = ClientAdd {
-        org: args.org.org,
+        org: args.org.org.clone(),
         handle: args.handle,
         name: args.name,
         kind: args.kind,
@@ -151,6 +176,8 @@ async fn add(args: ClientAddArgs, server: &mut AdminClient, out: &mut Output) ->
         device_flow_barred: args.device_flow_barred,
         older_assertions_until: args.older_assertions_until,
         jwks,
+        jwks_uri: args.jwks_uri,
+        secrets_until: args.secrets_until,
     };
     let added = server.ask::<_, ClientShown>("client.add", &form).await;
     if let (Err(_), Some(file)) = (&added, &args.new_key) {
@@ -163,6 +190,10 @@ async fn add(args: ClientAddArgs, server: &mut AdminClient, out: &mut Output) ->
             "the private key is in `{}`; the server has only the public one",
             file.display()
         ));
+    }
+    if by_secret {
+        out.say(format_args!("added `{}`", added.handle));
+        return client_proofs::first_secret(args.org, added.handle, server, out).await;
     }
     show(added, out)
 }
@@ -177,7 +208,7 @@ pub(super) fn read_jwks(file: &Path) -> Result<serde_json::Value, Failure> {
 
 /// Makes a key pair. The private half is written as PKCS#8 PEM into a file that was not there, 0600; the public half is
 /// returned as a JWK set.
-fn new_key(file: &Path) -> Result<serde_json::Value, Failure> {
+pub(super) fn new_key(file: &Path) -> Result<serde_json::Value, Failure> {
     let key = SigningKey::generate();
     keyfile::write_new(file, &hallpass_model::jose::pkcs8_to_pem(&key.to_pkcs8())).map_err(|error| {
         let failure =
@@ -192,11 +223,11 @@ fn new_key(file: &Path) -> Result<serde_json::Value, Failure> {
     Ok(serde_json::to_value(JwkSet::new(vec![key.public().clone()])).expect("public keys are plain JSON"))
 }
 
-fn one(args: HandleArgs) -> OneOf {
+pub(super) fn one(args: HandleArgs) -> OneOf {
     OneOf { org: args.org.org, handle: args.handle }
 }
 
-fn show(client: ClientShown, out: &mut Output) -> Result<Exit, Failure> {
+pub(super) fn show(client: ClientShown, out: &mut Output) -> Result<Exit, Failure> {
     give(out, "hallpass.admin.client/1", &client, |client| {
         facts([
             ("client_id", client.handle.clone()),
@@ -216,6 +247,8 @@ fn show(client: ClientShown, out: &mut Output) -> Result<Exit, Failure> {
                 },
             ),
             ("barred by device flow", client.device_flow_barred.join(" ")),
+            ("keys published at", client.jwks_uri.clone().unwrap_or_default()),
+            ("secrets until", client.secrets_until.clone().unwrap_or_default()),
             ("older assertions until", client.older_assertions_until.clone().unwrap_or_default()),
             ("added", client.created.clone()),
         ])

@@ -98,7 +98,7 @@ impl std::fmt::Debug for Form {
 }
 
 /// `+` and `%XX`, and nothing that does not decode to UTF-8.
-fn decode(text: &[u8]) -> Result<Zeroizing<String>, BadForm> {
+pub(super) fn decode(text: &[u8]) -> Result<Zeroizing<String>, BadForm> {
     // Reserved at once, so that growing leaves no copy behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text.iter();
