@@ -46,8 +46,7 @@ impl ClientCaller {
     }
 
     async fn known(asked: &Asked, presented: Presented<'_>) -> Result<Self, OAuthError> {
-        let client =
-            asked.issuer.store.find_client_by_handle(asked.org.id(), &presented.client_id).await?;
+        let client = asked.issuer.store.find_client_by_handle(asked.org.id(), &presented.client_id).await?;
         let Some(client) = client else {
             asked.issuer.store.count_stranger("unknown client");
             return Err(refused("unknown client"));
@@ -176,7 +175,9 @@ async fn by_assertion(asked: &Asked, client: &Client, signed: &str) -> Result<Cl
     // The operator, who can do something about it, learns that only the type is the older one.
     let (rule, error) = match judged {
         Ok(Ok(assertion)) => return Ok(ClientProof::Assertion(assertion)),
-        Ok(Err(BadToken::Type)) => ("client_assertion_type", OAuthError::invalid_client().because(BadToken::Type)),
+        Ok(Err(BadToken::Type)) => {
+            ("client_assertion_type", OAuthError::invalid_client().because(BadToken::Type))
+        }
         Ok(Err(bad)) => ("client_assertion", OAuthError::invalid_client().because(bad)),
         Err(error) => ("client_assertion", error),
     };

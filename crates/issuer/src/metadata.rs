@@ -72,6 +72,7 @@ pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>) -> Bytes {
         GrantType::RefreshToken,
         GrantType::ClientCredentials,
         GrantType::TokenExchange,
+        GrantType::JwtBearer,
     ];
     let document = IssuerMetadata {
         authorization_endpoint: endpoint("authorize"),

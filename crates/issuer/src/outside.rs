@@ -72,9 +72,7 @@ impl Outside {
         match &trust.keys {
             IssuerKeys::Given(keys) => Ok(Arc::new(keys.clone())),
             IssuerKeys::At(url) => self.keys_at(url, kid).await,
-            IssuerKeys::Discovered => {
-                self.keys_of(Source::Discovered(trust.rule.issuer.clone()), kid).await
-            }
+            IssuerKeys::Discovered => self.keys_of(Source::Discovered(trust.rule.issuer.clone()), kid).await,
         }
     }
 

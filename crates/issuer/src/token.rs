@@ -68,7 +68,10 @@ async fn answer(asked: &Asked) -> Result<Answer, OAuthError> {
     asked.slow_down()?;
     let grant_type = GrantType::parse(asked.form.required("grant_type")?);
     if grant_type == GrantType::TokenExchange && federated::is_asked(&asked.form) {
-        return federated::redeem(asked).await;
+        return federated::exchange(asked).await;
+    }
+    if grant_type == GrantType::JwtBearer {
+        return federated::bearer(asked).await;
     }
     let caller = ClientCaller::authenticate(asked).await?;
     may_use(asked, &caller.client, &grant_type).await?;

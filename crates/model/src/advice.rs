@@ -105,7 +105,10 @@ pub fn advise(actor: Actor, place: Place, required: Required) -> Advice {
         (Actor::Service | Actor::Job, _) => Advice {
             pattern: Pattern::ClientKey,
             because: "nothing that runs it says what it is, so it needs a key of its own; the issuer has the public half alone",
-            but: vec!["the key is a secret at rest: where what runs it can say what it is, a trust needs none"],
+            but: vec![
+                "the key is a secret at rest: where what runs it can say what it is, a trust needs none",
+                "software that can send a secret alone gets one until a date: `--secrets-until DATE` in place of `--new-key`",
+            ],
             commands: vec![
                 "hallpass admin client add NAME --kind service --owner team:TEAM --scope SCOPE --new-key NAME.pem".into(),
             ],
@@ -194,7 +197,7 @@ mod tests {
     fn what_is_required_and_cannot_be_had_is_said() {
         let required =
             Required { mfa: true, attribution: true, offline: true, longest: Some(Lifetime::minutes(1)) };
-        assert_eq!(advise(Actor::Job, Place::Anywhere, required).but.len(), 5);
+        assert_eq!(advise(Actor::Job, Place::Anywhere, required).but.len(), 6);
         assert_eq!(
             advise(Actor::Person, Place::Desktop, Required { offline: false, longest: None, ..required })
                 .but

@@ -49,7 +49,9 @@ impl ClientKind {
             Self::Agent => {
                 "an agent logs in with the authorization code, or is given a narrower token by exchange"
             }
-            Self::Service => "a service uses client_credentials with private_key_jwt",
+            Self::Service => {
+                "a service uses client_credentials with private_key_jwt, or a trust where what runs it says what it is"
+            }
             Self::Ci => "a CI job exchanges the identity it already has",
         }
     }

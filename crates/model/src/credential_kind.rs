@@ -4,8 +4,8 @@
 //! What it says of lives is what the code enforces: the numbers are the constants of [`lifetimes`](crate::lifetimes).
 
 use crate::lifetimes::{
-    ACCESS_TOKEN_MAX, AUTHORIZATION_CODE, CLIENT_ASSERTION_MAX, DEVICE_CODE, DPOP_WINDOW, ENROLMENT_LINK,
-    ID_TOKEN, SESSION_ABSOLUTE, SETUP_LINK, WEB_ABSOLUTE,
+    ACCESS_TOKEN_MAX, AUTHORIZATION_CODE, CLIENT_ASSERTION_MAX, CLIENT_SECRET, DEVICE_CODE, DPOP_WINDOW,
+    ENROLMENT_LINK, ID_TOKEN, SESSION_ABSOLUTE, SETUP_LINK, WEB_ABSOLUTE,
 };
 use crate::time::Lifetime;
 
@@ -78,9 +78,19 @@ pub const TABLE: &[CredentialKind] = &[
         answered_for_by: "the owner of the client",
         longest: None,
         rests: "a file or a key store of the service; the issuer has the public half",
-        rotates: "by registering another client beside it",
-        revoked_by: "taking the client out of use",
+        rotates: "another beside it, until every place has that; or as the service publishes them",
+        revoked_by: "removing it, or taking the client out of use",
         reviewed: "with its client",
+    },
+    CredentialKind {
+        name: "client secret",
+        held_by: "a service that cannot have a key yet",
+        answered_for_by: "the owner of the client",
+        longest: Some(CLIENT_SECRET),
+        rests: "a secret store of the service; the issuer has its keyed hash",
+        rotates: "a new one beside it, `hallpass admin client rotate`; the older ends on its date",
+        revoked_by: "taking it back, or taking the client out of use",
+        reviewed: "when its exception ends, within a year",
     },
     CredentialKind {
         name: "client assertion",

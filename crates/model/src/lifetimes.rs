@@ -113,10 +113,18 @@ pub const TABLE: &[(&str, Lifetime, &str)] = &[
     ("client assertion, at most", CLIENT_ASSERTION_MAX, "made for one request"),
     ("older client assertions, at most", OLDER_ASSERTIONS, "a library catches up, or somebody looks again"),
     ("client secret, at most", CLIENT_SECRET, "changed four times a year"),
-    ("client secret, once there is a newer one", CLIENT_SECRET_OVERLAP, "a week's deployments carry the new one out"),
+    (
+        "client secret, once there is a newer one",
+        CLIENT_SECRET_OVERLAP,
+        "a week's deployments carry the new one out",
+    ),
     ("client without a key, at most", CLIENT_SECRETS, "it gets one, or somebody looks again"),
     ("last use, written down again", USE_NOTED_AGAIN, "it is about days, and no request should pay for it"),
-    ("authorization grant by an assertion, at most", GRANT_ASSERTION_MAX, "the longest job; its `jti` is remembered so long"),
+    (
+        "authorization grant by an assertion, at most",
+        GRANT_ASSERTION_MAX,
+        "the longest job; its `jti` is remembered so long",
+    ),
     ("clock skew", CLOCK_SKEW, "honest clocks differ so much"),
     (
         "clock, gone evenly before old things are thrown away",

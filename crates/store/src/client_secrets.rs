@@ -142,8 +142,7 @@ impl RotateClientSecret {
             "INSERT INTO client_secrets (id, client, fingerprint, created, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
             (id.bytes(), self.client.bytes(), &fingerprint.0, tx.now.millis(), expires.millis()),
         )?;
-        let detail =
-            Detail::new().with(Key::KIND, "client_secret").with(Key::EXPIRES, expires.millis());
+        let detail = Detail::new().with(Key::KIND, "client_secret").with(Key::EXPIRES, expires.millis());
         let (org, client) = (Some(self.org), Some(self.client));
         tx.record(Entry { org, client, credential: Some(id), detail, ..tx.entry(Event::Issued) });
         Ok(ClientSecretMade { id, secret, expires, older: None })
@@ -180,8 +179,7 @@ impl Change for RemoveClientSecret {
             .with(Key::KIND, "client_secret")
             .with(Key::REASON, Why::EndedByAdministrator.text());
         let (org, client) = (Some(self.org), Some(self.client));
-        let entry =
-            Entry { org, client, credential: Some(self.secret), detail, ..tx.entry(Event::Cut) };
+        let entry = Entry { org, client, credential: Some(self.secret), detail, ..tx.entry(Event::Cut) };
         let _made: CutMade = crate::cuts::cut_recording(tx, target, Why::EndedByAdministrator, entry)?;
         forget(tx, self.secret)?;
         Ok(true)

@@ -233,7 +233,11 @@ impl Store {
     }
 }
 
-pub(crate) fn find_by_handle(db: &Connection, org: OrgId, handle: &str) -> Result<Option<Client>, StoreError> {
+pub(crate) fn find_by_handle(
+    db: &Connection,
+    org: OrgId,
+    handle: &str,
+) -> Result<Option<Client>, StoreError> {
     db.one(
         "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
          any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until FROM clients WHERE org = ?1 AND handle = ?2",

@@ -37,6 +37,20 @@ pub struct IssueByTrust {
     pub purpose: Option<Purpose>,
     /// Whether it is handed to one run, and ends with it.
     pub lease: bool,
+    /// What the outside token is called by, where it is an authorization grant (RFC 7523, section 2.1), good for one use.
+    /// One that is exchanged (RFC 8693) may be shown more than once.
+    pub once: Option<Once>,
+}
+
+/// What an outside token that is good for one use is called by.
+#[derive(Debug, Clone)]
+pub struct Once {
+    /// Who made it.
+    pub issuer: String,
+    /// Its `jti`, which its issuer gives to no other.
+    pub jti: String,
+    /// Until when that must be remembered.
+    pub expires: Timestamp,
 }
 
 /// Who came in, in the outside issuer's words: for the personal side of the record, as a subject may be a person's name.
@@ -90,6 +104,9 @@ pub enum FederatedRefusal {
     /// Whoever answered for the trust's client left, at this moment, and nobody has taken it over.
     #[error("the trust's client is suspended since {0}")]
     Suspended(Timestamp),
+    /// It was good for one use, and that was made.
+    #[error("it was used before")]
+    Replayed,
     /// The resource is of another environment than the trust.
     #[error("the resource is of another environment than the trust")]
     Environment,
@@ -104,6 +121,7 @@ impl FederatedRefusal {
             Self::Unknown => "trust_unknown",
             Self::Disabled => "disabled",
             Self::Suspended(_) => "suspended",
+            Self::Replayed => "assertion_replayed",
             Self::Environment => "environment",
             Self::OutOfGrant(why) => why.rule(),
         }
@@ -136,7 +154,7 @@ impl Change for IssueByTrust {
             false => None,
         };
         let mut detail = Detail::new()
-            .with(Key::GRANT_TYPE, "token_exchange")
+            .with(Key::GRANT_TYPE, if self.once.is_some() { "jwt_bearer" } else { "token_exchange" })
             .with(Key::TRUST, self.trust.to_string())
             .with(Key::PARENT, trust.root.to_string())
             .with(Key::SCOPE, scopes.to_string())
@@ -223,6 +241,11 @@ impl IssueByTrust {
         if !trust.in_use {
             return Ok(Err(FederatedRefusal::Disabled));
         }
+        if let Some(once) = &self.once
+            && !spend_once(tx, self.org, once)?
+        {
+            return Ok(Err(FederatedRefusal::Replayed));
+        }
         let asked = match &self.wanted.scopes {
             Some(scopes) if !trust.granted.include(scopes) => return Ok(Err(OutOfGrant::Scope.into())),
             Some(scopes) => scopes.clone(),
@@ -251,4 +274,15 @@ impl IssueByTrust {
             false => Ok(Err(FederatedRefusal::Environment)),
         }
     }
+}
+
+/// Remembers an outside token that is good for one use; false if it is remembered already.
+fn spend_once(tx: &Tx<'_>, org: OrgId, once: &Once) -> Result<bool, StoreError> {
+    let parts: [&[u8]; 3] = [org.bytes(), once.issuer.as_bytes(), once.jti.as_bytes()];
+    let mark = tx.keys().mark::<hallpass_model::secret::Assertion>(&parts);
+    let first = tx.db().run(
+        "INSERT INTO assertions (fingerprint, expires) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        (&mark.0, once.expires.millis()),
+    )?;
+    Ok(first == 1)
 }

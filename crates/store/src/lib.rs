@@ -75,9 +75,7 @@ pub use client_keys::{AddClientKeys, KeysNotChanged, RemoveClientKey};
 pub use client_secrets::{
     ClientSecretMade, NoteSecretUse, RemoveClientSecret, RotateClientSecret, SecretNotMade, SecretUse,
 };
-pub use client_tokens::{
-    Assertion, ClientIssued, ClientProof, ClientToken, IssueForClient, SpendAssertion,
-};
+pub use client_tokens::{Assertion, ClientIssued, ClientProof, ClientToken, IssueForClient, SpendAssertion};
 pub use clients::{AddClient, SetClientStanding};
 pub use copies::{CopiedDevice, CopyNoted, NoteCopy};
 pub use copy::{Beside, CopyError, LedgerCopy, Verified};
@@ -91,7 +89,7 @@ pub use enrol::{FinishEnrolment, FinishLogin, LoginRefusal, SetUp, SetUpDone};
 pub use entries::{Filter, LedgerEntry};
 pub use error::{OpenError, StoreError};
 pub use exchange::{Exchange, ExchangeRefusal, Exchanged, Narrowed, Subject};
-pub use federate::{Federated, FederatedRefusal, FederatedToken, IssueByTrust, Outsider};
+pub use federate::{Federated, FederatedRefusal, FederatedToken, IssueByTrust, Once, Outsider};
 pub use folder::{DATABASE, is_new};
 pub use guess::{GUESSES_BY_ADDRESS, GUESSES_BY_PERSON, GuessUserCode, Guessed};
 pub use keys::{SigningKeyRow, StoredSigningKey};

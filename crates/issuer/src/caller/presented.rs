@@ -35,7 +35,9 @@ impl<'a> Presented<'a> {
         let posted = asked.form.secret::<ClientSecret>("client_secret");
         let in_header = asked.headers.contains_key(AUTHORIZATION);
         if [assertion.is_some(), posted.is_some(), in_header].into_iter().filter(|is| *is).count() > 1 {
-            return Err(OAuthError::invalid_request("a client proves who it is by one means, not by several"));
+            return Err(OAuthError::invalid_request(
+                "a client proves who it is by one means, not by several",
+            ));
         }
         if in_header {
             return Self::in_header(asked, named);
@@ -49,7 +51,8 @@ impl<'a> Presented<'a> {
             (Some(id), _) => id.to_owned(),
             // RFC 7521, section 4.2: the assertion names the client. Believed only once verified.
             (None, Some(signed)) => {
-                let said = peek_unverified(signed).map_err(|bad| OAuthError::invalid_client().because(bad))?;
+                let said =
+                    peek_unverified(signed).map_err(|bad| OAuthError::invalid_client().because(bad))?;
                 said.issuer.ok_or_else(|| refused("an assertion without an issuer"))?
             }
             (None, None) => return Err(OAuthError::from(BadForm::Missing("client_id"))),

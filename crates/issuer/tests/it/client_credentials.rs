@@ -155,7 +155,7 @@ fn service(world: &World, handle: &str, key: &SigningKey) -> AddClient {
 }
 
 #[tokio::test]
-async fn secrets_and_headers_are_no_proof() {
+async fn secrets_and_headers_are_no_proof_of_a_client_that_has_a_key() {
     let (world, _) = world_with_robot().await;
     let form = [("grant_type", "client_credentials"), ("client_id", "robot")];
     assert_eq!(world.post("token", &form).await.status, 401, "a confidential client must prove who it is");
@@ -185,7 +185,7 @@ async fn a_kind_of_client_is_told_the_better_pattern() {
         ("client_assertion", &signed),
     ];
     assert_eq!(world.post("token", &form).await.refused().code, ErrorCode::UnauthorizedClient);
-    for unknown in ["password", "urn:ietf:params:oauth:grant-type:jwt-bearer", "implicit", "x"] {
+    for unknown in ["password", "urn:ietf:params:oauth:grant-type:saml2-bearer", "implicit", "x"] {
         let reply = world.post("token", &[("grant_type", unknown), ("client_id", "hallpass-cli")]).await;
         assert_eq!(reply.refused().code, ErrorCode::UnsupportedGrantType, "{unknown}");
     }

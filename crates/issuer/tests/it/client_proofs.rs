@@ -88,7 +88,9 @@ async fn a_secret_opens_the_door_by_either_way_and_the_token_names_it_as_its_anc
     let works = Works::new().await;
     let made = works.made().await;
     let secret = text(&made);
-    assert!(secret.starts_with("hps_") && spelling::parse::<RANDOM_BYTES>(Prefix::ClientSecret, &secret).is_ok());
+    assert!(
+        secret.starts_with("hps_") && spelling::parse::<RANDOM_BYTES>(Prefix::ClientSecret, &secret).is_ok()
+    );
     let escaped = format!("b%61tch:{}", secret.replace('_', "%5F"));
     for reply in [
         works.ask(&secret).await,
@@ -197,7 +199,8 @@ async fn a_secret_is_an_exception_with_an_end_which_every_secret_keeps_to() {
         change(AddClient { handle: handle.parse().unwrap(), ..batch(world, Some(now + Lifetime::days(1))) })
     };
     assert_eq!(world.change(batch(world, None)).await, Err(NotAdded::NoException));
-    let too_long = AddClient { secrets_until: Some(now + CLIENT_SECRETS + Lifetime::seconds(1)), ..add("a", |add| add) };
+    let too_long =
+        AddClient { secrets_until: Some(now + CLIENT_SECRETS + Lifetime::seconds(1)), ..add("a", |add| add) };
     assert_eq!(world.change(too_long).await, Err(NotAdded::ExceptionTooLong));
     for kind in [ClientKind::Cli, ClientKind::Ci, ClientKind::Agent] {
         let other = AddClient { kind, grant_types: kind.grant_types().to_vec(), ..add("a", |add| add) };
@@ -271,8 +274,10 @@ async fn a_client_has_several_keys_while_one_is_carried_out_and_moves_to_them_fr
     let works = Works::new().await;
     let world = &works.world;
     let (one, two) = (SigningKey::generate(), SigningKey::generate());
-    let add = |client, key: &SigningKey| AddClientKeys { org: world.org, client, keys: vec![key.public().clone()] };
-    let remove = |client, key: &SigningKey| RemoveClientKey { org: world.org, client, kid: key.kid().to_owned() };
+    let add =
+        |client, key: &SigningKey| AddClientKeys { org: world.org, client, keys: vec![key.public().clone()] };
+    let remove =
+        |client, key: &SigningKey| RemoveClientKey { org: world.org, client, kid: key.kid().to_owned() };
     let ask = async |client: &str, key: &SigningKey| {
         let [kind, signed] = world.assertion(client, key);
         let form = [("grant_type", "client_credentials"), (kind.0, kind.1.as_str()), (signed.0, &signed.1)];
@@ -358,7 +363,8 @@ async fn an_address_that_answers_nonsense_lets_nobody_in_and_is_left_alone() {
         let fetched = outside.fetched();
         assert_eq!(ask_published(&world, &outside).await.refused().code, ErrorCode::TemporarilyUnavailable);
         assert_eq!(outside.fetched(), fetched, "{fault:?}");
-        let told = world.issuer.published_keys(&format!("{}/keys", outside.url())).await.unwrap_err().to_string();
+        let told =
+            world.issuer.published_keys(&format!("{}/keys", outside.url())).await.unwrap_err().to_string();
         let words = match fault {
             Fault::Huge => "more than 256 KiB",
             Fault::Redirects => "with status 30",
@@ -372,8 +378,21 @@ async fn an_address_that_answers_nonsense_lets_nobody_in_and_is_left_alone() {
 #[tokio::test]
 async fn an_address_inside_is_not_asked() {
     let (world, _) = publisher().await;
-    for url in ["https://10.1.2.3/keys", "https://169.254.169.254/latest", "http://keys.example/", "ftp://x/", "x"] {
+    for url in
+        ["https://10.1.2.3/keys", "https://169.254.169.254/latest", "http://keys.example/", "ftp://x/", "x"]
+    {
         let told = world.issuer.published_keys(url).await.unwrap_err().to_string();
         assert!(told.contains("is not asked"), "{told}");
     }
+}
+
+/// The herd after a deployment: each with an assertion of its own, and no key in memory.
+#[tokio::test]
+async fn many_at_once_fetch_the_keys_that_a_client_publishes_once() {
+    let (world, outside) = publisher().await;
+    let asking = (0..500).map(|_| ask_published(&world, &outside));
+    for reply in futures_util::future::join_all(asking).await {
+        assert_eq!(reply.status, 200, "{}", reply.body);
+    }
+    assert_eq!(outside.fetched(), 1);
 }

@@ -80,6 +80,16 @@ impl Works {
         self.world.post("token", &[&form, extra].concat()).await
     }
 
+    /// As an authorization grant (RFC 7523, section 2.1).
+    async fn bearer(&self, assertion: &str, extra: &[(&str, &str)]) -> Reply {
+        let form = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+            ("assertion", assertion),
+            ("resource", NOTES),
+        ];
+        self.world.post("token", &[&form, extra].concat()).await
+    }
+
     async fn refused(&self, token: &str) -> ErrorCode {
         self.exchange(token, &[("resource", NOTES)]).await.refused().code
     }
@@ -291,4 +301,116 @@ async fn a_test_of_a_token_says_line_by_line_what_holds() {
     let failed: Vec<&str> =
         trust.weighed.as_ref().unwrap().lines.iter().filter(|l| !l.holds).map(|l| l.claim.as_str()).collect();
     assert_eq!(failed, ["ref_path"]);
+}
+
+#[tokio::test]
+async fn an_assertion_is_an_authorization_grant_for_us_alone_and_good_once() {
+    let works = Works::new().await;
+    let job = works.job();
+    let from = works.world.ledger_size().await;
+    let reply = works.bearer(&job, &[]).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    assert_eq!(reply.json()["issued_token_type"], Value::Null, "that is RFC 8693's");
+    let tokens = works.world.tokens(reply, "site-deploy", None).await.unwrap();
+    assert!(tokens.claims().sub.starts_with("cli_"), "never a person's");
+    assert_eq!(tokens.refresh, "");
+    assert!(works.world.accepts(&tokens.access).await);
+    assert_eq!(works.bearer(&job, &[]).await.refused().code, ErrorCode::InvalidGrant, "its one use was made");
+    assert_eq!(works.world.ledger_from(from).await, ["issued", "denied: assertion_replayed"]);
+    // It is no less a token to exchange.
+    assert_eq!(works.exchange(&job, &[("resource", NOTES)]).await.status, 200);
+
+    let with = |claim: &str, value: Value| {
+        let mut claims = works.claims();
+        claims["jti"] = json!(claim);
+        claims[claim] = value;
+        works.outside.sign(Typ::IdToken, &claims)
+    };
+    let now = works.world.clock.now().seconds();
+    let issuer = works.world.issuer_url.clone();
+    for (what, assertion) in [
+        ("without an id", with("jti", Value::Null)),
+        ("with an empty id", with("jti", json!(""))),
+        ("with an endless id", with("jti", json!("j".repeat(1_000)))),
+        ("for the token endpoint", with("aud", json!(works.world.at("token")))),
+        ("for somebody else besides", with("aud", json!([issuer, "https://vault.example"]))),
+        ("for nobody", with("aud", Value::Null)),
+        ("good for longer than a day", with("exp", json!(now + 90_000))),
+        ("over", with("exp", json!(now))),
+        ("without an end", with("exp", Value::Null)),
+        ("of another project", with("project_id", json!("21"))),
+        ("of another issuer", with("iss", json!("https://gitlab.example"))),
+        ("by another's key", SigningKey::generate().sign(Typ::IdToken, &works.claims())),
+        ("a client's", works.outside.sign(Typ::ClientAuthentication, &works.claims())),
+        ("unsigned", unsigned(&works.claims())),
+        ("rubbish", "a.b.c".to_owned()),
+    ] {
+        assert_eq!(works.bearer(&assertion, &[]).await.refused().code, ErrorCode::InvalidGrant, "{what}");
+    }
+    assert_eq!(works.bearer("", &[]).await.refused().code, ErrorCode::InvalidRequest);
+    let twice = works.bearer(&with("x", Value::Null), &[("client_secret", "x")]).await;
+    assert_eq!(twice.refused().code, ErrorCode::InvalidRequest, "the assertion is the proof");
+    let again = works.bearer(&with("y", Value::Null), &[]).await;
+    assert_eq!(again.status, 200, "a good one is good: {}", again.body);
+}
+
+/// What is wrapped, compressed, extended or endless is refused by its form, whichever way it comes.
+#[tokio::test]
+async fn hostile_tokens_are_refused_by_their_form() {
+    use hallpass_model::jose::base64url::render;
+    let works = Works::new().await;
+    let job = works.job();
+    let mut parts = job.split('.');
+    let (payload, signature) = (parts.nth(1).unwrap().to_owned(), parts.next().unwrap().to_owned());
+    let header = |header: Value| render(header.to_string());
+    let kid = works.outside.keys().keys()[0].kid().unwrap().to_owned();
+    let bomb = render(vec![0u8; 10_000]);
+    for (what, hostile) in [
+        (
+            "crit",
+            format!(
+                "{}.{payload}.{signature}",
+                header(json!({ "alg": "ES256", "kid": kid, "crit": ["x"], "x": 1 }))
+            ),
+        ),
+        ("alg none", format!("{}.{payload}.", header(json!({ "alg": "none" })))),
+        ("alg HS256", format!("{}.{payload}.{signature}", header(json!({ "alg": "HS256", "kid": kid })))),
+        (
+            "a key of its own",
+            format!("{}.{payload}.{signature}", header(json!({ "alg": "ES256", "jwk": {} }))),
+        ),
+        (
+            "keys elsewhere",
+            format!(
+                "{}.{payload}.{signature}",
+                header(json!({ "alg": "ES256", "jku": "http://127.0.0.1/" }))
+            ),
+        ),
+        (
+            "nested",
+            format!(
+                "{}.{}.{signature}",
+                header(json!({ "alg": "ES256", "kid": kid, "cty": "JWT" })),
+                render(&job)
+            ),
+        ),
+        (
+            "encrypted and compressed",
+            format!("{}..{bomb}.{bomb}.AA", header(json!({ "alg": "dir", "enc": "A256GCM", "zip": "DEF" }))),
+        ),
+        ("deep", format!("{}.{}.{signature}", header(json!({ "alg": "ES256" })), render("[".repeat(9_000)))),
+    ] {
+        assert_eq!(works.refused(&hostile).await, ErrorCode::InvalidRequest, "{what}");
+        assert_eq!(works.bearer(&hostile, &[]).await.refused().code, ErrorCode::InvalidGrant, "{what}");
+        let [kind, _] = works.world.assertion("notes-api", &SigningKey::generate());
+        let form = [("grant_type", "client_credentials"), ("client_id", "notes-api"), (kind.0, &kind.1)];
+        let form = [&form[..], &[("client_assertion", hostile.as_str())]].concat();
+        assert_eq!(works.world.post("token", &form).await.refused().code, ErrorCode::InvalidClient, "{what}");
+    }
+    let endless = "x".repeat(100_000);
+    assert_eq!(works.bearer(&endless, &[]).await.status, 413);
+    assert_eq!(works.exchange(&endless, &[]).await.status, 413);
+    let within = "x".repeat(60_000);
+    assert_eq!(works.bearer(&within, &[]).await.refused().code, ErrorCode::InvalidGrant);
+    assert_eq!(works.outside.fetched(), 1, "and its keys are fetched once for all of it");
 }

@@ -27,7 +27,12 @@ async fn the_document_stands_at_both_places_and_names_the_issuer_byte_for_byte()
         "left out it would mean yes (OIDC Discovery, section 3), and `authorize` refuses it"
     );
     assert!(document.scopes_supported.contains(&"notes:read".to_owned()));
-    assert!(!document.token_endpoint_auth_methods_supported.iter().any(|method| method.contains("secret")));
+    assert_eq!(
+        document.token_endpoint_auth_methods_supported,
+        ["none", "private_key_jwt", "client_secret_basic", "client_secret_post"],
+        "the better ways first"
+    );
+    assert!(document.grant_types_supported.iter().any(|grant| grant.ends_with(":jwt-bearer")));
 }
 
 #[tokio::test]

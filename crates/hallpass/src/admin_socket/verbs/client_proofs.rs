@@ -128,8 +128,9 @@ fn keys_stay(why: KeysNotChanged, handle: &str) -> Refused {
             .hint(format_args!("`hallpass admin client key list {handle}` names them")),
         KeysNotChanged::Known => Refused::conflict(told),
         KeysNotChanged::Last => Refused::by_rule(told).hint("add the next one first, or disable the client"),
-        KeysNotChanged::Public => Refused::by_rule(told)
-            .hint("register another client beside it, and move whoever uses this one"),
+        KeysNotChanged::Public => {
+            Refused::by_rule(told).hint("register another client beside it, and move whoever uses this one")
+        }
         KeysNotChanged::Published => Refused::by_rule(told)
             .hint("publish the newer key beside the older one; it is fetched when it is first seen"),
         KeysNotChanged::TooMany => Refused::by_rule(told).hint("remove those that are in use nowhere"),

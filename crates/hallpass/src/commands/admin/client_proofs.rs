@@ -150,11 +150,8 @@ pub(super) async fn secret(
             })
         }
         SecretCommand::Remove(args) => {
-            let form = ClientSecretOf {
-                org: args.client.org.org,
-                handle: args.client.handle,
-                secret: args.secret,
-            };
+            let form =
+                ClientSecretOf { org: args.client.org.org, handle: args.client.handle, secret: args.secret };
             let client: ClientShown = server.ask("client.secret.remove", &form).await?;
             out.say(format_args!("took back `{}`; what it opened the door to is dead", form.secret));
             show(client, out)
@@ -180,8 +177,7 @@ pub(super) async fn key(
             })
         }
         KeyCommand::Remove(args) => {
-            let form =
-                ClientKeyOf { org: args.client.org.org, handle: args.client.handle, kid: args.kid };
+            let form = ClientKeyOf { org: args.client.org.org, handle: args.client.handle, kid: args.kid };
             let client: ClientShown = server.ask("client.key.remove", &form).await?;
             out.say(format_args!(
                 "removed the key `{}`; tokens it got live 15 minutes at most: `hallpass admin cut client {}` ends them now",

@@ -59,14 +59,19 @@ mod tests {
 
     #[test]
     fn what_is_not_basic_or_not_well_formed_is_nothing() {
-        for bad in ["Bearer x", "Basic", "Basic ", "Basic !", "Basic cm9ib3Q", "Basic cm9ib3Q=", "", "DPoP a.b.c"] {
+        for bad in
+            ["Bearer x", "Basic", "Basic ", "Basic !", "Basic cm9ib3Q", "Basic cm9ib3Q=", "", "DPoP a.b.c"]
+        {
             assert!(read_basic(bad).is_none(), "{bad}");
         }
         for bad in ["robot", "robot:%", "robot:%f", "robot:%zz", "robot:%ff", "%00:x", "robot:a\0b"] {
             assert_eq!(read(bad), None, "{bad}");
         }
         assert!(read(&format!("robot:{}", "x".repeat(BASIC_LEN_MAX))).is_none(), "it is bounded");
-        assert!(read_basic(&format!("bAsIc  {}", STANDARD.encode("a:b"))).is_some(), "the scheme in any case");
+        assert!(
+            read_basic(&format!("bAsIc  {}", STANDARD.encode("a:b"))).is_some(),
+            "the scheme in any case"
+        );
     }
 
     #[test]
