@@ -299,3 +299,82 @@ fn a_backup_is_made_while_serving_and_put_back_when_not() {
     assert!(listed.out.contains("restored"), "{}", listed.out);
     assert_eq!(server.ledger(&["verify"]).code, 0);
 }
+
+#[test]
+fn a_secret_is_shown_once_and_ends_and_its_successor_goes_beside_it() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    let batch = ["client", "add", "batch", "--kind", "service", "--owner", "person:ada", "--secrets-until"];
+    let until = |date: &str| server.admin(&[&batch[..], &[date]].concat());
+    until("9999-01-01").failed(5, &["more than 365d away", "hint: a secret is an exception"]);
+    let day = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 300);
+    let added = until(&day.to_string()[..10]);
+    let secret = added.out.trim_end().to_owned();
+    assert!(secret.starts_with("hps_") && added.out.lines().count() == 1, "{}", added.out);
+    assert!(!added.err.contains(&secret) && added.err.contains("shown this once"), "{}", added.err);
+
+    let rotated = server.admin(&["client", "rotate", "batch", "--overlap", "1h", "--ttl", "30d"]).json();
+    assert!(rotated["secret"].as_str().unwrap().starts_with("hps_"));
+    let listed = server.admin(&["client", "secret", "list", "batch"]).json();
+    let [older, newer] = &listed["list"].as_array().unwrap()[..] else { panic!("two: {listed}") };
+    assert_eq!(
+        (&older["id"], &older["state"], &older["used"]),
+        (&rotated["older"]["id"], &"good".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(newer["expires"], rotated["expires"]);
+    server
+        .admin(&["client", "rotate", "batch"])
+        .failed(5, &["two secrets are good already", "secret list batch"]);
+    let id = older["id"].as_str().unwrap();
+    server.admin(&["client", "secret", "remove", "batch", id]).json();
+    server.admin(&["client", "secret", "remove", "batch", id]).failed(1, &["has no secret", "hint: "]);
+    assert_eq!(server.admin(&["client", "show", "batch"]).json()["authentication"], "client_secret");
+
+    let job = [
+        "client",
+        "add",
+        "job",
+        "--kind",
+        "ci",
+        "--owner",
+        "person:ada",
+        "--secrets-until",
+        &day.to_string()[..10],
+    ];
+    server.admin(&job).failed(5, &["of kind `ci` has no secret", "hint: a CI job exchanges"]);
+    server.admin(&["client", "rotate", "hallpass-cli"]).failed(5, &["only a service"]);
+    assert!(!server.ledger(&["list"]).out.contains("hps_"));
+}
+
+#[test]
+fn a_client_s_keys_are_added_beside_each_other_and_the_last_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    let file = |name: &str| root.path().join(name).to_str().unwrap().to_owned();
+    let (one, two) = (file("one.pem"), file("two.pem"));
+    server
+        .admin(&["client", "add", "api", "--kind", "service", "--owner", "person:ada", "--new-key", &one])
+        .json();
+    server.admin(&["client", "key", "add", "api", "--new-key", &two]).json();
+    let listed = server.admin(&["client", "key", "list", "api"]).json();
+    let kids: Vec<&str> =
+        listed["list"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap()).collect();
+    assert_eq!(kids.len(), 2);
+    server.admin(&["client", "key", "remove", "api", kids[0]]).json();
+    server
+        .admin(&["client", "key", "remove", "api", kids[0]])
+        .failed(1, &["no key of that id", "key list api"]);
+    server.admin(&["client", "key", "remove", "api", kids[1]]).failed(5, &["its only key", "hint: "]);
+    let three = file("three.pem");
+    server
+        .admin(&["client", "key", "add", "hallpass-cli", "--new-key", &three])
+        .failed(5, &["public client"]);
+    assert!(!Path::new(&three).exists(), "a key for nobody is not left behind");
+
+    for (url, words) in
+        [("http://keys.example/", "it is not https"), ("https://10.0.0.1/keys", "is not public")]
+    {
+        let add = ["client", "add", "p", "--kind", "service", "--owner", "person:ada", "--jwks-uri", url];
+        server.admin(&add).failed(5, &["is not asked", words, "hint: "]);
+    }
+}
