@@ -34,6 +34,8 @@ pub(crate) struct Job {
     pub(crate) pace: Pace,
     /// Where to put the access tokens that refreshes answer, if they are wanted.
     pub(crate) access_tokens: Option<PathBuf>,
+    /// How many ask at once.
+    pub(crate) connections: usize,
 }
 
 /// What a token is sent for, and so what a good answer is.
@@ -43,6 +45,8 @@ pub(crate) enum Kind {
     Refresh,
     /// The answer says that it is active.
     Introspection,
+    /// The answer holds an access token; what it was asked with may be good for that once.
+    Grant,
 }
 
 /// How hard.
@@ -84,7 +88,7 @@ pub(crate) fn serve() -> Result<(), Failure> {
 async fn run(job: Job) -> Result<Tally, Failure> {
     let job = Rc::new(job);
     let tokens: Vec<String> = fs::read_to_string(&job.tokens)?.lines().map(str::to_owned).collect();
-    let connections = CONNECTIONS.min(tokens.len());
+    let connections = job.connections.min(tokens.len());
     let mut hands = vec![Vec::new(); connections];
     for (number, token) in tokens.into_iter().enumerate() {
         hands[number % connections].push(token);
@@ -170,6 +174,9 @@ impl Asker {
                 break;
             }
             let place = turn % self.hand.len();
+            if self.job.kind == Kind::Grant && turn > 0 && place == 0 && self.hand.len() > 1 {
+                return Err("what is good once was used up: sign more".into());
+            }
             self.send(place).await?;
             let now = Instant::now();
             // What is answered after the end is not of the window, unless it was due in it.
@@ -196,6 +203,7 @@ impl Asker {
                 _ => false,
             },
             Kind::Introspection => answer.status == 200 && is_active(answer.body),
+            Kind::Grant => answer.status == 200 && member(answer.body, "access_token").is_some(),
         };
         match good {
             true => Ok(()),
@@ -271,7 +279,7 @@ fn quantile_ms(sorted: &[Duration], part: f64) -> f64 {
 }
 
 /// Connections that ask at once: enough that a server which commits many operations together has many to commit.
-const CONNECTIONS: usize = 64;
+pub(crate) const CONNECTIONS: usize = 64;
 
 #[cfg(test)]
 mod tests {

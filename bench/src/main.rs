@@ -9,6 +9,7 @@
 //! of its own ([`load`]); a server's processor time is what the system counted for its process over the same window.
 
 mod agent; // Debian's oidc-agent
+mod clients; // services and jobs
 mod desk; // people who are signed in at an issuer of ours
 mod echo; // a server that does nothing
 mod http; // one keep-alive connection
@@ -46,6 +47,9 @@ struct Args {
     /// Sessions that each side has
     #[arg(long, default_value_t = 100_000)]
     sessions: usize,
+    /// Sessions that are there where growth is measured, beside a thousand
+    #[arg(long, default_value_t = 1_000_000)]
+    many_sessions: usize,
     /// Where the numbers go
     #[arg(long, default_value = "target/bench.json")]
     out: PathBuf,
@@ -64,7 +68,11 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let outcome = match args.role {
         Some(Role::Load) => load::serve(),
-        None => measure(&args),
+        None => {
+            let outcome = measure(&args);
+            ours::clean_up();
+            outcome
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -89,6 +97,12 @@ fn measure(args: &Args) -> Result<(), Failure> {
         }
     }
     let mut lines = report.lines(args.only);
+    let machines = clients::Plan {
+        rounds: args.rounds,
+        window: std::time::Duration::from_secs(args.seconds),
+        many: args.many_sessions,
+    };
+    lines.extend(clients::lines(args.only, &machines)?);
     lines.extend(token::lines(args.only, args.rounds)?);
     lines.extend(torture::lines(args.only)?);
     for line in &lines {

@@ -4,28 +4,30 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hallpass_model::client::{ClientAuthentication, ClientKind};
 use hallpass_model::grant::{Acr, Amr, Approval, Authentication, Grant};
 use hallpass_model::id::{ClientId, OrgId, PrincipalId};
-use hallpass_model::jose::{JwkSet, SigningKey};
+use hallpass_model::jose::{JwkSet, SigningKey, Typ};
 use hallpass_model::ledger::{Actor, LedgerKey};
 use hallpass_model::lifetimes::CLIENT_ASSERTION_MAX;
 use hallpass_model::principal::Owner;
 use hallpass_model::random::{Entropy, SystemEntropy};
 use hallpass_model::secret::Secret;
+use hallpass_model::trust::{IssuerKeys, Preset, Rule};
 use hallpass_model::wire::assertion::{ASSERTION_TYPE, assertion};
-use hallpass_model::wire::oauth::Scopes;
+use hallpass_model::wire::oauth::{Scopes, token_type};
 use hallpass_model::wire::pkce::CodeChallenge;
 use hallpass_store::{
-    AddClient, AddOrg, AddResource, CodeIssued, CodeRedeemed, IssueCode, KeyEncryptionKey, Reach, RedeemCode,
-    RefreshTokens, SigningKeyRow, Store, StoreKeys, StorePlace, Wanted,
+    AddClient, AddOrg, AddResource, AddTrust, CodeIssued, CodeRedeemed, IssueCode, KeyEncryptionKey, Reach,
+    RedeemCode, RefreshTokens, SigningKeyRow, Store, StoreKeys, StorePlace, Wanted,
 };
 
+use crate::clients::{CLIENT, client_key, same_token};
 use crate::http::{form_once, member};
-use crate::load::{Job, Kind, Pace, Tally};
+use crate::load::{CONNECTIONS, Job, Kind, Pace, Tally};
 use crate::side::{Question, Server, free_port};
 use crate::{Failure, process, round};
 
@@ -53,13 +55,13 @@ pub(crate) fn start(sessions: usize) -> Result<Server, Failure> {
         form: "grant_type=refresh_token&client_id=hallpass-cli&refresh_token=".to_owned(),
         tokens,
     };
-    Server::launch(command, format!("127.0.0.1:{port}"), "/readyz", folder, refresh)
+    Server::launch(command, format!("127.0.0.1:{port}"), "/readyz", folder, refresh, sessions)
 }
 
 /// Has the server issue access tokens, by a refresh each; the caller shows a token of its own.
 pub(crate) fn introspection(server: &Server, tokens: usize) -> Result<Question, Failure> {
-    let filled = FILLED.get().ok_or("nothing was filled")?;
-    let port = server.address.rsplit(':').next().and_then(|port| port.parse().ok()).ok_or("no port")?;
+    let filled = filled(server.sessions)?;
+    let port = port_of(server)?;
     let (file, few) = (server.folder.path().join("access-tokens"), server.folder.path().join("few"));
     let all = fs::read_to_string(&server.refresh.tokens)?;
     let (now, later): (Vec<&str>, Vec<&str>) =
@@ -76,6 +78,7 @@ pub(crate) fn introspection(server: &Server, tokens: usize) -> Result<Question, 
         kind: Kind::Refresh,
         pace: Pace::Once,
         access_tokens: Some(file.clone()),
+        connections: CONNECTIONS,
     };
     let _: Tally = round::ask(&job)?;
     Ok(Question {
@@ -112,18 +115,31 @@ struct Filled {
     api_key: SigningKey,
 }
 
-static FILLED: OnceLock<Filled> = OnceLock::new();
+/// Each is filled once, whatever is measured with it.
+static FILLED: Mutex<Vec<(usize, &'static Filled)>> = Mutex::new(Vec::new());
 
-/// The filled folder; made the first time.
+/// The folder filled with so many sessions; made the first time.
 fn filled(sessions: usize) -> Result<&'static Filled, Failure> {
-    if FILLED.get().is_none() {
-        crate::say(&format!("opening {sessions} sessions of ours, once"));
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let made = runtime.block_on(fill(sessions))?;
-        runtime.shutdown_timeout(Duration::from_secs(5));
-        let _ = FILLED.set(made);
+    let mut all = FILLED.lock().map_err(|_| "filling failed")?;
+    if let Some((_, filled)) = all.iter().find(|(number, _)| *number == sessions) {
+        return Ok(filled);
     }
-    FILLED.get().ok_or_else(|| "nothing was filled".into())
+    crate::say(&format!("opening {sessions} sessions of ours, once"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let made = runtime.block_on(fill(sessions))?;
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    let made: &'static Filled = Box::leak(Box::new(made));
+    all.push((sessions, made));
+    Ok(made)
+}
+
+/// Removes the folders: what is leaked is not dropped.
+pub(crate) fn clean_up() {
+    if let Ok(mut all) = FILLED.lock() {
+        for (_, filled) in all.drain(..) {
+            let _ = fs::remove_dir_all(filled.folder.path());
+        }
+    }
 }
 
 async fn fill(sessions: usize) -> Result<Filled, Failure> {
@@ -173,7 +189,7 @@ async fn add_world(store: &Store, api_key: &SigningKey) -> Result<World, Failure
     };
     let added = store.change(Actor::Operator, process::now(), org).await?.map_err(|_| "the name is taken")?;
     let owner = Owner::Person(added.administrator);
-    let api = AddClient {
+    let service = AddClient {
         org: added.org,
         handle: "bench-api".parse()?,
         name: "bench-api".to_owned(),
@@ -188,8 +204,37 @@ async fn add_world(store: &Store, api_key: &SigningKey) -> Result<World, Failure
         older_assertions_until: None,
         secrets_until: None,
     };
-    let api =
-        store.change(Actor::Operator, process::now(), api).await?.map_err(|_| "the client is not added")?;
+    let api = store
+        .change(Actor::Operator, process::now(), service.clone())
+        .await?
+        .map_err(|_| "the client is not added")?;
+    let service = AddClient {
+        handle: CLIENT.parse()?,
+        name: CLIENT.to_owned(),
+        authentication: ClientAuthentication::PrivateKeyJwt(JwkSet::new(vec![client_key().public().clone()])),
+        scopes: Scopes::parse("notes:read")?,
+        ..service.clone()
+    };
+    let service = store
+        .change(Actor::Operator, process::now(), service)
+        .await?
+        .map_err(|_| "the client is not added")?;
+    let trust = AddTrust {
+        org: added.org,
+        handle: "bench-job".parse()?,
+        client: service,
+        environment: "dev".parse()?,
+        rule: Rule {
+            preset: Preset::Oidc,
+            issuer: OUTSIDE.to_owned(),
+            audience: AUDIENCE.to_owned(),
+            conditions: vec!["sub=job".parse()?],
+        },
+        keys: IssuerKeys::Given(JwkSet::new(vec![client_key().public().clone()])),
+        scopes: Scopes::parse("notes:read")?,
+        longest: hallpass_model::lifetimes::ACCESS_TOKEN,
+    };
+    store.change(Actor::Operator, process::now(), trust).await?.map_err(|_| "the trust is not added")?;
     let notes = AddResource {
         org: added.org,
         url: NOTES.to_owned(),
@@ -282,6 +327,34 @@ pub(crate) fn program() -> Result<PathBuf, Failure> {
     Ok(std::env::current_exe()?.with_file_name("hallpass"))
 }
 
+fn port_of(server: &Server) -> Result<u16, Failure> {
+    server.address.rsplit(':').next().and_then(|port| port.parse().ok()).ok_or_else(|| "no port".into())
+}
+
+/// The issuer's identifier of a running server.
+pub(crate) fn issuer_of(server: &Server) -> Result<String, Failure> {
+    Ok(issuer(port_of(server)?))
+}
+
+/// A job's token by the trust that the folder has, and how it is exchanged.
+pub(crate) fn exchange(server: &Server) -> Result<Question, Failure> {
+    let now = process::now().seconds();
+    let claims = serde_json::json!({
+        "iss": OUTSIDE, "aud": AUDIENCE, "sub": "job", "jti": "1", "iat": now, "exp": now + 3_600,
+    });
+    let token = client_key().sign(Typ::IdToken, &claims);
+    let form = format!(
+        "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token_type={}&resource={}&subject_token=",
+        token_type::JWT.replace(':', "%3A"),
+        NOTES.replace(':', "%3A").replace('/', "%2F")
+    );
+    Ok(Question {
+        head: server.refresh.head.clone(),
+        form,
+        tokens: same_token(server.folder.path().join("outside-tokens"), &token)?,
+    })
+}
+
 fn issuer(port: u16) -> String {
     format!("http://localhost:{port}/{ORG}")
 }
@@ -293,6 +366,9 @@ fn head(port: u16, path: &str, more: &str) -> String {
 }
 
 const ORG: &str = "bench";
+/// An outside issuer: its key is given, so it is asked for nothing.
+const OUTSIDE: &str = "https://ci.example";
+const AUDIENCE: &str = "https://id.example/bench";
 const NOTES: &str = "https://notes.example/";
 const CALLBACK: &str = "http://127.0.0.1:49152/callback";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";

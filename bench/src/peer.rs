@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::process::{Command, Stdio};
 
 use crate::Failure;
+use crate::clients::client_jwks;
 use crate::http::ask_once;
 use crate::side::{Question, Server, free_port};
 
@@ -17,6 +18,7 @@ pub(crate) fn start(sessions: usize, signed: bool) -> Result<Server, Failure> {
         .arg(address.rsplit(':').next().unwrap_or_default())
         .args(signed.then_some("signed"))
         .env("NODE_ENV", "production")
+        .env("BENCH_CLIENT_JWKS", client_jwks())
         .stdin(Stdio::piped()) // it ends when this closes
         .stdout(Stdio::null())
         .stderr(File::create(folder.path().join("log"))?);
@@ -25,7 +27,8 @@ pub(crate) fn start(sessions: usize, signed: bool) -> Result<Server, Failure> {
         form: "grant_type=refresh_token&client_id=bench-cli&refresh_token=".to_owned(),
         tokens: folder.path().join("refresh-tokens"),
     };
-    let server = Server::launch(command, address, "/.well-known/openid-configuration", folder, refresh)?;
+    let server =
+        Server::launch(command, address, "/.well-known/openid-configuration", folder, refresh, sessions)?;
     if sessions > 0 {
         let tokens = seed(&server, "sessions", sessions)?;
         fs::write(&server.refresh.tokens, tokens)?;
@@ -46,6 +49,11 @@ pub(crate) fn introspection(server: &Server, tokens: usize) -> Result<Question, 
         form: "token_type_hint=access_token&token=".to_owned(),
         tokens: file,
     })
+}
+
+/// Its issuer's identifier.
+pub(crate) fn issuer_of(server: &Server) -> String {
+    format!("http://{}", server.address)
 }
 
 fn seed(server: &Server, what: &str, number: usize) -> Result<Vec<u8>, Failure> {

@@ -44,6 +44,19 @@ pub(crate) enum Name {
     ParallelTokenRefreshes,
     /// Memory of an idle daemon with one sign-in
     DaemonRssMib,
+    /// Client-credentials grants a second at saturation, ours to the peer's: the lesser of 64 and 16 connections
+    ClientCredentialsRatio,
+    /// Processor time of a client-credentials grant, the peer's to ours: likewise
+    ClientCredentialsCpuRatio,
+    /// Client-credentials grants a second at saturation, ours
+    ClientCredentialsPerS,
+    /// 99 in 100 client-credentials grants at half of saturation are answered within this
+    ClientCredentialsP99Ms,
+    /// Federation exchanges a second at saturation, ours
+    ExchangePerS,
+    /// Client-credentials grants a second beside 1,000,000 sessions to those beside 1,000
+    #[value(name = "growth_1k_to_1m")]
+    Growth1kTo1m,
     /// Sign-ins lost by `hallpass torture`
     TortureLostSessions,
     /// Processes killed by it meanwhile
@@ -67,6 +80,17 @@ impl Name {
     /// Those that `token` gives, and no round.
     pub(crate) const HOLDER: [Self; 4] =
         [Self::TokenFloorRatio, Self::TokenOidcAgentRatio, Self::ParallelTokenRefreshes, Self::DaemonRssMib];
+
+    /// Those that `clients` gives, and no round.
+    #[cfg(test)]
+    const CLIENTS: [Self; 6] = [
+        Self::ClientCredentialsRatio,
+        Self::ClientCredentialsCpuRatio,
+        Self::ClientCredentialsPerS,
+        Self::ClientCredentialsP99Ms,
+        Self::ExchangePerS,
+        Self::Growth1kTo1m,
+    ];
 
     /// Those that `torture` gives, and no round.
     pub(crate) const TORTURE: [Self; 2] = [Self::TortureLostSessions, Self::TortureKills];
@@ -200,6 +224,12 @@ impl Report {
             | Name::TokenOidcAgentRatio
             | Name::ParallelTokenRefreshes
             | Name::DaemonRssMib
+            | Name::ClientCredentialsRatio
+            | Name::ClientCredentialsCpuRatio
+            | Name::ClientCredentialsPerS
+            | Name::ClientCredentialsP99Ms
+            | Name::ExchangePerS
+            | Name::Growth1kTo1m
             | Name::TortureLostSessions
             | Name::TortureKills => unreachable!("no round gives these"),
             Name::StartMs => {
@@ -302,12 +332,14 @@ mod tests {
 
     #[test]
     fn names_are_spelled_as_the_file_spells_them() {
-        let all = Name::ALL.into_iter().chain(Name::HOLDER).chain(Name::TORTURE);
+        let all = Name::ALL.into_iter().chain(Name::CLIENTS).chain(Name::HOLDER).chain(Name::TORTURE);
         let spelled: Vec<String> = all.map(Name::spelled).collect();
         assert_eq!(
             spelled.join(" "),
             "refresh_ratio refresh_cpu_ratio refresh_signed_ratio refresh_signed_cpu_ratio introspection_ratio \
-             introspection_cold_cpu_ratio refresh_p99_ms rest_rss_mib rss_100k_sessions_mib start_ms token_floor_ratio \
+             introspection_cold_cpu_ratio refresh_p99_ms rest_rss_mib rss_100k_sessions_mib start_ms client_credentials_ratio \
+             client_credentials_cpu_ratio client_credentials_per_s client_credentials_p99_ms exchange_per_s \
+             growth_1k_to_1m token_floor_ratio \
              token_oidc_agent_ratio parallel_token_refreshes daemon_rss_mib torture_lost_sessions torture_kills"
         );
     }

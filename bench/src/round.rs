@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::load::{Job, Kind, Pace, Tally};
+use crate::load::{CONNECTIONS, Job, Kind, Pace, Tally};
 use crate::report::Name;
 use crate::side::{Question, Server, Side};
 use crate::{Failure, process};
@@ -123,6 +123,7 @@ fn load(server: &Server, question: &Question, kind: Kind, pace: Pace) -> Result<
         kind,
         pace,
         access_tokens: None,
+        connections: CONNECTIONS,
     };
     ask(&job)
 }
@@ -147,6 +148,6 @@ const SIGNED: [Name; 2] = [Name::RefreshSignedRatio, Name::RefreshSignedCpuRatio
 const WARM_TOKENS: usize = 200;
 const COLD_TOKENS: usize = 50_000;
 /// Long enough for a compiler at run time, which one side has, to have done its work.
-const WARM_UP: Duration = Duration::from_secs(3);
+pub(crate) const WARM_UP: Duration = Duration::from_secs(3);
 /// What a server still does right after its first answer is not rest.
 const SETTLE: Duration = Duration::from_secs(1);

@@ -72,6 +72,8 @@ pub(crate) struct Server {
     pub(crate) refresh: Question,
     /// Its files, and those of the load.
     pub(crate) folder: tempfile::TempDir,
+    /// How many sessions it was started with.
+    pub(crate) sessions: usize,
 }
 
 impl Server {
@@ -82,11 +84,12 @@ impl Server {
         path: &str,
         folder: tempfile::TempDir,
         refresh: Question,
+        sessions: usize,
     ) -> Result<Self, Failure> {
         let started = Instant::now();
         let child =
             command.spawn().map_err(|source| format!("start {:?}: {source}", command.get_program()))?;
-        let mut server = Self { child, address, first_answer: Duration::ZERO, refresh, folder };
+        let mut server = Self { child, address, first_answer: Duration::ZERO, refresh, folder, sessions };
         loop {
             if ask_once(&server.address, "GET", path).is_ok_and(|(status, _)| status == 200) {
                 server.first_answer = started.elapsed();

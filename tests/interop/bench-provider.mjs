@@ -45,6 +45,21 @@ const provider = new Provider(issuer, {
       grant_types: ['authorization_code', 'refresh_token'],
       redirect_uris: ['http://localhost:4242'],
     },
+    // Services: `private_key_jwt`, as ours (`BENCH_CLIENT_JWKS` has its public key).
+    ...(process.env.BENCH_CLIENT_JWKS
+      ? [
+          {
+            client_id: 'bench-service',
+            token_endpoint_auth_method: 'private_key_jwt',
+            token_endpoint_auth_signing_alg: 'ES256',
+            jwks: JSON.parse(process.env.BENCH_CLIENT_JWKS),
+            redirect_uris: [],
+            response_types: [],
+            grant_types: ['client_credentials'],
+            scope: 'notes:read',
+          },
+        ]
+      : []),
     { client_id: 'bench-api', client_secret: 'bench-secret', redirect_uris: [], response_types: [], grant_types: [] },
   ],
   scopes: ['offline_access', 'notes:read'],
@@ -54,6 +69,7 @@ const provider = new Provider(issuer, {
   rotateRefreshToken: true,
   features: {
     devInteractions: { enabled: false },
+    clientCredentials: { enabled: true },
     introspection: { enabled: true, allowedPolicy: () => true },
     resourceIndicators: {
       enabled: signed,

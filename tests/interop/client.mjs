@@ -4,7 +4,7 @@
 //   { "issuer": URL,
 //     "clients": { NAME ("cli" unless a step says which): { "client_id": ..., "redirect_uri": ..., "key", "kid": for a client that is not public, its private
 //                          key as PKCS #8 in base64, and that key's id; "typ": the type of its assertions, where it is
-//                          not the library's own } },
+//                          not the library's own; or "secret", and "by": "basic" | "post" } },
 //     "now": what time it is there, in seconds, where that is not here's,
 //     "dpop": true or absent,
 //     "steps": [ STEP, ... ] }
@@ -38,7 +38,8 @@ const handles = new Map();
 /** What the steps so far brought: tokens by kind, newest and first. */
 const held = { first: {}, newest: {} };
 
-async function authentication({ key, kid, typ }) {
+async function authentication({ key, kid, typ, secret, by }) {
+  if (secret) return by === 'post' ? client.ClientSecretPost(secret) : client.ClientSecretBasic(secret);
   if (!key) return client.None();
   const p256 = { name: 'ECDSA', namedCurve: 'P-256' };
   const imported = await crypto.subtle.importKey('pkcs8', Buffer.from(key, 'base64'), p256, false, ['sign']);

@@ -217,8 +217,9 @@ async fn a_secret_is_an_exception_with_an_end_which_every_secret_keeps_to() {
     assert_eq!(world.change(rotate(brief, None)).await.unwrap_err(), SecretNotMade::ExceptionOver);
     let far = Some(world.clock.now() + CLIENT_SECRETS + Lifetime::seconds(1));
     assert_eq!(world.change(rotate(brief, far)).await.unwrap_err(), SecretNotMade::ExceptionTooLong);
-    let until = Some(world.clock.now() + Lifetime::days(2));
-    assert_eq!(world.change(rotate(brief, until)).await.unwrap().expires, until.unwrap());
+    let later = world.clock.now() + Lifetime::days(2);
+    let until = Some(later);
+    assert_eq!(world.change(rotate(brief, until)).await.unwrap().expires, later);
 
     let key = SigningKey::generate();
     let robot = world.add_service("robot", &key, "notes:read").await;
@@ -390,7 +391,7 @@ async fn an_address_inside_is_not_asked() {
 #[tokio::test]
 async fn many_at_once_fetch_the_keys_that_a_client_publishes_once() {
     let (world, outside) = publisher().await;
-    let asking = (0..500).map(|_| ask_published(&world, &outside));
+    let asking = (0..300).map(|_| ask_published(&world, &outside));
     for reply in futures_util::future::join_all(asking).await {
         assert_eq!(reply.status, 200, "{}", reply.body);
     }

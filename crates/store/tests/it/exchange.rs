@@ -11,9 +11,9 @@ use hallpass_model::session::Refusal;
 use hallpass_model::time::Lifetime;
 use hallpass_model::wire::oauth::{GrantType, Scopes};
 use hallpass_store::{
-    AddClient, Assertion, AwaitAllRuns, ClientIssued, CutMade, EndLease, Exchange, ExchangeRefusal,
-    Exchanged, IssueForClient, LeaseConnected, LeaseDropped, LeaseState, MakeCut, Opened, OutOfGrant, Reach,
-    Reached, SetClientStanding, SpendAssertion, Subject, Sweep, Wanted,
+    AddClient, Assertion, AwaitAllRuns, ClientIssued, ClientProof, CutMade, EndLease, Exchange,
+    ExchangeRefusal, Exchanged, IssueForClient, LeaseConnected, LeaseDropped, LeaseState, MakeCut, Opened,
+    OutOfGrant, Reach, Reached, SetClientStanding, SpendAssertion, Subject, Sweep, Wanted,
 };
 
 use crate::cuts::{exchange, place};
@@ -218,19 +218,20 @@ async fn a_client_s_own_token_is_within_its_scopes_and_its_assertion_works_once(
     let other = world.change(add_org("other")).await.unwrap();
     let client = world.change(service(&world)).await.unwrap();
     let now = world.now;
+    let assertion = |jti: &str| Assertion { jti: jti.into(), expires: now + Lifetime::minutes(1) };
     let ask = |jti: &str, wanted| IssueForClient {
         org: world.org,
         client,
-        assertion: Assertion { jti: jti.into(), expires: now + Lifetime::minutes(1) },
+        proof: ClientProof::Assertion(assertion(jti)),
         key: None,
         wanted,
     };
     let ClientIssued::Issued(token) = world.change(ask("1", for_notes())).await else { panic!("refused") };
     assert_eq!(token.scopes, scopes("notes:read"));
     assert_eq!(world.change(ask("1", for_notes())).await, ClientIssued::Replayed);
-    let spend = SpendAssertion { org: world.org, client, assertion: ask("1", for_notes()).assertion };
+    let spend = SpendAssertion { org: world.org, client, assertion: assertion("1") };
     assert!(!world.change(spend.clone()).await, "nor is it good for another endpoint");
-    let fresh = SpendAssertion { assertion: ask("2", for_notes()).assertion, ..spend.clone() };
+    let fresh = SpendAssertion { assertion: assertion("2"), ..spend.clone() };
     assert!(world.change(fresh.clone()).await);
     assert!(world.change(SpendAssertion { client: world.cli, ..fresh }).await, "another client's is another");
 

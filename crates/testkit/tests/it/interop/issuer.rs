@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use hallpass_model::client::{ClientAuthentication, ClientKind};
 use hallpass_model::jose::{JwkSet, SigningKey};
 use hallpass_model::time::{Clock, Lifetime};
-use hallpass_store::{AddClient, Answer};
+use hallpass_model::wire::oauth::Scopes;
+use hallpass_store::{AddClient, Answer, RotateClientSecret};
 use hallpass_testkit::{Reply, World, visitor};
 use serde_json::{Value, json};
 
@@ -114,6 +115,37 @@ async fn openid_client_gets_tokens_as_a_service() {
     assert_eq!(heard[2]["refused"]["error"], "invalid_scope");
 }
 
+/// RFC 9449 for a service: its token is bound to the key of its proof, and introspection says so.
+#[tokio::test]
+async fn openid_client_gets_bound_tokens_as_a_service() {
+    let world = World::new().await;
+    let steps = json!([
+        { "do": "client_credentials", "client": "robot", "scope": "notes:read", "resource": API },
+        { "do": "introspect", "client": "api" },
+    ]);
+    let heard = converse(&world, true, steps).await;
+    assert_eq!(heard[0]["token_type"], "dpop");
+    assert!(heard[1]["introspection"]["cnf"]["jkt"].is_string());
+}
+
+/// RFC 6749, section 2.3.1: the library form-encodes id and secret before it joins them, and escapes more than it must.
+#[tokio::test]
+async fn openid_client_gets_tokens_by_a_secret_sent_either_way() {
+    let world = World::new().await;
+    let steps = json!([
+        { "do": "client_credentials", "client": "by-basic", "scope": "notes:read", "resource": API },
+        { "do": "introspect", "client": "api" },
+        { "do": "client_credentials", "client": "by-post", "scope": "notes:read", "resource": API },
+        { "do": "introspect", "client": "by-post" },
+        { "do": "client_credentials", "client": "wrong", "resource": API, "refused": true },
+    ]);
+    let heard = converse(&world, false, steps).await;
+    assert_eq!(heard[1]["introspection"]["client_id"], "old-batch");
+    assert_eq!(heard[2]["refresh_token"], Value::Null);
+    assert_eq!(heard[3]["introspection"], json!({ "active": false }), "it is not for the one who asks");
+    assert_eq!(heard[4]["refused"]["error"], "invalid_client");
+}
+
 fn oauth2(step: &str) -> Value {
     json!({ "do": step, "algorithm": "oauth2" })
 }
@@ -132,6 +164,22 @@ async fn converse(world: &World, dpop: bool, steps: Value) -> Vec<Value> {
         })
         .await;
     world.add_resource(API, "notes:read notes:write", Some(server)).await;
+    let batch = world
+        .add_client(AddClient {
+            scopes: Scopes::parse("notes:read").expect("a scope"),
+            authentication: ClientAuthentication::Secret,
+            secrets_until: Some(world.clock.now() + Lifetime::days(1)),
+            ..world.new_client("old-batch", ClientKind::Service)
+        })
+        .await;
+    let rotate = RotateClientSecret {
+        org: world.org,
+        client: batch,
+        lifetime: None,
+        overlap: Lifetime::days(1),
+        until: None,
+    };
+    let secret = world.change(rotate).await.expect("it may have one").secret.expose_text().to_owned();
     let pkcs8 = |key: &SigningKey| STANDARD.encode(key.to_pkcs8());
     let job = json!({
         "issuer": world.issuer_url,
@@ -140,6 +188,9 @@ async fn converse(world: &World, dpop: bool, steps: Value) -> Vec<Value> {
         "clients": {
             "cli": { "client_id": "hallpass-cli", "redirect_uri": "http://127.0.0.1:49152/callback" },
             "api": { "client_id": "interop-api", "key": pkcs8(&api), "kid": api.kid() },
+            "by-basic": { "client_id": "old-batch", "secret": secret },
+            "by-post": { "client_id": "old-batch", "secret": secret, "by": "post" },
+            "wrong": { "client_id": "old-batch", "secret": secret.to_lowercase() },
             // Told to write the newer one, it needs no exception.
             "robot": {
                 "client_id": "robot", "key": pkcs8(&robot), "kid": robot.kid(), "typ": "client-authentication+jwt",
