@@ -1,6 +1,7 @@
-//! Do we speak with other people's OAuth? npm's openid-client and PyPI's google-auth against our issuer, our holder against
-//! npm's oidc-provider.
+//! Do we speak with other people's OAuth? npm's openid-client, PyPI's authlib and google-auth against our issuer, our holder
+//! against npm's oidc-provider.
 
+mod authlib; // authlib's services log in here
 mod google; // google-auth's external accounts exchange a job's token here
 mod holder; // our holder logs in there
 mod issuer; // openid-client logs in here

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use hallpass_model::jose::{JwkSet, SigningKey};
 
-use super::step_up;
 use super::client_proofs::{self, KeyCommand, RotateArgs, SecretCommand};
+use super::step_up;
 use super::table::{Table, facts};
 use super::{HandleArgs, OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;

@@ -190,7 +190,7 @@ async fn converse(world: &World, dpop: bool, steps: Value) -> Vec<Value> {
             "api": { "client_id": "interop-api", "key": pkcs8(&api), "kid": api.kid() },
             "by-basic": { "client_id": "old-batch", "secret": secret },
             "by-post": { "client_id": "old-batch", "secret": secret, "by": "post" },
-            "wrong": { "client_id": "old-batch", "secret": secret.to_lowercase() },
+            "wrong": { "client_id": "old-batch", "secret": secret.to_lowercase(), "by": "post" },
             // Told to write the newer one, it needs no exception.
             "robot": {
                 "client_id": "robot", "key": pkcs8(&robot), "kid": robot.kid(), "typ": "client-authentication+jwt",
