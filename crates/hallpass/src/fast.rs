@@ -32,10 +32,10 @@ pub(crate) fn token(arguments: impl Iterator<Item = OsString>) -> Option<Exit> {
     let daemon = Daemon::new(socket(), Use::Auto, Some(state.clone()), None);
     let answer = daemon.token(&TokenAsked { state: Some(state), ..asked });
     // The long way may ask a person which of several is meant, and a machine of a cloud's may come in as itself.
-    if let Fast::Failed(HolderError::Ambiguous { .. } | HolderError::NotSignedIn { .. }) | Fast::NotHere =
-        answer
-    {
-        return None;
+    match answer {
+        Fast::NotHere | Fast::Failed(HolderError::Ambiguous { .. }) => return None,
+        Fast::Failed(HolderError::NotSignedIn { .. }) if surroundings::machine().is_some() => return None,
+        _ => {}
     }
     let mut out = Output::standard(Form::Text, false);
     if let Some(warning) = warning {
