@@ -14,7 +14,7 @@ use hallpass_model::lifetimes::CLIENT_ASSERTION_MAX;
 use hallpass_model::random::{Entropy, SystemEntropy};
 use hallpass_model::wire::assertion::{ASSERTION_TYPE, assertion};
 
-use crate::load::{Job, Kind, Pace, Tally};
+use crate::load::{self, Job, Kind, Pace, Tally};
 use crate::report::{Line, Name, Spread};
 use crate::round::{WARM_UP, ask};
 use crate::side::{Question, Server, Side};
@@ -23,7 +23,7 @@ use crate::{Failure, ours, peer, process};
 /// The client on both sides.
 pub(crate) const CLIENT: &str = "bench-service";
 /// Connections at once.
-const CONNECTIONS: [usize; 2] = [64, 16];
+const CONNECTIONS: [usize; 2] = [load::CONNECTIONS, 16];
 /// More answers a second than a side gives on any machine this is run on: so many assertions are signed for each second.
 const MOST_OURS: f64 = 20_000.0;
 const MOST_PEER: f64 = 5_000.0;

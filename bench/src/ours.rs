@@ -85,7 +85,7 @@ pub(crate) fn introspection(server: &Server, tokens: usize) -> Result<Question, 
         head: head(
             port,
             "introspect",
-            &format!("Authorization: Bearer {}\r\n", caller(server, port, filled)?),
+            &format!("Authorization: Bearer {}\r\n", caller(server, port, &filled)?),
         ),
         form: "token_type_hint=access_token&token=".to_owned(),
         tokens: file,
@@ -116,29 +116,27 @@ struct Filled {
 }
 
 /// Each is filled once, whatever is measured with it.
-static FILLED: Mutex<Vec<(usize, &'static Filled)>> = Mutex::new(Vec::new());
+static FILLED: Mutex<Vec<(usize, Arc<Filled>)>> = Mutex::new(Vec::new());
 
 /// The folder filled with so many sessions; made the first time.
-fn filled(sessions: usize) -> Result<&'static Filled, Failure> {
+fn filled(sessions: usize) -> Result<Arc<Filled>, Failure> {
     let mut all = FILLED.lock().map_err(|_| "filling failed")?;
     if let Some((_, filled)) = all.iter().find(|(number, _)| *number == sessions) {
-        return Ok(filled);
+        return Ok(filled.clone());
     }
     crate::say(&format!("opening {sessions} sessions of ours, once"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let made = runtime.block_on(fill(sessions))?;
     runtime.shutdown_timeout(Duration::from_secs(5));
-    let made: &'static Filled = Box::leak(Box::new(made));
-    all.push((sessions, made));
+    let made = Arc::new(made);
+    all.push((sessions, made.clone()));
     Ok(made)
 }
 
-/// Removes the folders: what is leaked is not dropped.
+/// Removes the folders: what is static is not dropped.
 pub(crate) fn clean_up() {
     if let Ok(mut all) = FILLED.lock() {
-        for (_, filled) in all.drain(..) {
-            let _ = fs::remove_dir_all(filled.folder.path());
-        }
+        all.clear();
     }
 }
 

@@ -16,7 +16,8 @@ from concurrent import futures
 import grpc
 from spiffe._proto import workload_pb2, workload_pb2_grpc
 
-socket, audience_or_signer = sys.argv[-2:]
+# The socket; then the address that signs, or, for the client, the audience.
+socket, signer = sys.argv[-2:]
 
 
 class WorkloadApi(workload_pb2_grpc.SpiffeWorkloadAPIServicer):
@@ -33,7 +34,7 @@ class WorkloadApi(workload_pb2_grpc.SpiffeWorkloadAPIServicer):
             context.abort(grpc.StatusCode.UNAVAILABLE, "the agent is starting: 100% of nothing")
         query = urllib.parse.urlencode({"audience": list(request.audience)}, doseq=True)
         asked = urllib.request.Request(
-            f"{audience_or_signer}&{query}", headers={"Authorization": f"bearer {os.environ['JOB_KEY']}"}
+            f"{signer}&{query}", headers={"Authorization": f"bearer {os.environ['JOB_KEY']}"}
         )
         with urllib.request.urlopen(asked) as answer:
             svid = json.load(answer)["value"]
@@ -58,8 +59,9 @@ def serve():
 def ask():
     from spiffe import WorkloadApiClient
 
+    audience = signer
     with WorkloadApiClient(f"unix://{socket}") as client:
-        print(client.fetch_jwt_svid(audience={audience_or_signer}).token)
+        print(client.fetch_jwt_svid(audience={audience}).token)
 
 
 ask() if sys.argv[1] == "--client" else serve()

@@ -278,7 +278,7 @@ async fn read(asked: &Asked, client: &Client, redirect_uri: &str) -> Result<Auth
         device,
         nonce: within("nonce", NONCE_MAX, "the nonce is too long")?,
         login_hint: within("login_hint", LOGIN_HINT_MAX, "the login_hint is too long")?,
-        authenticated_after: authenticated_after(form, asked.now)?.max(demand.not_before(asked.now)),
+        authenticated_after: asked_anew(form, asked.now)?.max(demand.not_before(asked.now)),
         acr: demand.acr,
         challenge: challenge.to_string(),
         dpop_jkt: dpop_jkt(form)?,
@@ -324,8 +324,8 @@ fn refuse_what_is_not_supported(form: &Form) -> Result<(), OAuthError> {
     }
 }
 
-/// The moment after which the person must have proved who they are (OIDC Core, section 3.1.2.1).
-fn authenticated_after(form: &Form, now: Timestamp) -> Result<Option<Timestamp>, OAuthError> {
+/// The moment after which the person must have proved who they are, as far as `prompt` says one (OIDC Core, section 3.1.2.1).
+fn asked_anew(form: &Form, now: Timestamp) -> Result<Option<Timestamp>, OAuthError> {
     let prompts = form.find("prompt").map(Prompts::parse).transpose();
     let prompts = prompts
         .map_err(|bad| OAuthError::invalid_request("the prompt is not one this issuer knows").because(bad))?
@@ -337,10 +337,7 @@ fn authenticated_after(form: &Form, now: Timestamp) -> Result<Option<Timestamp>,
             "a person must be asked, and prompt=none forbids it",
         ));
     }
-    if prompts.login || prompts.select_account {
-        return Ok(Some(now));
-    }
-    Ok(max_age(form)?.map(|most| now - most))
+    Ok((prompts.login || prompts.select_account).then_some(now))
 }
 
 /// How long ago the person may have proved who they are, as the request wants it.

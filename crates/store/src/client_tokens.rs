@@ -197,17 +197,23 @@ impl IssueForClient {
     }
 }
 
-/// Remembers an assertion; false if it is remembered already.
+/// Remembers a client's assertion; false, and the refusal recorded, if it is remembered already.
 fn spend(tx: &mut Tx<'_>, org: OrgId, client: ClientId, assertion: &Assertion) -> Result<bool, StoreError> {
-    let mark = tx.keys().mark::<AssertionKind>(&[client.bytes(), assertion.jti.as_bytes()]);
-    // Kept until it is over by our clock even if that runs ahead of the one it was judged by.
-    let first = tx.db().run(
-        "INSERT INTO assertions (fingerprint, expires) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-        (&mark.0, assertion.expires.millis()),
-    )?;
-    if first == 0 {
+    let first = is_first_use(tx, &[client.bytes(), assertion.jti.as_bytes()], assertion.expires)?;
+    if !first {
         let subject = RefusedSubject { client: Some(client), ..RefusedSubject::org(org) };
         refuse(tx, &subject, "assertion_replayed")?;
     }
-    Ok(first == 1)
+    Ok(first)
+}
+
+/// Remembers an assertion by these parts of it, which no other has; false if it is remembered already. It is kept until it is
+/// over by our clock even if that runs ahead of the one it was judged by.
+pub(crate) fn is_first_use(tx: &Tx<'_>, parts: &[&[u8]], expires: Timestamp) -> Result<bool, StoreError> {
+    let mark = tx.keys().mark::<AssertionKind>(parts);
+    let remembered = tx.db().run(
+        "INSERT INTO assertions (fingerprint, expires) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        (&mark.0, expires.millis()),
+    )?;
+    Ok(remembered == 1)
 }

@@ -456,9 +456,6 @@ pub(crate) fn read_grant(row: &Row<'_>) -> rusqlite::Result<DeviceGrant> {
         created: row.time(8)?,
         expires: row.time(9)?,
         state,
-        demand: match row.get::<_, Option<String>>("demand")? {
-            Some(text) => serde_json::from_str(&text).map_err(|_| crate::sql::unreadable(0))?,
-            None => Demand::default(),
-        },
+        demand: row.maybe_json(row.as_ref().column_index("demand")?)?.unwrap_or_default(),
     })
 }

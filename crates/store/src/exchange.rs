@@ -130,11 +130,7 @@ impl Change for Exchange {
             &granted,
             &session.grant.resources,
             &self.wanted,
-            Proved {
-                client: session.client,
-                authentication: Some(&session.grant.authentication),
-                now: tx.now,
-            },
+            Proved::by(&session, tx.now),
         )? {
             Ok(within) => within,
             Err(why) => {

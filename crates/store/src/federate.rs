@@ -10,6 +10,7 @@ use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::oauth::Scopes;
 
 use crate::change::{Change, Tx};
+use crate::client_tokens::is_first_use;
 use crate::error::StoreError;
 use crate::leases::open_lease;
 use crate::orgs::read_limits;
@@ -241,8 +242,8 @@ impl IssueByTrust {
         if !trust.in_use {
             return Ok(Err(FederatedRefusal::Disabled));
         }
-        if let Some(once) = &self.once
-            && !spend_once(tx, self.org, once)?
+        if let Some(Once { issuer, jti, expires }) = &self.once
+            && !is_first_use(tx, &[self.org.bytes(), issuer.as_bytes(), jti.as_bytes()], *expires)?
         {
             return Ok(Err(FederatedRefusal::Replayed));
         }
@@ -274,15 +275,4 @@ impl IssueByTrust {
             false => Ok(Err(FederatedRefusal::Environment)),
         }
     }
-}
-
-/// Remembers an outside token that is good for one use; false if it is remembered already.
-fn spend_once(tx: &Tx<'_>, org: OrgId, once: &Once) -> Result<bool, StoreError> {
-    let parts: [&[u8]; 3] = [org.bytes(), once.issuer.as_bytes(), once.jti.as_bytes()];
-    let mark = tx.keys().mark::<hallpass_model::secret::Assertion>(&parts);
-    let first = tx.db().run(
-        "INSERT INTO assertions (fingerprint, expires) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-        (&mark.0, once.expires.millis()),
-    )?;
-    Ok(first == 1)
 }

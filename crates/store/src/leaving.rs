@@ -1,6 +1,6 @@
 //! What becomes of what somebody held and answered for, in the very change in which they leave.
 //!
-//! 1. Everything they hold ends: [`end_everything_of`] is the one place that knows all of it.
+//! 1. Everything they hold ends.
 //! 2. What they answered for is suspended, alone or as the last in a team who could: nothing is issued to it or for it, and
 //!    what was issued to a client is cut, until somebody takes it over ([`TransferOwned`](crate::TransferOwned)).
 //! 3. But for `hallpass-cli`, the org's own way in: that is handed to the administrators, of whom one can always answer.
@@ -56,30 +56,15 @@ impl From<StandingSet> for OwnerSet {
     }
 }
 
-/// Ends everything a person holds, at once and in this change: sessions, passes and web logins, codes and device logins that
-/// were approved and not collected, and whatever came of them. Each is stamped and on the person's own axis, so one cut is
-/// enough, however many they are.
-///
-/// INVARIANT: what a person holds that is on another axis is ended here and nowhere else, so that whoever disables a person,
-/// and whoever lets a person say "this was not me", ends the same things.
-pub(crate) fn end_everything_of(
-    tx: &mut Tx<'_>,
-    org: OrgId,
-    person: PrincipalId,
-    why: Why,
-) -> Result<(), StoreError> {
-    crate::cuts::cut(tx, Some(org), Target::Principal(person), why)?;
-    Ok(())
-}
-
 /// Ends what a person held who was just taken out of use, and suspends what they answered for, alone or as the last who
-/// could in a team.
+/// could in a team. Sessions, passes and web logins, codes and device logins that were approved and not collected, and
+/// whatever came of them, are stamped and on the person's own axis: one cut is enough, however many they are.
 pub(crate) fn person_left(
     tx: &mut Tx<'_>,
     org: OrgId,
     person: PrincipalId,
 ) -> Result<LeftBehind, StoreError> {
-    end_everything_of(tx, org, person, Why::Disabled)?;
+    crate::cuts::cut(tx, Some(org), Target::Principal(person), Why::Disabled)?;
     let mut left = suspend_of(tx, org, Owner::Person(person))?;
     let teams: Vec<TeamId> =
         tx.db().all("SELECT team FROM members WHERE person = ?1", [person.bytes()], |row| row.id(0))?;

@@ -102,11 +102,7 @@ impl Change for Redeem {
             &session.grant.scopes,
             &session.grant.resources,
             &self.wanted,
-            Proved {
-                client: session.client,
-                authentication: Some(&session.grant.authentication),
-                now: tx.now,
-            },
+            Proved::by(session, tx.now),
         )? {
             Ok(within) => within,
             Err(why) => {

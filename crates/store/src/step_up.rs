@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use hallpass_model::grant::Authentication;
 use hallpass_model::id::{ClientId, OrgId, ResourceId};
 use hallpass_model::ledger::{Detail, Entry, Event, Key};
+use hallpass_model::session::Session;
 use hallpass_model::step_up::Demand;
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::oauth::Scopes;
@@ -177,7 +178,12 @@ pub(crate) struct Proved<'a> {
     pub(crate) now: Timestamp,
 }
 
-impl Proved<'_> {
+impl<'a> Proved<'a> {
+    /// By the login that a session came of.
+    pub(crate) fn by(session: &'a Session, now: Timestamp) -> Self {
+        Self { client: session.client, authentication: Some(&session.grant.authentication), now }
+    }
+
     /// What of `asked` may be had, as far as the scopes' own demands go. Where they were named one by one, all of them or
     /// the demand that is not met; else those whose demand is met.
     ///

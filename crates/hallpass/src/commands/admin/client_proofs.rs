@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use hallpass_model::time::Lifetime;
 
-use super::clients::{new_key, one, read_jwks, show};
+use super::clients::{new_key, one, read_jwks, settle_key, show};
 use super::table::Table;
 use super::{HandleArgs, OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
@@ -196,16 +196,6 @@ async fn add_key(args: KeyAddArgs, server: &mut AdminClient, out: &mut Output) -
     };
     let form = ClientKeyAdd { org: args.client.org.org, handle: args.client.handle, jwks };
     let added = server.ask::<_, ClientShown>("client.key.add", &form).await;
-    if let (Err(_), Some(file)) = (&added, &args.new_key) {
-        // The key was made for nobody. What cannot be removed is of no use to anybody.
-        let _ = std::fs::remove_file(file);
-    }
-    let added = added?;
-    if let Some(file) = &args.new_key {
-        out.say(format_args!(
-            "the private key is in `{}`; the server has only the public one",
-            file.display()
-        ));
-    }
+    let added = settle_key(args.new_key.as_deref(), added, out)?;
     show(added, out)
 }

@@ -180,22 +180,31 @@ async fn add(args: ClientAddArgs, server: &mut AdminClient, out: &mut Output) ->
         secrets_until: args.secrets_until,
     };
     let added = server.ask::<_, ClientShown>("client.add", &form).await;
-    if let (Err(_), Some(file)) = (&added, &args.new_key) {
-        // The key was made for a client that is not to be. What cannot be removed is of no use to anybody.
-        let _ = std::fs::remove_file(file);
-    }
-    let added = added?;
-    if let Some(file) = &args.new_key {
-        out.say(format_args!(
-            "the private key is in `{}`; the server has only the public one",
-            file.display()
-        ));
-    }
+    let added = settle_key(args.new_key.as_deref(), added, out)?;
     if by_secret {
         out.say(format_args!("added `{}`", added.handle));
         return client_proofs::first_secret(args.org, added.handle, server, out).await;
     }
     show(added, out)
+}
+
+/// Says where the private key is that was made for what was asked, or removes it where nothing came of that.
+pub(super) fn settle_key(
+    new_key: Option<&Path>,
+    added: Result<ClientShown, Failure>,
+    out: &mut Output,
+) -> Result<ClientShown, Failure> {
+    if let Some(file) = new_key {
+        match &added {
+            Ok(_) => out.say(format_args!(
+                "the private key is in `{}`; the server has only the public one",
+                file.display()
+            )),
+            // The key was made for nobody. What cannot be removed is of no use to anybody.
+            Err(_) => drop(std::fs::remove_file(file)),
+        }
+    }
+    added
 }
 
 pub(super) fn read_jwks(file: &Path) -> Result<serde_json::Value, Failure> {

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Request, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use percent_encoding::percent_decode_str;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -82,8 +83,8 @@ async fn call(
 fn judge(place: &Place, trailers: &HeaderMap) -> Result<(), HolderError> {
     let text = |name: &str| trailers.get(name).and_then(|value| value.to_str().ok());
     let said = || {
-        let said = text("grpc-message").unwrap_or_default().as_bytes();
-        plain(&percent_decoded(said), 200)
+        // gRPC over HTTP2, "Responses": it is percent-encoded.
+        plain(&percent_decode_str(text("grpc-message").unwrap_or_default()).decode_utf8_lossy(), 200)
     };
     match text("grpc-status") {
         Some(OK) => Ok(()),
@@ -98,26 +99,6 @@ fn judge(place: &Place, trailers: &HeaderMap) -> Result<(), HolderError> {
         Some(code) => Err(odd(place, format!("it answered with gRPC status {code}: {}", said()))),
         None => Err(odd(place, "it answered without a gRPC status".into())),
     }
-}
-
-/// gRPC over HTTP2, "Responses": the message is percent-encoded.
-fn percent_decoded(text: &[u8]) -> String {
-    let digit = |at: usize| text.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while at < text.len() {
-        match (text[at], digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            (byte, _, _) => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 fn away(place: &Place, why: &dyn std::fmt::Display) -> HolderError {
