@@ -15,11 +15,12 @@ quickstart: ## the whole story on this machine, in under a minute once built
 	@scripts/setup quickstart
 	@scripts/quickstart
 
-build: ## the release program: target/release/hallpass
+build: ## the release programs: target/release/hallpass, and hallpass-main behind it
 	@scripts/setup build
 	cargo build --release --locked -p hallpass
 
 install: build ## put it under PREFIX (/usr/local)
+	install -D -m 755 target/release/hallpass-main $(DESTDIR)$(PREFIX)/libexec/hallpass/hallpass-main
 	install -D -m 755 target/release/hallpass $(DESTDIR)$(PREFIX)/bin/hallpass
 
 test: ## every test, with the browser and the other implementations it needs

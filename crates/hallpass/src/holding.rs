@@ -12,6 +12,7 @@ use hallpass_holder::{
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{Passphrase, Secret};
 
+use crate::behind::BEHIND;
 use crate::binding::Nearest;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
@@ -377,7 +378,7 @@ pub(crate) fn parse_purpose(text: &str) -> Result<Purpose, &'static str> {
 /// This program and its place, if the system tells; with these arguments it takes over from a daemon.
 pub(crate) fn ourselves(arguments: Vec<OsString>) -> Option<Program> {
     let called = std::env::args_os().next().unwrap_or_default();
-    Program::running(&called, env::PATH.value().as_deref(), arguments).ok()
+    Program::running(&called, env::PATH.value().as_deref(), &BEHIND, arguments).ok()
 }
 
 /// Where this program is: another may be put there while a daemon runs.

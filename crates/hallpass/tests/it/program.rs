@@ -14,6 +14,20 @@ use serde_json::Value;
 /// Nothing here takes longer, on the slowest machine; a test that waits longer has found a fault.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What people call.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_hallpass");
+/// The whole program behind it.
+pub(crate) const WHOLE: &str = env!("CARGO_BIN_EXE_hallpass-main");
+
+/// Puts both into a folder. Where the one to call is.
+pub(crate) fn put_into(folder: &Path) -> PathBuf {
+    for program in [PROGRAM, WHOLE] {
+        let name = Path::new(program).file_name().unwrap();
+        std::fs::copy(program, folder.join(name)).unwrap();
+    }
+    folder.join("hallpass")
+}
+
 /// How a command ended.
 pub(crate) struct Ended {
     pub(crate) code: i32,
@@ -41,7 +55,7 @@ impl Ended {
 
 /// The program, with no settings but what a test gives it.
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hallpass"));
+    let mut command = Command::new(PROGRAM);
     command.args(arguments).env_clear().env("HOME", "/nonexistent").stdin(Stdio::null());
     command
 }

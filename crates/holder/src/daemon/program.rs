@@ -1,5 +1,5 @@
 //! The program that the daemon is, and the one that is at its place now: where an upgrade put another there, the daemon hands
-//! itself over to that (`hand_over`).
+//! itself over to that (`hand_over`). Where people call a small program that becomes it, its place is found from that one's.
 //!
 //! SECURITY: whoever asks does not say which program it is to be. It is the file at the place that the daemon itself was started
 //! from, and only while nobody but its user and root can have put it there: whoever can merely reach the socket, from a
@@ -26,6 +26,7 @@ const LINKS_MAX: usize = 40;
 #[derive(Debug, Clone)]
 pub struct Program {
     pub(super) place: PathBuf,
+    behind: Option<&'static str>,
     pub(super) arguments: Vec<OsString>,
     pub(super) own: FileId,
 }
@@ -57,37 +58,52 @@ impl FileId {
 }
 
 impl Program {
-    /// The one that runs, which was called by this name: a path, or a word that was looked up in the folders of `path`. With
-    /// `arguments` it takes over from a daemon.
+    /// The one that runs, which was called by this name: a path, or a word that was looked up in the folders of `path`. What is
+    /// called so may be another file that becomes it: then it is at one of the places `behind`, from the folder that file
+    /// really is in. With `arguments` it takes over from a daemon.
     ///
     /// # Errors
     /// If the system does not say what runs.
-    pub fn running(called: &OsStr, path: Option<&OsStr>, arguments: Vec<OsString>) -> io::Result<Self> {
+    pub fn running(
+        called: &OsStr,
+        path: Option<&OsStr>,
+        behind: &[&'static str],
+        arguments: Vec<OsString>,
+    ) -> io::Result<Self> {
         let own = FileId::of(&std::fs::metadata(RUNNING)?);
-        let is_own = |place: &PathBuf| std::fs::metadata(place).is_ok_and(|found| FileId::of(&found) == own);
+        let leads = |place: &Path, behind| {
+            let file = file(place, behind).and_then(std::fs::metadata);
+            file.is_ok_and(|found| FileId::of(&found) == own)
+        };
+        let way = |place: PathBuf| {
+            let mut ways = [None].into_iter().chain(behind.iter().copied().map(Some));
+            let way = ways.find(|way| leads(&place, *way))?;
+            Some((place, way))
+        };
         let folders = path.map(|path| std::env::split_paths(path).collect::<Vec<_>>()).unwrap_or_default();
         // A symbolic link is kept as it is: an upgrade may lay it elsewhere.
         let named = match Path::new(called) {
             alone if alone.components().count() == 1 => {
-                folders.into_iter().map(|folder| folder.join(alone)).find(is_own)
+                folders.into_iter().map(|folder| folder.join(alone)).find_map(way)
             }
-            relative => std::path::absolute(relative).ok().filter(is_own),
+            relative => std::path::absolute(relative).ok().and_then(way),
         };
-        let place = match named.filter(|place| !place.starts_with("/proc")) {
-            Some(place) => place,
-            None => without_mark(&std::fs::read_link(RUNNING)?),
+        let (place, behind) = match named.filter(|(place, _)| !place.starts_with("/proc")) {
+            Some(named) => named,
+            None => (without_mark(&std::fs::read_link(RUNNING)?), None),
         };
-        Ok(Self { place, arguments, own })
+        Ok(Self { place, behind, arguments, own })
     }
 
-    /// Where it is looked for.
+    /// Where it is looked for: the place of what people call.
     pub fn place(&self) -> &Path {
         &self.place
     }
 
     /// Which file is there now, if it is another than the one that runs.
     pub(super) fn replaced(&self) -> Option<FileId> {
-        let there = FileId::of(&std::fs::metadata(&self.place).ok()?);
+        let file = file(&self.place, self.behind).and_then(std::fs::metadata);
+        let there = FileId::of(&file.ok()?);
         (there != self.own).then_some(there)
     }
 
@@ -96,9 +112,11 @@ impl Program {
     /// # Errors
     /// Why it is not one to hand anything to.
     pub(super) fn another(&self) -> Result<Option<Another>, String> {
-        let shown = self.place.display();
+        let place = file(&self.place, self.behind)
+            .map_err(|why| format!("`{}` cannot be looked at: {why}", self.place.display()))?;
+        let shown = place.display();
         let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let file = rustix::fs::open(&self.place, flags, Mode::empty())
+        let file = rustix::fs::open(&place, flags, Mode::empty())
             .map(File::from)
             .map_err(|why| format!("`{shown}` cannot be looked at: {why}"))?;
         let found = file.metadata().map_err(|why| format!("`{shown}` cannot be looked at: {why}"))?;
@@ -109,10 +127,20 @@ impl Program {
         if !found.is_file() {
             return Err(format!("`{shown}` is no program"));
         }
-        only_ours(&self.place, &found)?;
-        safe_way(&self.place)?;
+        only_ours(&place, &found)?;
+        safe_way(&place)?;
+        if self.behind.is_some() {
+            safe_way(&self.place)?; // which leads there
+        }
         Ok(Some(Another { id, file }))
     }
+}
+
+/// The program's own file.
+fn file(place: &Path, behind: Option<&str>) -> io::Result<PathBuf> {
+    let Some(behind) = behind else { return Ok(place.to_owned()) };
+    let place = place.canonicalize()?;
+    Ok(place.parent().unwrap_or(Path::new("/")).join(behind))
 }
 
 fn without_mark(place: &Path) -> PathBuf {
@@ -184,7 +212,7 @@ mod tests {
     /// The program of somebody who was started from here.
     fn at(place: PathBuf) -> Program {
         let own = FileId { device: 0, inode: 0, len: 0, modified: (0, 0) };
-        Program { place, arguments: Vec::new(), own }
+        Program { place, behind: None, arguments: Vec::new(), own }
     }
 
     fn why(program: &Program) -> String {
@@ -250,7 +278,7 @@ mod tests {
         let own = std::env::current_exe().unwrap();
         let (folder, name) = (own.parent().unwrap().to_owned(), own.file_name().unwrap().to_owned());
         let place = |called: &OsStr, path: &Path| {
-            Program::running(called, Some(path.as_os_str()), Vec::new()).unwrap().place
+            Program::running(called, Some(path.as_os_str()), &[], Vec::new()).unwrap().place
         };
         assert_eq!(place(own.as_os_str(), Path::new("")), own);
         assert_eq!(place(&name, &folder), own, "looked up as a shell does");
@@ -261,5 +289,36 @@ mod tests {
         let linked = root.path().join("current");
         assert_eq!(place(linked.as_os_str(), Path::new("")), linked, "an upgrade may lay it elsewhere");
         assert_eq!(without_mark(Path::new("/x/hallpass (deleted)")), Path::new("/x/hallpass"));
+    }
+
+    /// What people call is a link to the front of one version, beside which its program is.
+    #[test]
+    fn behind_a_front_it_is_looked_for_from_where_that_really_is() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let (one, two, current) = (root.join("1"), root.join("2"), root.join("current"));
+        for version in [&one, &two] {
+            std::fs::create_dir_all(version.join("libexec")).unwrap();
+            std::fs::create_dir_all(version.join("bin")).unwrap();
+            std::fs::write(version.join("bin/front"), "front").unwrap();
+            std::fs::write(version.join("libexec/main"), version.as_os_str().as_encoded_bytes()).unwrap();
+            set_permissions(version.join("libexec/main"), Permissions::from_mode(0o755)).unwrap();
+        }
+        std::fs::remove_file(one.join("libexec/main")).unwrap();
+        symlink(std::env::current_exe().unwrap(), one.join("libexec/main")).unwrap();
+        symlink(&one, &current).unwrap();
+        let front = current.join("bin/front");
+        let behind = &["main", "../libexec/main"];
+        let known = Program::running(front.as_os_str(), None, behind, Vec::new()).unwrap();
+        assert_eq!(known.place(), front);
+        assert!(known.replaced().is_none());
+
+        std::fs::remove_file(&current).unwrap();
+        symlink(&two, &current).unwrap();
+        assert!(known.replaced().is_some());
+        assert!(known.another().unwrap().is_some());
+        // SECURITY: whoever can lay the link elsewhere says which program it is.
+        set_permissions(&root, Permissions::from_mode(0o777)).unwrap();
+        assert!(why(&known).contains("others can change"));
     }
 }

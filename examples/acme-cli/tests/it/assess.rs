@@ -17,7 +17,7 @@ use crate::desk::{Desk, Office};
 /// `hallpass`, which whoever tests everything has beside this program already.
 async fn hallpass() -> PathBuf {
     let beside = PathBuf::from(env!("CARGO_BIN_EXE_acme")).with_file_name("hallpass");
-    if !beside.exists() {
+    if !(beside.exists() && beside.with_file_name("hallpass-main").exists()) {
         let cargo = option_env!("CARGO").unwrap_or("cargo");
         let built = Command::new(cargo).args(["build", "--quiet", "--package", "hallpass"]).status().await;
         assert!(built.unwrap().success());

@@ -8,6 +8,7 @@ use std::process::Command;
 use hallpass_holder::adapters::keyring::{self, Question};
 
 use super::{Desk, Further, question, remedy, tell_of_directory, unfit};
+use crate::behind;
 use crate::env;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -50,7 +51,7 @@ async fn told(words: &[OsString], out: &mut Output) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// Becomes the real `keyring`: the first on the PATH that is not this very program. Without one, nothing is found.
+/// Becomes the real `keyring`: the first on the PATH that is not this very program, or its front. Without one, nothing is found.
 fn pass_on(words: &[OsString]) -> Result<Exit, Failure> {
     let (Some(real), false) = (real(), env::HALLPASS_KEYRING_PASSED_ON.is_set()) else { return Ok(Exit::NO) };
     let error = Command::new(&real).args(words).env(PASSED_ON, "1").exec();
@@ -58,9 +59,9 @@ fn pass_on(words: &[OsString]) -> Result<Exit, Failure> {
 }
 
 fn real() -> Option<PathBuf> {
-    let ours = std::fs::canonicalize("/proc/self/exe").ok()?;
+    let ours = behind::both().ok()?;
     let path = env::PATH.value()?;
     std::env::split_paths(&path)
         .map(|folder| folder.join("keyring"))
-        .find(|file| file.is_file() && std::fs::canonicalize(file).is_ok_and(|found| found != ours))
+        .find(|file| file.is_file() && std::fs::canonicalize(file).is_ok_and(|found| !ours.contains(&found)))
 }

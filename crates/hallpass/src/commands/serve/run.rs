@@ -87,7 +87,7 @@ async fn listen(settings: &Settings) -> Result<Listener, Failure> {
                 Failure::try_later(message).hint("stop what listens there, or name another port with `--listen`; port 0 is any free one")
             }
             ListenError::Bind(_, cause) if cause.kind() == std::io::ErrorKind::PermissionDenied => {
-                Failure::could_not_run(message).hint("ports under 1024 take a privilege: `setcap cap_net_bind_service=+ep` or a proxy in front")
+                Failure::could_not_run(message).hint("ports under 1024 take a privilege: `setcap cap_net_bind_service=+ep` on `hallpass-main`, or a proxy in front")
             }
             ListenError::Bind(..) => Failure::could_not_run(message).hint("name an address of this machine with `--listen`"),
             ListenError::PlainHttp(_) => Failure::usage(message),

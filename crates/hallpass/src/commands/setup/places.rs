@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::change;
+use crate::behind;
 use crate::env;
 use crate::failure::Failure;
 
@@ -65,10 +66,10 @@ impl Places {
     }
 }
 
-/// This program's own file. Other programs' files name it without quotes, each in its own syntax: a path that would need them
+/// What people call. Other programs' files name it without quotes, each in its own syntax: a path that would need them
 /// is refused rather than written in eight ways.
 fn hallpass() -> Result<String, Failure> {
-    let path = std::env::current_exe().map_err(|error| {
+    let path = behind::front().map_err(|error| {
         Failure::could_not_run(format_args!("this program's own file is not known: {error}"))
     })?;
     plain(&path).ok_or_else(|| {

@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::proxy::Door;
+use crate::behind;
 use crate::commands::torture::TURNS;
 use crate::env;
 use crate::failure::{Exit, Failure};
@@ -105,7 +106,7 @@ impl Home {
 
     /// The program with these arguments, behind this door.
     pub(super) fn command(&self, door: &Door, arguments: &[&str]) -> Command {
-        let program = std::fs::read_link(OURSELVES).unwrap_or_else(|_| OURSELVES.into());
+        let program = behind::front().unwrap_or_else(|_| OURSELVES.into());
         let mut words = self.wrapped.iter().map(Into::into).chain([program.into_os_string()]);
         let mut command = Command::new(words.next().expect("there is the program at least"));
         command

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use super::machine::{Home, Machine, Said, in_time};
+use crate::program::WHOLE;
 
 /// An API that notes the tokens it was shown, and whether each was good then.
 pub(super) async fn api(machine: Arc<Machine>) -> (u16, Arc<Mutex<Vec<(String, bool)>>>) {
@@ -107,7 +108,7 @@ async fn a_build_asks_a_socket_for_what_it_needs_and_no_layer_holds_it() {
          -v $HALLPASS_TOKEN_SOCKET:/pass.sock \
          -t built {context} >&2",
         store = store.display(),
-        program = env!("CARGO_BIN_EXE_hallpass"),
+        program = WHOLE, // it needs no other file
         context = context.display()
     );
     let arguments =

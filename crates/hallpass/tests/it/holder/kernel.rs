@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use super::machine::{Machine, Said, in_time, until};
+use crate::program::put_into;
 
 /// A user id that has a keyring of its own, and a home with a passphrase in it.
 struct Stranger {
@@ -57,8 +58,7 @@ impl Stranger {
         let passphrase = home.join("passphrase");
         std::fs::copy(machine.path("passphrase"), &passphrase).unwrap();
         // Where this was built may be nobody else's business.
-        let program = home.join("hallpass");
-        std::fs::copy(env!("CARGO_BIN_EXE_hallpass"), &program).unwrap();
+        let program = put_into(&home);
         for path in [&home, &passphrase, &program] {
             chown(path, Some(uid), Some(uid)).unwrap();
         }

@@ -233,11 +233,11 @@ async fn a_command_inside_narrows_further_and_is_renewed_from_the_socket() {
 async fn another_user_of_a_namespace_reaches_a_socket_it_was_given_and_outside_none_does() {
     let machine = Machine::signed_in().await;
     let outer = outer(&machine, &[]).await;
-    let ours = env!("CARGO_BIN_EXE_hallpass");
+    let (ours, whole) = (crate::program::PROGRAM, crate::program::WHOLE);
     // Mounted somewhere else, as into a container, and asked there by the user without a number of its own.
     let script = format!(
         "mount -t tmpfs none /mnt && touch /mnt/pass.sock && mount --bind {} /mnt/pass.sock && \
-         cp {ours} /mnt/hallpass && \
+         cp {whole} /mnt/hallpass && \
          HALLPASS_TOKEN_SOCKET=/mnt/pass.sock setpriv --reuid=65534 --clear-groups /mnt/hallpass token",
         outer.socket.display()
     );

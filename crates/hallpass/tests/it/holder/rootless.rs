@@ -10,6 +10,7 @@ use hallpass_testkit::world::NOTES;
 use tokio::process::{Child, Command};
 
 use super::machine::{Machine, Said, in_time, until};
+use crate::program::put_into;
 
 /// A user without rights, whom only the passwd of the test knows.
 const ADA: u32 = 48_711;
@@ -31,7 +32,7 @@ impl Place {
             std::fs::set_permissions(folder.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
             chown(folder.join(name), Some(ADA), Some(ADA)).unwrap();
         }
-        std::fs::copy(env!("CARGO_BIN_EXE_hallpass"), folder.join("hallpass")).unwrap();
+        put_into(&folder);
         let passphrase = folder.join("passphrase");
         std::fs::copy(machine.path("passphrase"), &passphrase).unwrap();
         chown(&passphrase, Some(ADA), Some(ADA)).unwrap();
@@ -140,10 +141,10 @@ async fn a_rootless_container_of_podman_gets_passes_from_the_socket_and_its_keyr
     let podman = format!(
         "podman --root {home}/store --runroot {run}/containers --storage-driver vfs --cgroup-manager cgroupfs \
          --runtime runc --log-level error run --rm --network host --ulimit host --volume /usr:/usr:ro --volume /lib:/lib:ro \
-         --volume /lib64:/lib64:ro --volume {program}:/bin/hallpass:ro",
+         --volume /lib64:/lib64:ro --volume {program}:/bin/hallpass:ro", // whole by itself
         home = place.at("home"),
         run = place.at("run"),
-        program = place.at("hallpass"),
+        program = place.at("hallpass-main"),
     );
     let said = place.sign_in(&[], &[], |_| {}).await;
     assert_eq!(said.code(), 0, "{}", said.err());

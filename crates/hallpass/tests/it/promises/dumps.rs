@@ -12,6 +12,7 @@ use hallpass_testkit::small_provider::{Manner, SmallProvider};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::server::{DEADLINE, PROGRAM, Server, free_port};
+use crate::program::{WHOLE, put_into};
 
 /// Somebody who is not root: a process of root's shows nothing about who may look into it.
 const NOBODY: u32 = 65_534;
@@ -252,8 +253,7 @@ impl Someone {
             return Self { uid, root: false, home: folder.to_owned(), program: PROGRAM.into() };
         }
         // Where root builds, others may not be able to look.
-        let program = folder.join("hallpass");
-        std::fs::copy(PROGRAM, &program).expect("there is room for the program");
+        let program = put_into(folder);
         std::os::unix::fs::chown(folder, Some(NOBODY), Some(NOBODY)).expect("root may do that");
         Self { uid: NOBODY, root: true, home: folder.to_owned(), program }
     }
@@ -261,13 +261,14 @@ impl Someone {
     /// Puts this program at a place of its own, as an installer does.
     fn installed(&self, version: &str) -> PathBuf {
         use std::io::Write;
-        let (new, place) = (self.home.join(".new"), self.home.join("hallpass"));
-        std::fs::copy(PROGRAM, &new).expect("there is room for the program");
+        let (new, place) = (self.home.join(".new"), self.home.join("hallpass-main"));
+        std::fs::copy(WHOLE, &new).expect("there is room for the program");
         let mut file = std::fs::File::options().append(true).open(&new).expect("it is ours");
         file.write_all(version.as_bytes()).expect("there is room");
         drop(file);
         std::fs::rename(new, &place).expect("it is ours");
-        place
+        std::fs::copy(PROGRAM, self.home.join("hallpass")).expect("there is room for the program");
+        self.home.join("hallpass")
     }
 
     /// The process of the daemon, once it answers.

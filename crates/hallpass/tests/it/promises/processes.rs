@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::server::{MARK, PROGRAM};
+use crate::program::WHOLE;
 
 /// Between two looks at all processes.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -76,7 +77,10 @@ fn process(folder: &Path) -> Option<Shown> {
     }
     let environment = std::fs::read(folder.join("environ")).ok()?;
     let marked = environment.split(|byte| *byte == 0).any(|pair| pair.starts_with(MARK.as_bytes()));
-    let ours = || std::fs::read_link(folder.join("exe")).is_ok_and(|exe| exe == Path::new(PROGRAM));
+    let ours = || {
+        std::fs::read_link(folder.join("exe"))
+            .is_ok_and(|exe| [PROGRAM, WHOLE].iter().any(|ours| exe == Path::new(ours)))
+    };
     if !marked && !ours() {
         return None;
     }

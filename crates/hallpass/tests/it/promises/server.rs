@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 /// The program under test.
-pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_hallpass");
+pub(super) use crate::program::PROGRAM;
 /// The mark in the environment by which the processes of a run are found.
 pub(super) const MARK: &str = "PROMISE_RUN";
 /// Everything that is waited for comes within this, on a busy machine too.

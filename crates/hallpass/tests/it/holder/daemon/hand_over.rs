@@ -12,22 +12,30 @@ use tokio::process::Command;
 
 use super::super::machine::{Home, Machine, Said, in_time, until};
 use super::wiped::{can_look, seen};
+use crate::program::{PROGRAM, WHOLE};
 
 /// Who ask for tokens all the while.
 const ASKERS: usize = 4;
 
 impl Home {
-    /// Puts this program at a place of its own, as an installer does: written beside it, and renamed.
+    /// Puts this program at a place of its own, as an installer does: written beside it, and renamed. The place of what people
+    /// call.
     fn install(&self, version: &str) -> PathBuf {
-        let place = self.path("bin/hallpass");
-        self.put(&place, Path::new(env!("CARGO_BIN_EXE_hallpass")), version);
-        place
+        let front = self.path("bin/hallpass");
+        self.put(&self.whole(), Path::new(WHOLE), version);
+        self.put(&front, Path::new(PROGRAM), version);
+        front
+    }
+
+    /// The place of the program that the daemon is.
+    fn whole(&self) -> PathBuf {
+        self.path("libexec/hallpass/hallpass-main")
     }
 
     /// The same of any program. What follows its end is nobody's business but makes it another file.
     fn put(&self, place: &Path, program: &Path, version: &str) {
-        let new = self.path("bin/.new");
-        std::fs::create_dir_all(self.path("bin")).unwrap();
+        let new = place.with_extension("new");
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
         std::fs::copy(program, &new).unwrap();
         std::fs::File::options().append(true).open(&new).unwrap().write_all(version.as_bytes()).unwrap();
         std::fs::rename(new, place).unwrap();
@@ -196,7 +204,7 @@ async fn a_successor_that_dies_or_hangs_at_any_instant_leaves_the_daemon_as_it_w
     .enumerate()
     {
         std::fs::write(machine.path(SCRIPT), script).unwrap();
-        machine.put(&place, &std::fs::canonicalize("/bin/sh").unwrap(), &n.to_string());
+        machine.put(&machine.whole(), &std::fs::canonicalize("/bin/sh").unwrap(), &n.to_string());
         let said = machine.run(&["daemon", "start", "--json"]).await;
         let told = said.json();
         assert_eq!((said.code(), told["pid"].as_u64()), (0, Some(pid)), "{script}: {}", said.err());
@@ -208,7 +216,7 @@ async fn a_successor_that_dies_or_hangs_at_any_instant_leaves_the_daemon_as_it_w
         assert_eq!(children(pid), Vec::<u64>::new(), "{script}: nothing of it is left");
     }
 
-    machine.put(&place, Path::new(env!("CARGO_BIN_EXE_hallpass")), "two");
+    machine.install("two");
     let told = machine.run(&["daemon", "start", "--json"]).await.json();
     assert_eq!(told["handed_over"], true, "{told}");
     assert_eq!(machine.run(&["token"]).await.out(), token);
@@ -238,11 +246,17 @@ async fn a_program_that_others_can_change_takes_nothing_over() {
     let place = machine.install("one");
     let pid = machine.daemon_by(&place).await;
     machine.install("two");
-    std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let change = |mode| {
+        for file in [&place, &machine.whole()] {
+            std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    // Who started it takes this for how things are here; who holds the sign-ins does not.
+    change(0o775);
     let said = machine.run_by(&place, &["daemon", "start", "--json"]).await;
     assert_eq!(said.json()["pid"].as_u64(), Some(pid));
     assert!(said.err().contains("others can change") && said.err().contains("chmod go-w"), "{}", said.err());
-    std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755)).unwrap();
+    change(0o755);
     let told = machine.run_by(&place, &["daemon", "start", "--json"]).await.json();
     assert_eq!(told["handed_over"], true, "{told}");
 }

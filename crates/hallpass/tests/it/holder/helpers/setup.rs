@@ -266,10 +266,7 @@ async fn a_link_to_a_file_stays_one_and_a_program_that_was_moved_takes_out_what_
 
     let (here, there) = (gate.machine.path("here"), gate.machine.path("there"));
     std::fs::create_dir_all(&here).unwrap();
-    let program = here.join("hallpass");
-    std::fs::hard_link(super::gate::hallpass(), &program)
-        .or_else(|_| std::fs::copy(super::gate::hallpass(), &program).map(drop))
-        .unwrap();
+    let program = crate::program::put_into(&here);
     for tool in TOOLS {
         for _ in 0..2 {
             let said = in_time(gate.program(&program, &["setup", tool, "--yes"]).output()).await.unwrap();

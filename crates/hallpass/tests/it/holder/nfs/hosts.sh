@@ -46,7 +46,7 @@ say mounted "$mounted"
 # --- an issuer
 umask 077
 # Where it was built, others may not look.
-install -m 0755 "$HALLPASS" /run/hallpass
+install -m 0755 "$HALLPASS" "$HALLPASS-main" /run
 HALLPASS=/run/hallpass
 "$HALLPASS" serve --data /run/server --listen 127.0.0.1:0 --local-approval --json >/run/serve.out 2>/run/serve.log &
 admin() { "$HALLPASS" admin --data /run/server "$@"; }

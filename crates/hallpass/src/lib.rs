@@ -1,4 +1,5 @@
-//! The binary: commands, wiring, every print, every exit code.
+//! The program: commands, wiring, every print, every exit code. It is two files: [`front`] is called, and becomes [`main`]
+//! for whatever it does not know (docs/decisions/0008).
 
 use std::ffi::OsString;
 use std::process::{ExitCode, Termination};
@@ -30,6 +31,7 @@ mod typed; // a line at the terminal that is never shown
 mod folder; // the data folder, the server's own and nobody else's
 mod logging; // the server's log
 mod fast; // the short way of `hallpass token`
+mod behind; // from the small program that is called to the whole one, and back
 mod wiping; // memory that is given back is wiped first
 mod clock; // the one place that asks what time it is
 mod authority; // the certificates of one run
@@ -37,11 +39,22 @@ mod namespace; // namespaces of our own
 mod roots; // whom this machine's programs trust
 mod admin_socket; // how the operator's commands reach a server that runs
 
-fn main() -> ExitCode {
+/// The small program that people and other programs call. Nothing of the whole one is woken where it has the answer.
+pub fn front() -> ExitCode {
     keep_memory_private();
     if let Some(exit) = fast::token(std::env::args_os().skip(1)) {
         return exit.report();
     }
+    let failure = behind::step_aside(std::env::args_os());
+    let exit = if names_exec(std::env::args_os().skip(1)) { Exit::EXEC_FAILED } else { failure.exit() };
+    Output::standard(Form::Text, false).failure(&failure);
+    exit.report()
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    keep_memory_private();
+    behind::keep_name();
     let arguments = match Arguments::try_parse_from(commands::called_as(std::env::args_os())) {
         Ok(arguments) => arguments,
         Err(told) => return usage(&told).report(),

@@ -1,0 +1,5 @@
+//! All of the program, whole by itself.
+
+fn main() -> std::process::ExitCode {
+    hallpass::main()
+}
