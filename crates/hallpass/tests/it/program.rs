@@ -1,7 +1,7 @@
 //! The real program in a folder of its own: commands that end, and a server that runs.
 
 use std::cell::RefCell;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -67,7 +67,17 @@ pub(crate) fn run(arguments: &[&str]) -> Ended {
 
 /// Runs a prepared command to its end.
 pub(crate) fn ended(command: &mut Command) -> Ended {
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let begun = std::time::Instant::now();
+    let child = loop {
+        match command.spawn() {
+            // A program that was copied just now is open for writing in whatever another test is starting, until that runs.
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && begun.elapsed() < PATIENCE => {
+                std::thread::yield_now();
+            }
+            spawned => break spawned.unwrap(),
+        }
+    };
     let (done, waiting) = mpsc::channel();
     std::thread::spawn(move || done.send(child.wait_with_output()));
     let output = waiting.recv_timeout(PATIENCE).expect("the command came to an end").unwrap();
