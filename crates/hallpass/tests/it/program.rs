@@ -193,6 +193,24 @@ impl Server {
         stream
     }
 
+    /// Sends a form once the server has said that it reads it (RFC 9110, section 10.1.1): from then on the request is under way.
+    pub(crate) fn send_when_asked(&self, path: &str, headers: &str, form: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.listen).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nExpect: 100-continue\r\n{headers}\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
+            self.listen,
+            form.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut go_on = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+        stream.read_exact(&mut go_on).unwrap();
+        assert!(go_on.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&go_on));
+        stream.write_all(form.as_bytes()).unwrap();
+        stream
+    }
+
     /// Asks for a page.
     pub(crate) fn get(&self, path: &str) -> String {
         answer(self.send("GET", path, "", ""))
