@@ -86,6 +86,7 @@ pub mod cli; // its commands
 mod login; // asking a person, in a browser here or anywhere
 mod refresh; // single flight: the lock, the re-read, the save before the answer
 mod pass; // a token for one API
+mod api_key; // a pass that an API key buys
 mod workload; // a CI job's, a pod's, a service's, by what it is
 mod not_taken; // a token that a server did not take
 #[cfg(feature = "adapters")]
@@ -132,7 +133,7 @@ use std::sync::Arc;
 pub use hallpass_model::device::DeviceClass;
 pub use hallpass_model::purpose::Purpose;
 pub use hallpass_model::secret::{
-    AccessToken, AuthorizationCode, KeyMaterial, Kind as SecretKind, Passphrase, Secret,
+    AccessToken, ApiKey, AuthorizationCode, KeyMaterial, Kind as SecretKind, Passphrase, Secret,
 };
 pub use hallpass_model::time::{Lifetime, Timestamp};
 pub use hallpass_model::wire::errors::ErrorCode;

@@ -14,6 +14,7 @@ mod browser;
 mod choose;
 mod code; // what both ways by a browser share
 mod device;
+mod key; // an API key, and nobody who is asked
 mod paste;
 mod settle; // what came of it
 
@@ -58,6 +59,8 @@ pub enum Flow {
     Device,
     /// A browser anywhere, with PKCE, whose last address is pasted here.
     Paste,
+    /// Nobody is asked: there is an API key.
+    ApiKey,
 }
 
 impl fmt::Display for Flow {
@@ -66,6 +69,7 @@ impl fmt::Display for Flow {
             Flow::Browser => "browser",
             Flow::Device => "device",
             Flow::Paste => "paste",
+            Flow::ApiKey => "API key",
         })
     }
 }
@@ -244,6 +248,8 @@ pub struct SignedIn {
     pub bound: bool,
     /// When the access token is over, if the provider says.
     pub expires: Option<Timestamp>,
+    /// When the API key is over, where it is one.
+    pub api_key_ends: Option<Timestamp>,
 }
 
 /// Told when the person wants to stop.
@@ -432,6 +438,10 @@ impl Login<'_> {
             Flow::Browser => self.by_browser(on_event, cancelled).await.map_err(NotGranted::Failed),
             Flow::Device => self.by_device(on_event, cancelled).await,
             Flow::Paste => self.by_paste(on_event, cancelled).await.map_err(NotGranted::Failed),
+            Flow::ApiKey => {
+                let what = "an API key asks nobody: it is given, and not chosen as a flow".to_owned();
+                Err(NotGranted::Failed(HolderError::Usage { what }))
+            }
         }
     }
 

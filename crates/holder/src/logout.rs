@@ -18,7 +18,7 @@ use crate::client::OurClient;
 use crate::error::HolderError;
 use crate::identity::Identity;
 use crate::lock;
-use crate::owed::{DELIVERY_TIME_OUT, Debt, Delivered, OwedFile};
+use crate::owed::{DELIVERY_TIME_OUT, Debt, Delivered, OfKey, OwedFile};
 use crate::provider::NoAnswer;
 use crate::record::Record;
 use crate::shelf::{Loaded, Unreadable, Wiped};
@@ -123,8 +123,22 @@ impl Holder {
     /// # Errors
     /// `NotSignedIn` if there is nothing to give up, `Cancelled` if the person stopped it at the prompt for a passphrase;
     /// then nothing was done. Everything else stands in the receipt.
+    ///
+    /// An API key is wiped here and lives on: it may be others' as well. The receipt says until when.
     pub async fn logout(&self, identity: &Identity) -> Result<Receipt, HolderError> {
-        if let Some(receipt) = self.daemon_logout(identity).await {
+        self.sign_out(identity, OfKey::LivesOn).await
+    }
+
+    /// The same, and an API key is revoked at its issuer, for everybody who has it.
+    ///
+    /// # Errors
+    /// Those of [`logout`](Self::logout).
+    pub async fn logout_revoking_key(&self, identity: &Identity) -> Result<Receipt, HolderError> {
+        self.sign_out(identity, OfKey::Revoked).await
+    }
+
+    async fn sign_out(&self, identity: &Identity, api_key: OfKey) -> Result<Receipt, HolderError> {
+        if let Some(receipt) = self.daemon_logout(identity, api_key).await {
             return Ok(receipt);
         }
         if self.shelf.header(identity).is_ok_and(|header| header.is_none()) {
@@ -139,7 +153,7 @@ impl Holder {
         let mut receipt = Receipt { identity: Some(identity.clone()), ..Receipt::default() };
         let found = opened.and_then(|()| self.shelf.find(identity));
         let owed = match &found {
-            Ok(Some(loaded)) => Some(self.written_down(loaded, &mut receipt)),
+            Ok(Some(loaded)) => Some(self.written_down(loaded, api_key, &mut receipt)),
             _ => None,
         };
         receipt.wiped(self.shelf.wipe(identity));
@@ -148,7 +162,8 @@ impl Holder {
         drop(renewing);
         match (found, owed) {
             (Ok(Some(loaded)), Some((debt, file))) => {
-                self.revoke_all(&loaded, debt, file, &mut receipt).await
+                self.revoke_all(&loaded, debt, file, &mut receipt).await;
+                receipt.credentials.extend(lives_on(&loaded.record, api_key));
             }
             (Err(error), _) => receipt.alive(error.to_string()),
             _ => {}
@@ -164,8 +179,13 @@ impl Holder {
         receipt
     }
 
-    fn written_down(&self, loaded: &Loaded, receipt: &mut Receipt) -> (Debt, Option<OwedFile>) {
-        let debt = Debt::of(&loaded.record, &loaded.header.client_id, (self.clock)());
+    fn written_down(
+        &self,
+        loaded: &Loaded,
+        api_key: OfKey,
+        receipt: &mut Receipt,
+    ) -> (Debt, Option<OwedFile>) {
+        let debt = Debt::of(&loaded.record, &loaded.header.client_id, (self.clock)(), api_key);
         let file = self.owe(loaded, &debt).unwrap_or_else(|error| {
             receipt.not_owed = Some(error.to_string());
             None
@@ -202,7 +222,7 @@ impl Holder {
     /// what may still be alive, and whether it is tried again.
     pub(crate) async fn give_up_replaced(&self, earlier: &Loaded) -> Result<(), String> {
         let mut receipt = Receipt::default();
-        let (mut debt, file) = self.written_down(earlier, &mut receipt);
+        let (mut debt, file) = self.written_down(earlier, OfKey::LivesOn, &mut receipt);
         let tried_again = file.is_some();
         for (_, delivered) in self.deliver(&mut debt, file, GIVE_BACK_TIME_OUT).await {
             match delivered {
@@ -240,7 +260,7 @@ impl Holder {
 
     /// The same for a whole record.
     pub(crate) async fn give_back_record(&self, record: &Record, client: &OurClient) {
-        let mut debt = Debt::of(record, client.id(), (self.clock)());
+        let mut debt = Debt::of(record, client.id(), (self.clock)(), OfKey::LivesOn);
         let _ = self.deliver(&mut debt, None, GIVE_BACK_TIME_OUT).await;
     }
 }
@@ -259,6 +279,19 @@ fn with_session(record: &Record, now: Timestamp, session: &Fate) -> Vec<Credenti
     each.collect()
 }
 
+/// An API key that was wiped here alone: whoever else has it goes on, and so does whoever copied it.
+fn lives_on(record: &Record, api_key: OfKey) -> Option<Credential> {
+    let held = record.api_key.as_ref().filter(|_| api_key == OfKey::LivesOn)?;
+    let why = "it may be others' as well; whoever answers for it ends it, and so does `hallpass logout --revoke-key`";
+    Some(Credential {
+        what: API_KEY_ITSELF.into(),
+        fate: Fate::Alive { why: why.into() },
+        lives_until: held.ends,
+    })
+}
+
+/// What lives on when an API key is wiped here.
+const API_KEY_ITSELF: &str = "the API key";
 /// What is not revoked where the record cannot be opened.
 const SESSION: &str = "the session";
 

@@ -56,6 +56,15 @@ pub(crate) struct Debt {
     pub(crate) tokens: Vec<OwedToken>,
 }
 
+/// What is to become of an API key by which a sign-in is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OfKey {
+    /// It is wiped here, and goes on elsewhere: it may be others' as well.
+    LivesOn,
+    /// It is revoked, for everybody.
+    Revoked,
+}
+
 /// One token to be revoked.
 pub(crate) struct OwedToken {
     /// For people: `the access token`.
@@ -126,11 +135,14 @@ impl OwedToken {
 
 impl Debt {
     /// What a record owes if it is wiped. With our issuer the session takes along whatever came from it.
-    pub(crate) fn of(record: &Record, client_id: &str, now: Timestamp) -> Self {
+    pub(crate) fn of(record: &Record, client_id: &str, now: Timestamp, api_key: OfKey) -> Self {
         let mut tokens = Vec::new();
         let mut owe = |what: String, hint: &str, token: Secret<AccessToken>, until| {
             tokens.push(OwedToken { what, hint: hint.to_owned(), token, until });
         };
+        if let (Some(held), OfKey::Revoked) = (&record.api_key, api_key) {
+            owe(API_KEY.into(), crate::api_key::HINT, as_access(&held.key), held.ends);
+        }
         if let Some(refresh) = &record.refresh {
             let (what, until) = match record.ours {
                 true => (SESSION_AND_PASSES, Some(record.signed_in + SESSION_ABSOLUTE)),
@@ -431,6 +443,7 @@ fn not_delivered(none: NoAnswer, endpoint: bool) -> Delivered {
 
 /// What is revoked, as people read it.
 pub(crate) const SESSION_AND_PASSES: &str = "the session and every pass from it";
+pub(crate) const API_KEY: &str = "the API key and every pass it bought";
 const REFRESH_TOKEN: &str = "the refresh token";
 const ACCESS_TOKEN: &str = "the access token";
 const OVER: &str = "its time was up before the issuer could be told";

@@ -97,10 +97,10 @@ impl GivenBack {
 }
 
 /// What is asked of an exchange.
-struct Wish<'a> {
-    request: &'a PassRequest,
-    wanted: &'a TokenType,
-    lease: bool,
+pub(crate) struct Wish<'a> {
+    pub(crate) request: &'a PassRequest,
+    pub(crate) wanted: &'a TokenType,
+    pub(crate) lease: bool,
 }
 
 impl Holder {
@@ -231,6 +231,10 @@ impl Holder {
         resource: &str,
         wish: &Wish<'_>,
     ) -> Result<(Loaded, TokenResponse), HolderError> {
+        let loaded = self.standing(identity)?;
+        if loaded.record.api_key.is_some() {
+            return self.bought(loaded, resource, wish).await;
+        }
         let loaded = self.fresh(identity, None).await?;
         self.recall_nonce(&loaded.record);
         let none = match self.exchange_once(&loaded, resource, wish).await {

@@ -36,6 +36,9 @@ impl Prints {
         if let Some(refresh) = &record.refresh {
             self.add(refresh, "the refresh token");
         }
+        if let Some(held) = &record.api_key {
+            self.add(&held.key, "the API key");
+        }
         if let Some(access) = &record.access {
             self.add(&access.token, "the access token");
         }

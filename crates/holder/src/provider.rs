@@ -314,6 +314,7 @@ impl Provider {
                         error: ErrorCode::InvalidToken,
                         error_description: None,
                         error_uri: None,
+                        rule: None,
                     }),
                     held: false,
                 },
@@ -442,6 +443,7 @@ fn without_secrets(mut body: OAuthErrorBody, form: &Fields, with: With<'_>) -> O
     };
     body.error_description = body.error_description.filter(|text| !shows(text));
     body.error_uri = body.error_uri.filter(|text| !shows(text));
+    body.rule = body.rule.filter(|text| !shows(text));
     if shows(body.error.text()) {
         body.error = ErrorCode::Unknown("an error that is not shown".into());
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "adapters")]
 pub(crate) use body::RoleHeld;
-pub(crate) use body::{AccessHeld, Expiry, PassHeld, Record, Standing};
+pub(crate) use body::{AccessHeld, ApiKeyHeld, Expiry, PassHeld, Record, Standing};
 
 use crate::error::HolderError;
 use crate::identity::ProfileName;

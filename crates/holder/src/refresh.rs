@@ -75,6 +75,9 @@ impl Holder {
     /// from before is never made do with.
     pub async fn renew(&self, identity: &Identity) -> Result<(), HolderError> {
         let loaded = self.standing(identity)?;
+        if loaded.record.api_key.is_some() {
+            return Ok(()); // there is no session, and so nothing that grows old: each pass is bought with the key
+        }
         if loaded.record.refresh.is_none() {
             let what = format!("`{}` gave nothing to renew with: sign in again instead", identity.issuer);
             return Err(HolderError::Unsupported { what });

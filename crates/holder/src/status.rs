@@ -57,6 +57,9 @@ pub struct Opened {
     pub expires_assumed: bool,
     /// Whether it can be renewed without asking again.
     pub renewable: bool,
+    /// When its API key is over, where it is one and its issuer has said so.
+    #[serde(default)]
+    pub api_key_ends: Option<Timestamp>,
     /// Whether its tokens are bound to a key of this machine.
     pub bound: bool,
     /// Why it does not stand any more, if it does not.
@@ -89,12 +92,15 @@ impl Holder {
         let opened = opened.map(|record| {
             let life = record.access.as_ref().map_or(Expiry::Unknown, |access| access.expires);
             let expires = life.at();
-            let over = record.refresh.is_none() && expires.is_some_and(|expires| expires <= (self.clock)());
+            let is_over = |ends: Timestamp| ends <= (self.clock)();
+            let over = record.refresh.is_none() && expires.is_some_and(is_over);
+            let api_key_ends = record.api_key.as_ref().and_then(|held| held.ends);
             Opened {
                 quarantined: matches!(record.standing, Standing::Quarantined { .. }),
                 subject: record.pins.whom().map(str::to_owned),
                 orgs: record.pins.orgs().into_iter().collect(),
                 ended: match record.standing {
+                    Standing::Good if api_key_ends.is_some_and(is_over) => Some("its API key is over".into()),
                     Standing::Good if over => Some("its access token is over and cannot be renewed".into()),
                     Standing::Good => None,
                     Standing::Ended { why } => Some(why),
@@ -110,7 +116,8 @@ impl Holder {
                 renewed: record.renewed,
                 expires,
                 expires_assumed: matches!(life, Expiry::Assumed(_)),
-                renewable: record.refresh.is_some(),
+                renewable: record.refresh.is_some() || record.api_key.is_some(),
+                api_key_ends,
                 bound: record.key.is_some(),
             }
         });

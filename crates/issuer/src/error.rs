@@ -26,6 +26,8 @@ pub(crate) struct OAuthError {
     code: ErrorCode,
     status: StatusCode,
     told: Told,
+    /// Which rule refused, where the caller may know it.
+    rule: Option<&'static str>,
     because: Option<Box<dyn Error + Send + Sync>>,
     /// Challenges, a nonce, when to try again. Boxed, as most errors have none.
     headers: Option<Box<HeaderMap>>,
@@ -43,7 +45,7 @@ impl OAuthError {
     /// An error with this code, its usual status, and this sentence.
     pub(crate) fn new(code: ErrorCode, told: &'static str) -> Self {
         let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_REQUEST);
-        Self { code, status, told: Told::Sentence(told), because: None, headers: None }
+        Self { code, status, told: Told::Sentence(told), rule: None, because: None, headers: None }
     }
 
     /// The key of this sign-in rests where its org allows none to.
@@ -110,6 +112,12 @@ impl OAuthError {
     /// What only we may know: a rule, an id, another error.
     pub(crate) fn because(mut self, because: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.because = Some(because.into());
+        self
+    }
+
+    /// With the rule that refused, for a caller that may know it.
+    pub(crate) fn rule(mut self, rule: &'static str) -> Self {
+        self.rule = Some(rule);
         self
     }
 
@@ -198,7 +206,10 @@ impl fmt::Debug for OAuthError {
 impl IntoResponse for OAuthError {
     fn into_response(self) -> Response {
         self.trace();
-        let body = OAuthErrorBody::new(self.code.clone(), &self.told_text());
+        let body = OAuthErrorBody {
+            rule: self.rule.map(str::to_owned),
+            ..OAuthErrorBody::new(self.code.clone(), &self.told_text())
+        };
         let mut response = json(self.status, &body);
         if let Some(headers) = self.headers {
             response.headers_mut().extend(*headers);

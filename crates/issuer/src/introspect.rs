@@ -2,11 +2,23 @@
 //!
 //! The hot path: the caller's own token and the one asked about are usually known already (`tokens::Verified`), so
 //! what is left is two looks at the cuts. Whether something was cut is never remembered.
+//!
+//! An API key is judged here only where it may be sent to this API, by an exception of its own. Where it may come from certain
+//! networks alone, the API says where it came from, with `client_address`; a key for certain networks is not active for an API
+//! that does not.
+
+use std::net::IpAddr;
 
 use axum::response::Response;
+use hallpass_model::api_key::{Way, judge_spelling};
+use hallpass_model::device::DeviceClass;
 use hallpass_model::id::ClientId;
 use hallpass_model::role::{Act, Role, may};
-use hallpass_model::wire::oauth::IntrospectionResponse;
+use hallpass_model::secret::Secret;
+use hallpass_model::spelling::Prefix;
+use hallpass_model::wire::claims::Audience;
+use hallpass_model::wire::oauth::{IntrospectionResponse, TokenType};
+use hallpass_store::Presenter;
 use http::StatusCode;
 use http::header::AUTHORIZATION;
 
@@ -24,6 +36,9 @@ async fn introspected(asked: &Asked) -> Result<IntrospectionResponse, OAuthError
     asked.slow_down()?;
     let caller = verifier(asked).await?;
     let text = asked.form.required("token")?;
+    if text.starts_with(Prefix::ApiKey.text()) {
+        return api_key(asked, caller, text).await;
+    }
     let inactive = Ok(IntrospectionResponse::inactive());
     let Ok(token) = asked.issuer.own_token(&asked.org, text, asked.now).await? else { return inactive };
     let Some(audience) = token.claims.aud.single() else { return inactive };
@@ -36,6 +51,42 @@ async fn introspected(asked: &Asked) -> Result<IntrospectionResponse, OAuthError
         return inactive;
     }
     Ok(IntrospectionResponse::active(token.claims.clone()))
+}
+
+/// A key that was sent to the caller's API directly.
+async fn api_key(asked: &Asked, caller: ClientId, text: &str) -> Result<IntrospectionResponse, OAuthError> {
+    let from = match asked.form.find("client_address").map(str::parse::<IpAddr>) {
+        None => None,
+        Some(Ok(address)) => Some(address),
+        Some(Err(_)) => return Err(OAuthError::invalid_request("client_address is an IP address")),
+    };
+    if judge_spelling(text).is_err() {
+        asked.issuer.store.count_stranger("unknown API key");
+        return Ok(IntrospectionResponse::inactive());
+    }
+    let (store, org) = (&asked.issuer.store, asked.org.id());
+    let secret = Secret::from_text(text.to_owned());
+    let Some(used) = store.judge_direct_use(org, &secret, caller, from, asked.now).await? else {
+        return Ok(IntrospectionResponse::inactive());
+    };
+    let client = store.find_client(used.client).await?;
+    let Some(client) = client else { return Ok(IntrospectionResponse::inactive()) };
+    let presenter = Presenter { from, machine: String::new(), class: DeviceClass::Unknown, purpose: None };
+    store.count_key_use(org, used.credential, Way::Direct, &presenter, asked.now);
+    Ok(IntrospectionResponse {
+        active: true,
+        scope: (!used.scopes.is_empty()).then_some(used.scopes),
+        client_id: Some(client.handle.to_string()),
+        token_type: Some(TokenType::Bearer),
+        exp: Some(used.expires.seconds()),
+        iat: Some(used.issued.seconds()),
+        sub: Some(client.id.to_string()),
+        aud: Some(Audience::one(used.resource)),
+        iss: Some(asked.org.issuer.clone()),
+        jti: Some(used.credential.to_string()),
+        lin: vec![used.key.to_string()],
+        ..IntrospectionResponse::default()
+    })
 }
 
 /// Who asks: a client by its key, or by a token of its own for the issuer.

@@ -46,7 +46,6 @@ mod health; // whether the server can work
 mod limits; // how much of anything anybody may use
 mod listen; // sockets to requests
 mod tls; // the server's certificate
-mod network; // addresses that begin with the same bits
 mod base_url; // where the server is reached from outside
 
 use std::ops::Deref;
@@ -59,8 +58,8 @@ use hallpass_store::Store;
 use tokio::sync::watch;
 
 pub use base_url::{BadBaseUrl, BaseUrl};
+pub use hallpass_model::network::{BadNetwork, Network};
 pub use listen::{Listen, ListenError, Listener, TlsFiles};
-pub use network::{BadNetwork, Network};
 pub use outsider::{TestedToken, TestedTrust};
 pub use published::NotPublished;
 pub use routes::{Access, Endpoint, endpoints};
@@ -174,7 +173,8 @@ pub async fn serve(issuer: Issuer, listener: Listener) {
     let stop = issuer.stop.subscribe();
     issuer.await_runs().await;
     let tidying = tokio::spawn(tidy::now_and_then(issuer.clone()));
-    listener.serve(router(issuer), stop).await;
+    listener.serve(router(issuer.clone()), stop).await;
     // It ends by itself when the issuer is told to stop, which it was.
     let _ = tidying.await;
+    issuer.write_key_uses().await;
 }

@@ -20,9 +20,9 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::limits;
-use crate::network::Network;
 use crate::tls;
 use connection::Connection;
+use hallpass_model::network::Network;
 use places::Places;
 
 /// Where to listen, and how.

@@ -18,9 +18,9 @@ use hallpass_model::jose::JwkSet;
 use hallpass_model::trust::{IssuerKeys, Trust};
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::network::Network;
 use fetch::Fetcher;
 pub(crate) use fetch::NotFetched;
+use hallpass_model::network::Network;
 
 /// How long keys are taken as they were fetched: a key that an issuer withdraws is believed so much longer.
 const KEYS_FRESH: Duration = Duration::from_secs(15 * 60);

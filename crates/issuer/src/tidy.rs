@@ -32,6 +32,9 @@ pub(crate) async fn now_and_then(issuer: Issuer) {
             tracing::warn!(%error, "lost runs could not be cut; trying again");
         }
         ticks = ticks.wrapping_add(1);
+        if ticks.is_multiple_of(SWEEP_EVERY) {
+            issuer.write_key_uses().await;
+        }
         if ticks.is_multiple_of(SWEEP_EVERY)
             && let Err(error) = issuer.sweep(&mut sweeper).await
         {
@@ -74,6 +77,13 @@ impl Issuer {
             self.store.change(Actor::System, now, EndLease { lease, why: Why::RunLost }).await?;
         }
         Ok(())
+    }
+
+    /// Writes down how API keys were used since it was last written. What cannot be written stays counted.
+    pub(crate) async fn write_key_uses(&self) {
+        if let Err(error) = self.store.write_key_uses(self.clock.now()).await {
+            tracing::warn!(%error, "how API keys were used could not be written down; trying again");
+        }
     }
 
     /// Tidies away what is over, on from where the last sweep ended, until nothing is left to or the time is up.

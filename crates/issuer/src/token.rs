@@ -1,5 +1,6 @@
 //! The token endpoint (RFC 6749, section 3.2): trades what a client holds for new credentials.
 
+mod api_key;
 mod client;
 mod code;
 mod device;
@@ -72,6 +73,9 @@ async fn answer(asked: &Asked) -> Result<Answer, OAuthError> {
     }
     if grant_type == GrantType::JwtBearer {
         return federated::bearer(asked).await;
+    }
+    if grant_type == GrantType::TokenExchange && api_key::is_asked(&asked.form) {
+        return api_key::redeem(asked).await;
     }
     let caller = ClientCaller::authenticate(asked).await?;
     may_use(asked, &caller.client, &grant_type).await?;
@@ -192,6 +196,7 @@ fn alone(
         id_token: None,
         issued_token_type: None,
         lease: None,
+        api_key_expires_in: None,
     }
 }
 

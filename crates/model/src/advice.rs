@@ -3,6 +3,7 @@
 //! The first that fits is taken, and what speaks against it is said. A pattern that would need a long-lived secret is never the
 //! first choice.
 
+use crate::device::DeviceClass;
 use crate::time::Lifetime;
 use crate::trust::Preset;
 
@@ -143,6 +144,73 @@ pub fn advise(actor: Actor, place: Place, required: Required) -> Advice {
         advice.but.push("ask for shorter tokens: `--ttl` of `exec` and `token`, `--longest` of a trust, or the org's limits");
     }
     advice
+}
+
+/// What whoever uses an API key should have in its place, by the sort of machine they say it is.
+pub fn instead_of_key(class: DeviceClass) -> Advice {
+    let advice = |actor, place| advise(actor, place, Required::default());
+    match class {
+        DeviceClass::Laptop => advice(Actor::Person, Place::Desktop),
+        DeviceClass::SharedHost => advice(Actor::Person, Place::Terminal),
+        DeviceClass::Container => advice(Actor::Service, Place::Identified(Preset::Kubernetes)),
+        DeviceClass::Server => advice(Actor::Service, Place::Anywhere),
+        DeviceClass::BuildAgent => {
+            let mut advice = advice(Actor::Job, Place::Identified(Preset::Oidc));
+            advice.but.push("GitHub, GitLab, Buildkite, CircleCI and Bitbucket have presets of their own, with fewer traps");
+            advice
+        }
+        DeviceClass::Unknown => {
+            let mut advice = advice(Actor::Service, Place::Anywhere);
+            advice.but.push("it did not say what it is: find out first, and ask `hallpass advise` again");
+            advice
+        }
+    }
+}
+
+/// What to write in place of the words that must be filled in.
+#[derive(Debug, Clone, Copy)]
+pub struct Blanks<'a> {
+    /// A short name for what is set up.
+    pub name: &'a str,
+    /// Who answers for it: `team:data`.
+    pub owner: &'a str,
+    /// The issuer.
+    pub issuer: &'a str,
+    /// The environment.
+    pub environment: &'a str,
+    /// The scopes.
+    pub scopes: &'a [String],
+    /// The API.
+    pub resource: &'a str,
+}
+
+impl Advice {
+    /// The same, with what is known filled in. What is not stays in capitals.
+    #[must_use]
+    pub fn filled(mut self, blanks: &Blanks<'_>) -> Self {
+        for command in &mut self.commands {
+            let mut before = "";
+            let words: Vec<String> = command
+                .split(' ')
+                .map(|word| {
+                    let filled = match (before, word) {
+                        (_, "NAME") => blanks.name.to_owned(),
+                        (_, "NAME.pem") => format!("{}.pem", blanks.name),
+                        (_, "team:TEAM") => blanks.owner.to_owned(),
+                        (_, "ISSUER") => blanks.issuer.to_owned(),
+                        ("--environment", "prod") => blanks.environment.to_owned(),
+                        ("--resource", "URL") => blanks.resource.to_owned(),
+                        ("--scope", "SCOPE") if !blanks.scopes.is_empty() => blanks.scopes.join(" --scope "),
+                        (_, other) => other.to_owned(),
+                    };
+                    before = word;
+                    filled
+                })
+                .collect();
+            *command = words.join(" ");
+        }
+        self
+    }
 }
 
 fn by_trust(actor: Actor, preset: Preset) -> Advice {

@@ -10,6 +10,7 @@ pub mod secret; // values whose possession is proof
 pub mod spelling; // how a secret is written down: prefix, base62, checksum
 pub mod random; // where randomness comes from, as a parameter
 pub mod nearest; // which word was meant by a misspelt one
+pub mod network; // addresses that begin with the same bits
 
 // The nouns.
 pub mod principal; // orgs, teams, principals, owners
@@ -22,6 +23,7 @@ pub mod step_up; // how strongly and lately they must have proved who they are
 pub mod credential_kind; // every kind of credential, in one table
 pub mod advice; // which kind is right for whom
 pub mod trust; // by which rule an outside identity becomes a principal here
+pub mod api_key; // the exception: a secret that lives for weeks, and only buys tokens
 pub mod session; // one login on one device, and the rotation that cannot lose it
 pub mod cut; // revocation, on six axes
 pub mod role; // who may do what to whom

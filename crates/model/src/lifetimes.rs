@@ -64,6 +64,15 @@ pub const USE_NOTED_AGAIN: Lifetime = Lifetime::minutes(1);
 /// What an outside issuer says of somebody, as an authorization grant (RFC 7523, section 2.1), at most: the longest job. Its
 /// `jti` is remembered so long.
 pub const GRANT_ASSERTION_MAX: Lifetime = Lifetime::hours(24);
+/// An API key unless somebody says: as long as it takes to give its user an identity of their own, once.
+pub const API_KEY: Lifetime = Lifetime::days(30);
+/// An API key at most: as long as a session, so that four times a year somebody looks whether it must still be there. Nothing
+/// that a cut must kill lives longer, and so no cut is remembered longer.
+pub const API_KEY_MAX: Lifetime = SESSION_ABSOLUTE;
+/// How long the old API key is good beside the new one: time to carry it to every place by hand, and to see who was missed.
+pub const API_KEY_OVERLAP: Lifetime = Lifetime::days(7);
+/// How long it is known who used an API key once it is over: as long as somebody may ask who must be told.
+pub const API_KEY_USERS_KEPT: Lifetime = Lifetime::days(90);
 /// Clocks of honest machines differ by so much.
 pub const CLOCK_SKEW: Lifetime = Lifetime::seconds(30);
 /// How long a clock must have gone evenly before anything is thrown away for being old by it: long enough that whoever
@@ -125,6 +134,10 @@ pub const TABLE: &[(&str, Lifetime, &str)] = &[
         GRANT_ASSERTION_MAX,
         "the longest job; its `jti` is remembered so long",
     ),
+    ("API key", API_KEY, "time to give its user an identity of their own"),
+    ("API key, at most", API_KEY_MAX, "four times a year somebody looks whether it must still be there"),
+    ("API key, old beside new", API_KEY_OVERLAP, "carried to every place by hand"),
+    ("API key's users, known once it is over", API_KEY_USERS_KEPT, "somebody asks who must be told"),
     ("clock skew", CLOCK_SKEW, "honest clocks differ so much"),
     (
         "clock, gone evenly before old things are thrown away",

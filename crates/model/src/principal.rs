@@ -117,6 +117,8 @@ pub struct OrgLimits {
     pub session_idle: Option<crate::time::Lifetime>,
     /// Sessions, however busy.
     pub session_absolute: Option<crate::time::Lifetime>,
+    /// API keys.
+    pub api_key: Option<crate::time::Lifetime>,
     /// Where the keys of people's sign-ins may rest. `None` is anywhere.
     pub rungs: Option<crate::rung::Rungs>,
 }
@@ -132,6 +134,11 @@ impl OrgLimits {
     /// How long a session nobody refreshes lives here.
     pub fn session_idle(&self) -> crate::time::Lifetime {
         shorter(self.session_idle, crate::lifetimes::SESSION_IDLE)
+    }
+
+    /// How long an API key lives here at most.
+    pub fn api_key(&self) -> crate::time::Lifetime {
+        shorter(self.api_key, crate::lifetimes::API_KEY_MAX)
     }
 
     /// How long any session lives here.
@@ -255,11 +262,13 @@ mod tests {
             access_token: Some(Lifetime::days(1)),
             session_idle: Some(Lifetime::days(400)),
             session_absolute: Some(Lifetime::hours(1)),
+            api_key: Some(Lifetime::days(400)),
             rungs: None,
         };
         assert_eq!(long.access_token(Some(Lifetime::hours(9))), crate::lifetimes::ACCESS_TOKEN_MAX);
         assert_eq!(long.access_token(None), crate::lifetimes::ACCESS_TOKEN);
         assert_eq!(long.session_idle(), crate::lifetimes::SESSION_IDLE);
         assert_eq!(long.session_absolute(), Lifetime::hours(1));
+        assert_eq!(long.api_key(), crate::lifetimes::API_KEY_MAX);
     }
 }

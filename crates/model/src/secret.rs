@@ -45,6 +45,8 @@ kinds! {
     OneTimeLink = "one-time link";
     /// A client's secret (RFC 6749, section 2.3.1).
     ClientSecret = "client secret";
+    /// An API key.
+    ApiKey = "API key";
     /// Key material.
     KeyMaterial = "key";
     /// What a person types to open their vault.

@@ -5,7 +5,7 @@
 
 use zeroize::Zeroizing;
 
-/// How many random bytes stand in a device code, authorization code, cookie or one-time link: 160 bits.
+/// How many random bytes stand in an API key, device code, authorization code, cookie or one-time link: 160 bits.
 /// RFC 6749 section 10.10 wants 128 at least; the rest is margin for many alive at once.
 pub const RANDOM_BYTES: usize = 20;
 
@@ -27,12 +27,21 @@ pub enum Prefix {
     Link,
     /// `hps_`: a client's secret.
     ClientSecret,
+    /// `hpk_`: an API key.
+    ApiKey,
 }
 
 impl Prefix {
     /// Every spelling, for scanners and tests.
-    pub const ALL: [Prefix; 6] =
-        [Prefix::Refresh, Prefix::Device, Prefix::Code, Prefix::Web, Prefix::Link, Prefix::ClientSecret];
+    pub const ALL: [Prefix; 7] = [
+        Prefix::Refresh,
+        Prefix::Device,
+        Prefix::Code,
+        Prefix::Web,
+        Prefix::Link,
+        Prefix::ClientSecret,
+        Prefix::ApiKey,
+    ];
 
     /// The first four characters.
     pub const fn text(self) -> &'static str {
@@ -43,6 +52,7 @@ impl Prefix {
             Prefix::Web => "hpw_",
             Prefix::Link => "hpl_",
             Prefix::ClientSecret => "hps_",
+            Prefix::ApiKey => "hpk_",
         }
     }
 }

@@ -151,6 +151,7 @@ pub(crate) fn cut_recording(
     let detail = entry.detail.clone().with(Key::STAMP, upto.0);
     tx.record(Entry { detail, ..entry });
     tx.announce(News::Cut(target));
+    crate::api_keys::note_cut(tx, target, why)?;
     Ok(CutMade::Cut(Cut { target, upto, why }))
 }
 
@@ -209,6 +210,16 @@ pub(crate) fn find_cut(db: &Connection, target: Target) -> Result<Option<(Why, T
     db.one("SELECT why, made FROM cuts WHERE target = ?1", [&target_bytes(target)[..]], |row| {
         Ok((row.word::<Known>(0)?.0, row.time(1)?))
     })
+}
+
+/// When the last cut was made on any of these, or on everything.
+pub(crate) fn last_made(db: &Connection, targets: [Target; 2]) -> Result<Option<Timestamp>, StoreError> {
+    let [one, other] = targets.map(target_bytes);
+    db.one(
+        "SELECT made FROM cuts WHERE target IN (x'FF', ?1, ?2) ORDER BY made DESC LIMIT 1",
+        (&one[..], &other[..]),
+        |row| row.time(0),
+    )
 }
 
 /// Whether what lives no longer than an access token is dead, and why: itself, or anything above it, was cut; or the

@@ -60,16 +60,24 @@ mod leases; // passes handed to one run
 mod client_tokens; // tokens for clients themselves
 mod trusts; // rules by which outside identities become clients
 mod federate; // tokens for whoever comes in by one
+mod api_keys; // secrets that live for weeks and buy tokens: made, rotated, taken back
+mod buy; // tokens that they buy, and their being sent to an API
+mod key_users; // who uses them, counted in memory and written now and then
 mod sweep; // what is over is tidied away
 mod backup; // copies for safe keeping
 mod restore; // putting them back
 mod returned; // what a restore brings back to life
 mod copy; // checking the ledger in a copy
 
+pub use api_keys::{
+    AddApiKey, KeyMade, KeyNotAdded, KeyNotRotated, KeyRevoked, KeyRotated, MigrateApiKey, NotMigrating,
+    RevokeApiKey, RevokeByKey, RotateApiKey,
+};
 pub use authorize::{
     CodeIssued, CodeRedeemed, CodeRefusal, IssueCode, RedeemCode, SaveRequest, SavedRequest, TakeRequest,
 };
 pub use backup::{BackedUp, BackupError};
+pub use buy::{Bought, BoughtToken, BuyToken, DirectUse, Presenter};
 pub use change::{Change, Tx};
 pub use client_keys::{AddClientKeys, KeysNotChanged, RemoveClientKey};
 pub use client_secrets::{
@@ -92,6 +100,7 @@ pub use exchange::{Exchange, ExchangeRefusal, Exchanged, Narrowed, Subject};
 pub use federate::{Federated, FederatedRefusal, FederatedToken, IssueByTrust, Once, Outsider};
 pub use folder::{DATABASE, is_new};
 pub use guess::{GUESSES_BY_ADDRESS, GUESSES_BY_PERSON, GuessUserCode, Guessed};
+pub use key_users::{KeyUser, NewOnes};
 pub use keys::{SigningKeyRow, StoredSigningKey};
 pub use leases::{AwaitAllRuns, EndLease, Lease, LeaseConnected, LeaseDropped, LeaseState};
 pub use leaving::{LeftBehind, OwnerSet};

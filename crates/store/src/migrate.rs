@@ -14,6 +14,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "trusts", sql: include_str!("migrations/002_trusts.sql") },
     Step { name: "step_up", sql: include_str!("migrations/003_step_up.sql") },
     Step { name: "client_proofs", sql: include_str!("migrations/004_client_proofs.sql") },
+    Step { name: "api_keys", sql: include_str!("migrations/005_api_keys.sql") },
 ];
 
 /// One step; its number is its place in the list, from 1.

@@ -128,13 +128,15 @@ impl Change for SetOrgLimits {
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
         let seconds = |limit: Option<Lifetime>| limit.map(Lifetime::as_seconds);
         let changed = tx.db().run(
-            "UPDATE orgs SET access_token = ?2, session_idle = ?3, session_absolute = ?4, rungs = ?5 WHERE id = ?1",
+            "UPDATE orgs SET access_token = ?2, session_idle = ?3, session_absolute = ?4, rungs = ?5, api_key = ?6 \
+             WHERE id = ?1",
             (
                 self.org.bytes(),
                 seconds(self.limits.access_token),
                 seconds(self.limits.session_idle),
                 seconds(self.limits.session_absolute),
                 self.limits.rungs.map(|rungs| rungs.to_string()),
+                seconds(self.limits.api_key),
             ),
         )?;
         if changed == 0 {
@@ -234,7 +236,7 @@ impl Store {
         self.remember(crate::readers::Known::OrgName(name.to_owned()), |db| {
             db.one(
                 "SELECT id, name, title, administrators, access_token, session_idle, session_absolute, disabled, created, \
-                 rungs \
+                 rungs, api_key \
                  FROM orgs WHERE name = ?1",
                 [name],
                 read_org,
@@ -252,7 +254,7 @@ impl Store {
         let rows = self.read(|db| {
             db.all(
                 "SELECT id, name, title, administrators, access_token, session_idle, session_absolute, disabled, created, \
-                 rungs \
+                 rungs, api_key \
                  FROM orgs WHERE name > ?1 ORDER BY name LIMIT ?2",
                 (after.map_or("", Handle::as_str), Page::<Org>::rows(limit)),
                 read_org,
@@ -265,7 +267,7 @@ impl Store {
 pub(crate) fn find_org(db: &Connection, org: OrgId) -> Result<Option<Org>, StoreError> {
     db.one(
         "SELECT id, name, title, administrators, access_token, session_idle, session_absolute, disabled, created, \
-                 rungs \
+                 rungs, api_key \
          FROM orgs WHERE id = ?1",
         [org.bytes()],
         read_org,
@@ -278,18 +280,23 @@ fn read_org(row: &Row<'_>) -> rusqlite::Result<Org> {
         name: row.word(1)?,
         title: row.text(2)?,
         administrators: row.id(3)?,
-        limits: read_limits(row, 4)?,
+        limits: OrgLimits {
+            api_key: row.get::<_, Option<u32>>("api_key")?.map(Lifetime::seconds),
+            ..read_limits(row, 4)?
+        },
         standing: row.standing(7)?,
         created: row.time(8)?,
     })
 }
 
-/// The three lifetimes that an org may have shortened, from this column on; and its `rungs`, wherever they stand.
+/// The three lifetimes that an org may have shortened, from this column on; and its `rungs`, wherever they stand. What it
+/// has shortened API keys to is read where one is made.
 pub(crate) fn read_limits(row: &Row<'_>, at: usize) -> rusqlite::Result<OrgLimits> {
     Ok(OrgLimits {
         access_token: row.maybe_lifetime(at)?,
         session_idle: row.maybe_lifetime(at + 1)?,
         session_absolute: row.maybe_lifetime(at + 2)?,
+        api_key: None,
         rungs: match row.get::<_, Option<String>>("rungs")? {
             // A word that this version does not know allows nothing by itself, and the others stand. With none left,
             // nothing may be said of where keys may rest.

@@ -46,6 +46,7 @@ questions! {
         access_token: Option<Lifetime>,
         session_idle: Option<Lifetime>,
         session_absolute: Option<Lifetime>,
+        api_key: Option<Lifetime>,
         reset: bool,
     }
     /// Where keys of an org's sign-ins may rest; anywhere where none is named.
@@ -131,6 +132,31 @@ questions! {
         /// The table's where none is given.
         longest: Option<Lifetime>,
     }
+    /// A new API key.
+    KeyAdd {
+        org: Option<String>,
+        handle: String,
+        /// The handle of the client that whoever has it comes in as.
+        client: String,
+        /// The client's where none is given.
+        owner: Option<String>,
+        scopes: Vec<String>,
+        resources: Vec<String>,
+        networks: Vec<String>,
+        /// The table's where none is given.
+        lasts: Option<Lifetime>,
+        /// A date, or a moment (RFC 3339).
+        direct_until: Option<String>,
+        reason: Option<String>,
+        exception: Option<String>,
+        exception_until: Option<String>,
+    }
+    /// A new secret for an API key.
+    KeyRotate { org: Option<String>, handle: String, overlap: Option<Lifetime>, lasts: Option<Lifetime>, }
+    /// An API key to end, or one of its secrets.
+    KeyRevoke { org: Option<String>, handle: String, secret: Option<String>, }
+    /// An API key whose users are to be moved.
+    KeyMigrate { org: Option<String>, handle: String, end: Option<String>, }
     /// A token of an outside issuer, to be weighed.
     TrustTest { org: Option<String>, token: Revealed, trust: Option<String>, }
     /// Another owner for a thing.
@@ -275,6 +301,53 @@ answers! {
         scopes: Vec<String>, longest: Lifetime, state: String, created: String,
         /// What is wrong with its rule, worst first.
         findings: Vec<Finding>,
+    }
+    /// An API key.
+    KeyShown {
+        id: String, org: String, handle: String, client: String, owner: String, environment: String,
+        scopes: Vec<String>, resources: Vec<String>,
+        /// Where it may come from; anywhere if empty.
+        networks: Vec<String>,
+        direct_until: Option<String>, direct_reason: Option<String>,
+        exception_until: Option<String>, exception_reason: Option<String>,
+        migrating_since: Option<String>,
+        state: String,
+        /// When the last of its secrets that is alive is over.
+        ends: Option<String>,
+        uses: u64, last_used: Option<String>,
+        /// Oldest first: its line.
+        secrets: Vec<KeySecretShown>,
+        /// Whoever came last first.
+        users: Vec<KeyUserShown>,
+        created: String,
+    }
+    /// A secret of an API key; never the secret itself.
+    KeySecretShown {
+        id: String, succeeds: Option<String>, state: String, ends: String, uses: u64, last_used: Option<String>,
+        created: String,
+    }
+    /// A user of an API key: network as seen, all else as claimed.
+    KeyUserShown {
+        secret: String,
+        /// `exchange` or `direct`.
+        way: String,
+        network: Option<String>, machine: String, class: String, purpose: String, uses: u64,
+        /// How many since its users began to be moved.
+        uses_since: Option<u64>,
+        first: String, last: String,
+    }
+    /// A secret that was just made.
+    KeyMadeShown {
+        key: KeyShown, secret: Revealed, secret_id: String, expires: String,
+        /// Until when the one before is good.
+        old_ends: Option<String>,
+    }
+    /// How far the users of an API key have moved.
+    KeyMigration { key: KeyShown, moves: Vec<KeyMove>, }
+    /// A user of an API key, and what they should have in its place.
+    KeyMove {
+        network: Option<String>, machine: String, class: String, purpose: String, way: String, uses_since: u64,
+        last: String, pattern: String, because: String, but: Vec<String>, commands: Vec<String>,
     }
     /// How a token stands to the trusts of an org.
     TrustTested {

@@ -15,6 +15,7 @@ mod client_proofs;
 mod clients;
 mod credential_kinds;
 mod devices;
+mod keys;
 mod links;
 mod orgs;
 mod owners;
@@ -28,7 +29,7 @@ mod trusts;
 
 pub(super) use table::plain;
 
-/// Run the server's orgs, people, clients, resources and trusts
+/// Run the server's orgs, people, clients, resources, trusts and API keys
 ///
 /// Speaks to a running `hallpass serve` on this machine through the socket in its data folder, which answers
 /// the server's own user and root only.
@@ -81,6 +82,8 @@ enum AdminCommand {
     #[command(subcommand)]
     Trust(trusts::TrustCommand),
     #[command(subcommand)]
+    Key(keys::KeyCommand),
+    #[command(subcommand)]
     Owner(owners::OwnerCommand),
     #[command(subcommand)]
     Device(devices::DeviceCommand),
@@ -114,6 +117,7 @@ pub(crate) async fn admin(args: AdminArgs, out: &mut Output) -> Result<Exit, Fai
         AdminCommand::Client(command) => clients::run(command, &mut server, out).await,
         AdminCommand::Resource(command) => resources::run(command, &mut server, out).await,
         AdminCommand::Trust(command) => trusts::run(command, &mut server, out).await,
+        AdminCommand::Key(command) => keys::run(command, &mut server, out).await,
         AdminCommand::Owner(command) => owners::run(command, &mut server, out).await,
         AdminCommand::Device(command) => devices::run(command, &mut server, out).await,
         AdminCommand::Session(command) => sessions::run(command, &mut server, out).await,

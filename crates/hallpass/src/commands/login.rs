@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use hallpass_holder::exec::look_up;
 use hallpass_holder::{
-    Flow, Holder, HolderError, Identity, LoginRequest, PassRequest, ProfileName, Rung, SignedIn,
+    Flow, Holder, HolderError, Identity, LoginEvent, LoginRequest, PassRequest, ProfileName, Rung, SignedIn,
 };
 use hallpass_model::device::DeviceClass;
 use hallpass_model::purpose::Purpose;
@@ -24,6 +24,7 @@ use crate::output::{Form, Output};
 use crate::surroundings::host::Shared;
 use crate::{env, passphrase, surroundings, typed};
 
+mod api_key; // read from standard input
 mod by_hand; // endpoints
 mod screen;
 mod target; // what is to be signed in to
@@ -41,7 +42,8 @@ Examples:
   hallpass login https://git.example --client-id 0123 \\
     --token-endpoint https://git.example/login/oauth/access_token \\
     --device-authorization-endpoint https://git.example/login/device/code
-  hallpass login https://id.example/acme --resource https://api.example --one-run -- ./report.sh")]
+  hallpass login https://id.example/acme --resource https://api.example --one-run -- ./report.sh
+  hallpass login https://id.example/acme --api-key-stdin < key-file")]
 pub(crate) struct LoginArgs {
     /// The issuer's address, or `github`, `gitlab`, `google` (HALLPASS_ISSUER)
     #[arg(value_name = "ISSUER")]
@@ -62,6 +64,13 @@ pub(crate) struct LoginArgs {
     /// A file with the client's secret, with providers that give one to programs like this
     #[arg(long, value_name = "FILE")]
     client_secret_file: Option<PathBuf>,
+
+    /// Sign in by an API key, read from standard input: from a pipe or file, or typed, and then not shown
+    ///
+    /// Nobody is asked, and no browser is needed. The key is sealed as everything else is, buys tokens that live for minutes,
+    /// and goes nowhere but to its issuer. Never in arguments or in the environment: others see those.
+    #[arg(long, conflicts_with_all = ["flow", "client_secret_file"])]
+    api_key_stdin: bool,
 
     /// What to ask for; may be given several times
     #[arg(long = "scope", value_name = "SCOPE", value_parser = parse_scope)]
@@ -123,6 +132,8 @@ struct Answer<'a> {
     renewable: bool,
     bound: bool,
     access_expires: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key_expires: Option<String>,
 }
 
 pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Failure> {
@@ -135,10 +146,21 @@ pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Fai
     let holder = if args.one_run { args.holder.open_for_one_run() } else { args.holder.open()? };
     let request = request(&args, &holder, out)?;
     let strict = request.brief;
+    let api_key = match args.api_key_stdin {
+        true => Some(api_key::read(args.holder.may_ask())?),
+        false => None,
+    };
     let mut screen = screen::Screen::new(out, &request.issuer);
     let mut stopped = std::pin::pin!(stopped());
     let flow = request.flow;
-    let outcome = holder.login(request, &mut |event| screen.show(&event), stopped.as_mut()).await;
+    let mut on_event = |event: LoginEvent<'_>| screen.show(&event);
+    let outcome = match api_key {
+        Some(api_key) => tokio::select! {
+            outcome = holder.login_by_key(request, api_key, &mut on_event) => outcome,
+            () = stopped.as_mut() => Err(HolderError::Cancelled),
+        },
+        None => holder.login(request, &mut on_event, stopped.as_mut()).await,
+    };
     screen.clear();
     let signed_in = outcome.map_err(|error| failed(error, flow, strict))?;
     if !args.one_run {
@@ -293,9 +315,15 @@ async fn stopped() {
 fn say(signed_in: &SignedIn, out: &mut Output) {
     let Identity { issuer, profile, .. } = &signed_in.identity;
     let under = profile.as_ref().map(|profile| format!(", profile {profile}")).unwrap_or_default();
-    match &signed_in.person {
-        Some(person) => out.say(format_args!("signed in to {issuer} as {}{under}", out.bold(person))),
-        None => out.say(format_args!("signed in to {issuer}{under}")),
+    if signed_in.flow == Flow::ApiKey {
+        let client = out.bold(&signed_in.identity.client_id);
+        let until =
+            signed_in.api_key_ends.map(|ends| format!(", which is good until {ends}")).unwrap_or_default();
+        out.say(format_args!("signed in to {issuer} as {client}{under}, by an API key{until}"));
+    } else if let Some(person) = &signed_in.person {
+        out.say(format_args!("signed in to {issuer} as {}{under}", out.bold(person)));
+    } else {
+        out.say(format_args!("signed in to {issuer}{under}"));
     }
     match signed_in.rung {
         Rung::Daemon => {
@@ -325,6 +353,7 @@ fn answer(signed_in: &SignedIn, out: &mut Output) -> Result<(), Failure> {
             renewable: signed_in.renewable,
             bound: signed_in.bound,
             access_expires: signed_in.expires.map(|expires| expires.to_string()),
+            api_key_expires: signed_in.api_key_ends.map(|ends| ends.to_string()),
         },
     )
 }

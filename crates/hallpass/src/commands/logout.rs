@@ -36,6 +36,12 @@ pub(crate) struct LogoutArgs {
     #[arg(long, conflicts_with_all = ["all", "profile", "issuer", "client_id"])]
     retry: bool,
 
+    /// Revoke an API key, too, for everybody who has it
+    ///
+    /// Without it the key is wiped here and lives on: it may be others' as well.
+    #[arg(long, conflicts_with_all = ["retry", "all"])]
+    revoke_key: bool,
+
     #[command(flatten)]
     which: WhichArgs,
 }
@@ -52,7 +58,11 @@ pub(crate) async fn logout(args: LogoutArgs, out: &mut Output) -> Result<Exit, F
     let mut receipts: Vec<Receipt> = unreadable.into_iter().map(|one| holder.wipe_unreadable(one)).collect();
     let mut stopped = Ok(());
     // All at once: an issuer that hangs must not keep the next sign-in alive, nor the person waiting for each.
-    for ended in join_all(identities.iter().map(|identity| holder.logout(identity))).await {
+    let ends = identities.iter().map(async |identity| match args.revoke_key {
+        true => holder.logout_revoking_key(identity).await,
+        false => holder.logout(identity).await,
+    });
+    for ended in join_all(ends).await {
         match ended {
             Ok(receipt) => receipts.push(receipt),
             Err(HolderError::NotSignedIn { .. }) => {} // somebody else was quicker

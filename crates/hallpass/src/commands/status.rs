@@ -104,6 +104,8 @@ struct Details {
     access_expires_assumed: bool,
     renewable: bool,
     bound: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key_expires: Option<String>,
 }
 
 pub(crate) fn status(args: &StatusArgs, out: &mut Output) -> Result<Exit, Failure> {
@@ -239,6 +241,7 @@ fn details(opened: Opened) -> Details {
         access_expires_assumed: opened.expires_assumed,
         renewable: opened.renewable,
         bound: opened.bound,
+        api_key_expires: opened.api_key_ends.map(|ends| ends.to_string()),
     }
 }
 
@@ -266,9 +269,14 @@ fn lines(sign_in: &SignIn) -> Vec<String> {
         row(if sign_in.quarantined { "QUARANTINE" } else { "ended" }, problem.clone());
     }
     if let Some(opened) = &sign_in.opened {
-        let who = opened.person.as_deref().unwrap_or("somebody the provider does not name");
-        row("who", format!("{who}, as client {}", sign_in.client_id));
-        row("since", format!("{} ({} flow), renewed {}", opened.signed_in, opened.flow, opened.renewed));
+        if let Some(ends) = &opened.api_key_expires {
+            row("who", format!("client {}, by an API key that is good until {ends}", sign_in.client_id));
+            row("since", opened.signed_in.clone());
+        } else {
+            let who = opened.person.as_deref().unwrap_or("somebody the provider does not name");
+            row("who", format!("{who}, as client {}", sign_in.client_id));
+            row("since", format!("{} ({} flow), renewed {}", opened.signed_in, opened.flow, opened.renewed));
+        }
         if !opened.orgs.is_empty() {
             row("org", opened.orgs.join(", "));
         }

@@ -16,6 +16,7 @@ use crate::error::HolderError;
 use crate::identity::{Identity, ProfileName};
 use crate::logout::Receipt;
 use crate::not_taken::NotTaken;
+use crate::owed::OfKey;
 use crate::pass::{GivenBack, Pass, PassRequest};
 use crate::pins::Pins;
 use crate::present::{Binding, Headers, Learned};
@@ -186,12 +187,12 @@ impl Holder {
     }
 
     /// Gives up a sign-in that the daemon alone holds. `None` if it holds none such.
-    pub(crate) async fn daemon_logout(&self, identity: &Identity) -> Option<Receipt> {
+    pub(crate) async fn daemon_logout(&self, identity: &Identity, api_key: OfKey) -> Option<Receipt> {
         let daemon = self.daemon_for(identity)?;
         if !self.daemon_held().contains(identity) {
             return None;
         }
-        let which = Which { identity: identity.clone() };
+        let which = Which { identity: identity.clone(), revoke_key: api_key == OfKey::Revoked };
         let mut receipt = Receipt { identity: Some(identity.clone()), ..Receipt::default() };
         match daemon.ask::<SignedOut>("POST", wire::LOGOUT, &which).await {
             Ok(out) => {
@@ -206,7 +207,7 @@ impl Holder {
     /// Tells the daemon, if one runs, that what it has in mind about a sign-in is not so any more.
     pub(crate) fn daemon_forgets(&self, identity: &Identity) {
         if let Some(daemon) = self.daemon.as_deref().filter(|daemon| daemon.is_asked()) {
-            let which = Which { identity: identity.clone() };
+            let which = Which { identity: identity.clone(), revoke_key: false };
             // Where none runs there is nobody to forget, and one that does looks at the disk before it answers.
             let _ = daemon.ask_at_once::<Done>("POST", wire::FORGET, &which);
         }

@@ -99,7 +99,9 @@ impl Office {
         refused: &mut Option<Secret<AccessToken>>,
     ) -> Result<Heard, HolderError> {
         let holder = self.holder();
-        if !holder.standing(identity)?.record.ours {
+        let record = holder.standing(identity)?.record;
+        // An API key opens no session, and so has no stream of one.
+        if !record.ours || record.api_key.is_some() {
             return Ok(Heard::NoStream);
         }
         let loaded = holder.fresh(identity, refused.take().as_ref()).await?;

@@ -224,6 +224,9 @@ pub(super) struct Locking {
 pub(super) struct Which {
     #[serde(flatten)]
     pub(super) identity: Identity,
+    /// Whether an API key is to be revoked, too, for everybody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) revoke_key: bool,
 }
 
 /// `POST /v1/not-taken`: a token that a server did not take, or whichever is kept for an API and scopes.

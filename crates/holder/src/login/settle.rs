@@ -11,6 +11,7 @@ use hallpass_model::wire::oauth::{TokenResponse, TokenType};
 use super::{Cancelled, Flow, Granted, Login, LoginEvent, OnEvent, SignedIn};
 use crate::Holder;
 use crate::error::HolderError;
+use crate::owed::OfKey;
 use crate::pins::Pins;
 use crate::profile;
 use crate::provider::{With, fits};
@@ -81,6 +82,17 @@ impl Login<'_> {
         for note in notes(&record) {
             on_event(LoginEvent::Note(note));
         }
+        self.keep(record, earlier, on_event).await
+    }
+
+    /// Steps 6 and 7: saved durably, in the place of what was there.
+    pub(super) async fn keep(
+        &self,
+        record: Record,
+        earlier: Option<Loaded>,
+        on_event: OnEvent<'_>,
+    ) -> Result<SignedIn, HolderError> {
+        let (shelf, now) = (&self.holder.shelf, (self.holder.clock)());
         let kept = match self.rung {
             Rung::Daemon => self.holder.deposit(self.identity, record).await,
             rung => shelf.replace(self.identity, rung, record, now).map(|saved| saved.record),
@@ -117,7 +129,11 @@ impl Login<'_> {
         let given_up = match self.rung {
             Rung::Memory => return,
             Rung::Daemon => holder.shelf.wipe(self.identity).map(|_| ()),
-            _ => match holder.daemon_logout(self.identity).await.and_then(|receipt| receipt.not_wiped) {
+            _ => match holder
+                .daemon_logout(self.identity, OfKey::LivesOn)
+                .await
+                .and_then(|receipt| receipt.not_wiped)
+            {
                 Some(why) => Err(HolderError::NoDaemon { why }),
                 None => Ok(()),
             },
@@ -177,7 +193,7 @@ impl Login<'_> {
     }
 
     /// Whether whoever came back is who was meant.
-    fn expected(&self, earlier: Option<&Loaded>, pins: &Pins) -> Result<(), HolderError> {
+    pub(super) fn expected(&self, earlier: Option<&Loaded>, pins: &Pins) -> Result<(), HolderError> {
         if !self.request.as_new {
             let earlier = earlier.map(|earlier| &earlier.record.pins);
             // The new one takes its place, too, wherever it is to rest itself.
@@ -244,6 +260,7 @@ impl Login<'_> {
                 self.holder.server_now(self.metadata),
             )),
             refresh,
+            api_key: None,
             passes: Vec::new(),
             roles: Vec::new(),
             scope: granted.unwrap_or_else(|| self.scopes.clone()),
@@ -292,9 +309,10 @@ fn signed_in(identity: &Identity, rung: Rung, record: &Record) -> SignedIn {
         resources: record.resources.clone(),
         rung,
         flow: record.flow,
-        renewable: record.refresh.is_some(),
+        renewable: record.refresh.is_some() || record.api_key.is_some(),
         bound: record.key.is_some(),
         expires: record.access.as_ref().and_then(|access| access.expires.at()),
+        api_key_ends: record.api_key.as_ref().and_then(|held| held.ends),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use hallpass_model::device::DeviceClass;
 use hallpass_model::jose::base64url;
 use hallpass_model::rung::Rung;
-use hallpass_model::secret::{AccessToken, KeyMaterial, RefreshToken, Secret};
+use hallpass_model::secret::{AccessToken, ApiKey, KeyMaterial, RefreshToken, Secret};
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::metadata::IssuerMetadata;
 use hallpass_model::wire::oauth::{Scopes, TokenResponse, TokenType};
@@ -41,6 +41,8 @@ pub(crate) struct Record {
     pub(crate) access: Option<AccessHeld>,
     /// Trades itself for the next one.
     pub(crate) refresh: Option<Secret<RefreshToken>>,
+    /// Buys passes, where nobody signed in and a key is all there is.
+    pub(crate) api_key: Option<ApiKeyHeld>,
     /// Passes got by exchange, until they expire.
     pub(crate) passes: Vec<PassHeld>,
     /// Sessions of roles at AWS, the newest last.
@@ -67,6 +69,12 @@ pub(crate) struct Record {
     pub(crate) standing: Standing,
     /// The last DPoP nonce the issuer gave: saves a round trip while it is fresh.
     pub(crate) nonce: Option<String>,
+}
+
+/// An API key, and how long it is good as far as its issuer has said.
+pub(crate) struct ApiKeyHeld {
+    pub(crate) key: Secret<ApiKey>,
+    pub(crate) ends: Option<Timestamp>,
 }
 
 /// An access token and how long it is good.
@@ -181,6 +189,7 @@ impl Record {
     /// Gives up every secret, and keeps what happened.
     pub(crate) fn give_up(&mut self, standing: Standing) {
         (self.client_secret, self.key, self.access, self.refresh) = (None, None, None, None);
+        self.api_key = None;
         (self.passes, self.roles, self.nonce, self.renewing) = (Vec::new(), Vec::new(), None, None);
         self.standing = standing;
     }
@@ -230,6 +239,10 @@ impl Record {
             key: self.key.as_ref().map(|key| base64url::render(key.expose()).into()),
             access: self.access.as_ref().map(access),
             refresh: self.refresh.as_ref().map(|token| token.expose_text().to_owned().into()),
+            api_key: self
+                .api_key
+                .as_ref()
+                .map(|held| ShownKey { key: held.key.expose_text().to_owned().into(), ends: held.ends }),
             passes: self
                 .passes
                 .iter()
@@ -287,6 +300,7 @@ impl Record {
             key,
             access: shown.access.map(access),
             refresh: shown.refresh.map(sealing::secret),
+            api_key: shown.api_key.map(|held| ApiKeyHeld { key: sealing::secret(held.key), ends: held.ends }),
             passes: shown
                 .passes
                 .into_iter()
@@ -335,6 +349,8 @@ struct Shown {
     key: Option<Zeroizing<String>>,
     access: Option<ShownAccess>,
     refresh: Option<Zeroizing<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    api_key: Option<ShownKey>,
     passes: Vec<ShownPass>,
     #[serde(default)]
     roles: Vec<ShownRole>,
@@ -349,6 +365,12 @@ struct Shown {
     renewing: Option<Timestamp>,
     standing: Standing,
     nonce: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ShownKey {
+    key: Zeroizing<String>,
+    ends: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -395,6 +417,7 @@ impl Record {
                 scope: None,
             }),
             refresh: Some(Secret::from_text(refresh.into())),
+            api_key: None,
             passes: Vec::new(),
             roles: Vec::new(),
             scope: Scopes::none(),

@@ -21,7 +21,7 @@ use tower::ServiceExt;
 
 use super::{RequesterAddress, requester};
 use crate::limits;
-use crate::network::Network;
+use hallpass_model::network::Network;
 
 pub(super) struct Connection {
     pub(super) router: Router,

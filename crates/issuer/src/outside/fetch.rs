@@ -11,7 +11,7 @@ use url::Url;
 
 use super::Source;
 use super::guard::Guard;
-use crate::network::Network;
+use hallpass_model::network::Network;
 
 /// A whole answer must have come after this: a job waits for it.
 const TIME_OUT: Duration = Duration::from_secs(5);

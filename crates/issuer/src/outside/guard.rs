@@ -11,7 +11,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 use super::fetch::NotFetched;
-use crate::network::Network;
+use hallpass_model::network::Network;
 
 /// Who says where may be asked.
 #[derive(Clone)]

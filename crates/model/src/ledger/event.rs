@@ -92,6 +92,8 @@ events! {
     Leased = "leased";
     /// The task was over and its credential dead.
     Released = "released";
+    /// An API key was sent to an API directly, by an exception; `count` says how often since it was last written.
+    Used = "used";
     /// The operator gave an org without a reachable administrator a way in again.
     Recovered = "recovered";
     /// A copy of the store was written for safe keeping.

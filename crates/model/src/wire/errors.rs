@@ -133,12 +133,15 @@ pub struct OAuthErrorBody {
     /// Where to read more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_uri: Option<String>,
+    /// Ours: which rule refused, as the ledger has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
 }
 
 impl OAuthErrorBody {
     /// An error of ours. The description is brought into the characters the RFC allows.
     pub fn new(error: ErrorCode, description: &str) -> Self {
-        Self { error, error_description: Some(tellable(description)), error_uri: None }
+        Self { error, error_description: Some(tellable(description)), error_uri: None, rule: None }
     }
 
     /// Reads a provider's error body; `None` if it is not one. Its words are a stranger's: control characters
@@ -147,6 +150,7 @@ impl OAuthErrorBody {
         let mut read: Self = crate::jose::json_object(body)?;
         read.error_description = read.error_description.map(|text| tellable(&text));
         read.error_uri = read.error_uri.map(|text| tellable(&text));
+        read.rule = read.rule.map(|text| tellable(&text));
         Some(read)
     }
 }

@@ -88,6 +88,9 @@ pub mod token_type {
     pub const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
     /// A JWT of any kind.
     pub const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+    /// Ours: an API key. An identifier is any URI (RFC 8693, section 3), and none is registered for what is opaque, long-lived
+    /// and no OAuth token.
+    pub const API_KEY: &str = "urn:hallpass:params:oauth:token-type:api-key";
 }
 
 /// `prompt` of an authorization request (OIDC Core, section 3.1.2.1).

@@ -232,6 +232,7 @@ async fn limits_are_kept_to_the_second() {
         access_token: Some(Lifetime::minutes(1)),
         session_idle: None,
         session_absolute: Some(Lifetime::days(60)),
+        api_key: Some(Lifetime::days(10)),
         rungs: None,
     };
     world.change(SetOrgLimits { org: world.org, limits }).await.unwrap();

@@ -214,7 +214,7 @@ async fn whoever_shortens_a_life_shortens_those_that_are_being_lived() {
     let mut world = World::new().await;
     let shorten = |idle, absolute| SetOrgLimits {
         org: world.org,
-        limits: OrgLimits { access_token: None, session_idle: idle, session_absolute: absolute, rungs: None },
+        limits: OrgLimits { session_idle: idle, session_absolute: absolute, ..OrgLimits::default() },
     };
     let (to_an_hour, to_a_day, back) = (
         shorten(Some(Lifetime::hours(1)), None),

@@ -208,13 +208,7 @@ fn exception_end(
     hint: &'static str,
     now: Timestamp,
 ) -> Result<Timestamp, Refused> {
-    let day = typed.parse::<jiff::civil::Date>().and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC));
-    let moment =
-        typed.parse::<jiff::Timestamp>().or_else(|_| day.map(|day| day.timestamp())).map_err(|_| {
-            Refused::usage(format_args!("`{typed}` is no date"))
-                .hint("write `2027-03-31`, or a moment such as `2027-03-31T12:00:00Z`")
-        })?;
-    let until = Timestamp::from_millis(moment.as_millisecond());
+    let until = parse_moment(typed)?;
     if until <= now {
         return Err(Refused::usage(format_args!("`{typed}` is over already")));
     }
@@ -222,6 +216,17 @@ fn exception_end(
         return Err(Refused::by_rule(format_args!("`{typed}` is more than {most} away")).hint(hint));
     }
     Ok(until)
+}
+
+/// A day, as it begins (UTC), or a moment.
+pub(super) fn parse_moment(typed: &str) -> Result<Timestamp, Refused> {
+    let day = typed.parse::<jiff::civil::Date>().and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC));
+    let moment =
+        typed.parse::<jiff::Timestamp>().or_else(|_| day.map(|day| day.timestamp())).map_err(|_| {
+            Refused::usage(format_args!("`{typed}` is no date"))
+                .hint("write `2027-03-31`, or a moment such as `2027-03-31T12:00:00Z`")
+        })?;
+    Ok(Timestamp::from_millis(moment.as_millisecond()))
 }
 
 /// Those asked for, by their short or full names; all of the kind's where none is.

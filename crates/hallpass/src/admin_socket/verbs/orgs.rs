@@ -76,6 +76,7 @@ pub(super) async fn limits(office: &Office, form: OrgLimitsSet) -> Result<OrgSho
         ("an access token", form.access_token, lifetimes::ACCESS_TOKEN_MAX),
         ("an idle session", form.session_idle, lifetimes::SESSION_IDLE),
         ("a session", form.session_absolute, lifetimes::SESSION_ABSOLUTE),
+        ("an API key", form.api_key, lifetimes::API_KEY_MAX),
     ];
     for (what, wanted, most) in asked {
         if let Some(wanted) = wanted.filter(|wanted| *wanted > most) {
@@ -94,6 +95,7 @@ pub(super) async fn limits(office: &Office, form: OrgLimitsSet) -> Result<OrgSho
             access_token: form.access_token.or(org.limits.access_token),
             session_idle: form.session_idle.or(org.limits.session_idle),
             session_absolute: form.session_absolute.or(org.limits.session_absolute),
+            api_key: form.api_key.or(org.limits.api_key),
             rungs: org.limits.rungs,
         },
     };

@@ -114,8 +114,12 @@ pub(super) struct LimitsArgs {
     #[arg(long, value_name = "TIME")]
     session_absolute: Option<Lifetime>,
 
+    /// An API key at most, such as `30d`
+    #[arg(long, value_name = "TIME")]
+    api_key: Option<Lifetime>,
+
     /// Go back to the lifetimes that every org has
-    #[arg(long, conflicts_with_all = ["access_token", "session_idle", "session_absolute"])]
+    #[arg(long, conflicts_with_all = ["access_token", "session_idle", "session_absolute", "api_key"])]
     reset: bool,
 }
 
@@ -177,6 +181,7 @@ pub(super) async fn limits(
         access_token: args.access_token,
         session_idle: args.session_idle,
         session_absolute: args.session_absolute,
+        api_key: args.api_key,
         reset: args.reset,
     };
     show(server.ask("org.limits", &form).await?, out)
@@ -198,6 +203,7 @@ fn show(org: OrgShown, out: &mut Output) -> Result<Exit, Failure> {
             ("access token, at most", limit(org.limits.access_token, lifetimes::ACCESS_TOKEN_MAX)),
             ("session, idle", limit(org.limits.session_idle, lifetimes::SESSION_IDLE)),
             ("session, absolute", limit(org.limits.session_absolute, lifetimes::SESSION_ABSOLUTE)),
+            ("API key, at most", limit(org.limits.api_key, lifetimes::API_KEY_MAX)),
             ("keys may rest in", org.limits.rungs.map_or("any place".into(), |rungs| rungs.to_string())),
             ("added", org.created.clone()),
         ])

@@ -11,6 +11,7 @@ pub(super) const LEN_MIN: usize = 16;
 /// What well-known tokens begin with, and what they are.
 const PREFIXES: &[(&str, Kind)] = &[
     ("hpr_", Kind::Refresh),
+    ("hpk_", Kind::Access),
     ("ghr_", Kind::Refresh),
     ("gho_", Kind::Access),
     ("ghp_", Kind::Access),

@@ -71,12 +71,15 @@ impl Office {
     }
 
     pub(in crate::daemon) async fn logout(&self, body: &[u8]) -> Result<Answer, Problem> {
-        let Which { identity } = read(body)?;
+        let Which { identity, revoke_key } = read(body)?;
         if !self.0.holder.shelf.is_in_memory(&identity) {
             return Err(Problem::new("not_held", "that sign-in does not rest here"));
         }
         self.mute(Some(&identity));
-        let receipt = self.0.holder.logout(&identity).await;
+        let receipt = match revoke_key {
+            true => self.0.holder.logout_revoking_key(&identity).await,
+            false => self.0.holder.logout(&identity).await,
+        };
         self.0.kept.clear();
         let receipt = receipt?;
         Ok(render(&SignedOut {
@@ -88,7 +91,7 @@ impl Office {
 
     /// Looks at everything anew, from the next question on.
     pub(in crate::daemon) fn forget(&self, body: &[u8]) -> Result<Answer, Problem> {
-        let Which { identity } = read(body)?;
+        let Which { identity, .. } = read(body)?;
         self.mute(Some(&identity));
         self.0.kept.clear();
         // It may be a new sign-in in the place of the old.

@@ -66,6 +66,8 @@ pub struct TokenResponse {
     pub issued_token_type: Option<String>,
     /// Ours: the lease a run's token is held under.
     pub lease: Option<LeaseId>,
+    /// Ours: how long the API key that was exchanged still lives.
+    pub api_key_expires_in: Option<Lifetime>,
 }
 
 impl TokenResponse {
@@ -86,6 +88,7 @@ impl TokenResponse {
             id_token: raw.id_token.filter(|t| !t.is_empty()).map(Secret::from_text),
             issued_token_type: raw.issued_token_type,
             lease: raw.lease.and_then(|lease| lease.parse().ok()),
+            api_key_expires_in: raw.api_key_expires_in.and_then(Seconds::read),
         })
     }
 
@@ -101,6 +104,7 @@ impl TokenResponse {
             id_token: self.id_token.as_ref().map(Secret::expose_text),
             issued_token_type: self.issued_token_type.as_deref(),
             lease: self.lease,
+            api_key_expires_in: self.api_key_expires_in.map(Lifetime::as_seconds),
         }
     }
 }
@@ -124,6 +128,8 @@ pub struct RevealedTokenResponse<'a> {
     issued_token_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lease: Option<LeaseId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key_expires_in: Option<i64>,
 }
 
 impl fmt::Debug for RevealedTokenResponse<'_> {
@@ -144,6 +150,7 @@ struct Raw {
     id_token: Option<String>,
     issued_token_type: Option<String>,
     lease: Option<String>,
+    api_key_expires_in: Option<Seconds>,
 }
 
 /// What was granted, as providers write it: with spaces (RFC 6749, section 3.3), with commas, or as a list.
@@ -272,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_revealed_response_reads_back_and_debug_reveals_nothing() {
-        let body = r#"{"access_token":"canary1","token_type":"DPoP","expires_in":300,"refresh_token":"canary2","refresh_token_expires_in":60,"scope":"a b","id_token":"canary3","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","lease":"lse_01h455vb4pex5vsknk084sn02q"}"#;
+        let body = r#"{"access_token":"canary1","token_type":"DPoP","expires_in":300,"refresh_token":"canary2","refresh_token_expires_in":60,"scope":"a b","id_token":"canary3","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","lease":"lse_01h455vb4pex5vsknk084sn02q","api_key_expires_in":86400}"#;
         let response = read(body);
         assert_eq!(serde_json::to_string(&response.reveal()).unwrap(), body);
         assert!(!format!("{response:?} {:?}", response.reveal()).contains("canary"));

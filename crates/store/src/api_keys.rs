@@ -1,0 +1,751 @@
+//! API keys: made, rotated, taken back, and read. What they buy is in [`buy`](crate::buy), who uses them in
+//! [`key_users`](crate::key_users).
+//!
+//! A secret that was cut says so in its own row: its cut is forgotten long before a key of three months is over. What a cut
+//! of its client or its org kills, or a restore, is asked of the cuts, which are kept for as long as any key lives.
+
+use hallpass_model::api_key::{
+    ApiKey, Excepted, KeySecret, NETWORKS_MAX, NotExcepted, RESOURCES_MAX, SECRETS_ALIVE_MAX, judge_exception,
+};
+use hallpass_model::client::ClientKind;
+use hallpass_model::cut::{Stamp, Target, Why};
+use hallpass_model::id::{ClientId, CredentialId, OrgId, PrincipalId};
+use hallpass_model::ledger::{Detail, Entry, Event, Field, Key};
+use hallpass_model::lifetimes::{API_KEY, API_KEY_MAX, API_KEY_OVERLAP};
+use hallpass_model::network::Network;
+use hallpass_model::principal::{Handle, OrgLimits, Owner, Standing};
+use hallpass_model::purpose::Purpose;
+use hallpass_model::secret::{self, Secret};
+use hallpass_model::spelling::Prefix;
+use hallpass_model::time::{Lifetime, Timestamp};
+use hallpass_model::wire::oauth::Scopes;
+use rusqlite::{Connection, Row};
+
+use crate::change::{Change, Tx};
+use crate::cuts::{CutMade, any_of, cut_recording, last_made};
+use crate::directory::{NotAdded, may_own, org_accepts, registered};
+use crate::error::StoreError;
+use crate::open::Store;
+use crate::orgs::find_org;
+use crate::page::Page;
+use crate::sql::{Columns, Sql, owner_columns, unreadable};
+
+/// Makes a key.
+#[derive(Debug, Clone)]
+pub struct AddApiKey {
+    /// Where.
+    pub org: OrgId,
+    /// Its short name.
+    pub handle: Handle,
+    /// Who comes in by it.
+    pub client: ClientId,
+    /// Who answers for it; whoever answers for the client where nobody is named.
+    pub owner: Option<Owner>,
+    /// The most that its tokens allow.
+    pub scopes: Scopes,
+    /// The APIs they are for.
+    pub resources: Vec<String>,
+    /// Where it may come from; anywhere if there is none.
+    pub networks: Vec<Network>,
+    /// How long it lives; the table's, or the org's if that is less, where nothing is said.
+    pub lasts: Option<Lifetime>,
+    /// By which exception it may be sent to its APIs directly.
+    pub direct: Option<Excepted>,
+    /// Whether the org has long-lived secrets only by exception.
+    pub requires_exception: bool,
+    /// By which exception there is a key at all.
+    pub exception: Option<Excepted>,
+}
+
+/// A secret that was just made. It is nowhere else.
+#[derive(Debug)]
+pub struct KeyMade {
+    /// The key it is of.
+    pub key: CredentialId,
+    /// Its own id.
+    pub id: CredentialId,
+    /// The secret.
+    pub secret: Secret<secret::ApiKey>,
+    /// When it is over.
+    pub expires: Timestamp,
+}
+
+/// Why a key was not made. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyNotAdded {
+    /// For the same reasons as anything else.
+    #[error(transparent)]
+    Directory(#[from] NotAdded),
+    /// There is no such client in this org.
+    #[error("there is no such client")]
+    NoClient,
+    /// Nobody comes in as a client of this kind.
+    #[error("only a `ci` or a `service` client comes in by a key")]
+    Kind,
+    /// The client may not ask for one of the scopes, or none of the APIs knows it, or there is none.
+    #[error("the client may not ask for one of the scopes, or none of the resources knows it")]
+    Scope,
+    /// There is no such API in use.
+    #[error("there is no resource `{0}` in use")]
+    NoResource(String),
+    /// They are of several environments.
+    #[error("the resources are of several environments")]
+    Environments,
+    /// Too many APIs, or none.
+    #[error("a key is for 1 to {RESOURCES_MAX} resources")]
+    Resources,
+    /// Too many networks.
+    #[error("a key has {NETWORKS_MAX} source networks at most")]
+    Networks,
+    /// Longer than any key lives here.
+    #[error("an API key lives {0} at most here")]
+    TooLong(Lifetime),
+    /// The exception that lets it be sent is over before it begins, or outlives the key.
+    #[error("an exception lasts no longer than the key, and not for no time at all")]
+    Direct,
+    /// There is no exception for it, or too short a one.
+    #[error(transparent)]
+    Exception(#[from] NotExcepted),
+}
+
+impl Change for AddApiKey {
+    type Outcome = Result<KeyMade, KeyNotAdded>;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
+        let judged = match self.judge(tx)? {
+            Ok(judged) => judged,
+            Err(why) => return Ok(Err(why)),
+        };
+        let id = CredentialId::new(tx.now, tx.entropy());
+        let (person, team) = owner_columns(&judged.owner);
+        let networks: Vec<String> = self.networks.iter().map(Network::to_string).collect();
+        let excepted = |excepted: &Option<Excepted>| {
+            excepted
+                .as_ref()
+                .map(|excepted| (excepted.until.millis(), excepted.reason.as_str().to_owned()))
+                .unzip()
+        };
+        let (direct_until, direct_reason) = excepted(&self.direct);
+        let (exception_until, exception_reason) = excepted(&self.exception);
+        tx.db().run(
+            "INSERT INTO api_keys (id, org, handle, client, owner_person, owner_team, environment, scopes, resources, \
+             networks, direct_until, direct_reason, exception_until, exception_reason, created) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+            (
+                id.bytes(),
+                self.org.bytes(),
+                self.handle.as_str(),
+                self.client.bytes(),
+                person,
+                team,
+                judged.environment.as_str(),
+                self.scopes.to_string(),
+                self.resources.join("\n"),
+                networks.join(" "),
+                direct_until,
+                direct_reason,
+                exception_until,
+                exception_reason,
+                tx.now.millis(),
+            ),
+        )?;
+        let made = insert_secret(tx, id, None, judged.expires)?;
+        let detail = registered("api_key", self.handle.as_str(), Some(&judged.owner))
+            .with(Key::SCOPE, self.scopes.to_string())
+            .with(Key::URL, self.resources.join(" "))
+            .with(Key::ENVIRONMENT, judged.environment.to_string())
+            .with(Key::EXPIRES, made.expires.millis());
+        let entry = Entry {
+            org: Some(self.org),
+            client: Some(self.client),
+            credential: Some(id),
+            ..tx.entry(Event::Registered)
+        };
+        tx.record(Entry { detail, ..entry.clone() });
+        for (rule, excepted) in [("static_credential", &self.exception), ("api_key_direct", &self.direct)] {
+            if let Some(excepted) = excepted {
+                record_exception(tx, &entry, rule, excepted);
+            }
+        }
+        Ok(Ok(made))
+    }
+}
+
+struct Judged {
+    owner: Owner,
+    environment: Handle,
+    expires: Timestamp,
+}
+
+impl AddApiKey {
+    fn judge(&self, tx: &Tx<'_>) -> Result<Result<Judged, KeyNotAdded>, StoreError> {
+        if let Err(why) = org_accepts(tx.db(), self.org)? {
+            return Ok(Err(why.into()));
+        }
+        let client = tx.db().one(
+            "SELECT kind, scopes, any_scope, owner_person, owner_team FROM clients WHERE id = ?1 AND org = ?2",
+            (self.client.bytes(), self.org.bytes()),
+            |row| {
+                Ok((row.json::<ClientKind>(0)?, row.word::<Scopes>(1)?, row.get::<_, bool>(2)?, row.owner(3)?))
+            },
+        )?;
+        let Some((kind, scopes, any_scope, its_owner)) = client else {
+            return Ok(Err(KeyNotAdded::NoClient));
+        };
+        let owner = self.owner.unwrap_or(its_owner);
+        if let Err(why) = may_own(tx.db(), self.org, &owner)? {
+            return Ok(Err(why.into()));
+        }
+        if !matches!(kind, ClientKind::Ci | ClientKind::Service) {
+            return Ok(Err(KeyNotAdded::Kind));
+        }
+        if self.networks.len() > NETWORKS_MAX {
+            return Ok(Err(KeyNotAdded::Networks));
+        }
+        let (environment, known) = match self.apis(tx.db())? {
+            Ok(apis) => apis,
+            Err(why) => return Ok(Err(why)),
+        };
+        let asks_too_much = !any_scope && !scopes.include(&self.scopes);
+        if self.scopes.is_empty() || asks_too_much || !known.include(&self.scopes) {
+            return Ok(Err(KeyNotAdded::Scope));
+        }
+        let expires = match expiry(tx, self.org, self.lasts)? {
+            Ok(expires) => expires,
+            Err(most) => return Ok(Err(KeyNotAdded::TooLong(most))),
+        };
+        if self.direct.as_ref().is_some_and(|direct| direct.until <= tx.now || direct.until > expires) {
+            return Ok(Err(KeyNotAdded::Direct));
+        }
+        if let Err(why) = judge_exception(self.requires_exception, self.exception.as_ref(), expires) {
+            return Ok(Err(why.into()));
+        }
+        if find_by_handle(tx.db(), self.org, self.handle.as_str())?.is_some() {
+            return Ok(Err(NotAdded::Taken.into()));
+        }
+        Ok(Ok(Judged { owner, environment, expires }))
+    }
+
+    /// The one environment of its APIs, and the scopes they know.
+    fn apis(&self, db: &Connection) -> Result<Result<(Handle, Scopes), KeyNotAdded>, StoreError> {
+        if self.resources.is_empty() || self.resources.len() > RESOURCES_MAX {
+            return Ok(Err(KeyNotAdded::Resources));
+        }
+        let mut found: Vec<(Handle, Scopes)> = Vec::new();
+        for url in &self.resources {
+            let api = db.one(
+                "SELECT environment, scopes FROM resources WHERE org = ?1 AND url = ?2 AND disabled IS NULL",
+                (self.org.bytes(), url),
+                |row| Ok((row.word::<Handle>(0)?, row.word::<Scopes>(1)?)),
+            )?;
+            match api {
+                None => return Ok(Err(KeyNotAdded::NoResource(url.clone()))),
+                Some(api) => found.push(api),
+            }
+        }
+        let environment = found[0].0.clone();
+        if found.iter().any(|(other, _)| *other != environment) {
+            return Ok(Err(KeyNotAdded::Environments));
+        }
+        let known: Vec<&str> = found.iter().flat_map(|(_, scopes)| scopes.iter()).collect();
+        let known = self.scopes.iter().filter(|scope| known.contains(scope));
+        Ok(Ok((environment, Scopes::collect(known).expect("they are some of its own"))))
+    }
+}
+
+/// When a secret that is made now is over; how long it lives at most where it was to live longer.
+fn expiry(
+    tx: &Tx<'_>,
+    org: OrgId,
+    lasts: Option<Lifetime>,
+) -> Result<Result<Timestamp, Lifetime>, StoreError> {
+    let limits = find_org(tx.db(), org)?.map_or(OrgLimits::default(), |org| org.limits);
+    let most = limits.api_key();
+    let lasts = lasts.unwrap_or_else(|| API_KEY.min(most));
+    Ok(if lasts > most || lasts == Lifetime::millis(0) { Err(most) } else { Ok(tx.now + lasts) })
+}
+
+fn insert_secret(
+    tx: &mut Tx<'_>,
+    key: CredentialId,
+    succeeds: Option<CredentialId>,
+    expires: Timestamp,
+) -> Result<KeyMade, StoreError> {
+    let (secret, fingerprint) = tx.new_secret::<secret::ApiKey>(Prefix::ApiKey);
+    let id = CredentialId::new(tx.now, tx.entropy());
+    let stamp = tx.issue_stamp();
+    tx.db().run(
+        "INSERT INTO api_key_secrets (id, key, fingerprint, succeeds, stamp, created, expires) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        (
+            id.bytes(),
+            key.bytes(),
+            &fingerprint.0,
+            succeeds.as_ref().map(CredentialId::bytes),
+            stamp.0,
+            tx.now.millis(),
+            expires.millis(),
+        ),
+    )?;
+    Ok(KeyMade { key, id, secret, expires })
+}
+
+/// An exception is on record with its end; its reason is free text, and so may be erased.
+fn record_exception(tx: &mut Tx<'_>, about: &Entry, rule: &'static str, excepted: &Excepted) {
+    let detail = Detail::new().with(Key::RULE, rule).with(Key::EXPIRES, excepted.until.millis());
+    let entry = Entry { event: Event::Excepted, detail, ..about.clone() };
+    tx.record_personal(entry, &[(Field::Purpose, excepted.reason.as_str())]);
+}
+
+/// Gives a key a new secret, and the one before an earlier end.
+#[derive(Debug, Clone, Copy)]
+pub struct RotateApiKey {
+    /// Where.
+    pub org: OrgId,
+    /// Which.
+    pub key: CredentialId,
+    /// How long the old secret is still good at most; [`API_KEY_OVERLAP`] where nothing is said.
+    pub overlap: Option<Lifetime>,
+    /// How long the new one lives; the table's, or the org's if that is less, where nothing is said.
+    pub lasts: Option<Lifetime>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct KeyRotated {
+    /// The new secret.
+    pub made: KeyMade,
+    /// The old one, and when it is over.
+    pub old: (CredentialId, Timestamp),
+}
+
+/// Why a key was not rotated. Nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyNotRotated {
+    /// There is no such key in this org.
+    #[error("there is no such API key")]
+    NotThere,
+    /// None of its secrets is alive.
+    #[error("the API key is over")]
+    Over,
+    /// It has two already.
+    #[error("a key has {SECRETS_ALIVE_MAX} secrets alive at most, and the older one is good until {0}")]
+    Twice(Timestamp),
+    /// Its users are being moved to something better by a date.
+    #[error("the API key ends on {0}, as its users are being moved")]
+    Ending(Timestamp),
+    /// Longer than any key lives here.
+    #[error("an API key lives {0} at most here")]
+    TooLong(Lifetime),
+    /// The exception by which it is there is over by then.
+    #[error(transparent)]
+    Exception(#[from] NotExcepted),
+}
+
+impl Change for RotateApiKey {
+    type Outcome = Result<KeyRotated, KeyNotRotated>;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
+        let Some(key) = find(tx.db(), self.org, self.key)? else { return Ok(Err(KeyNotRotated::NotThere)) };
+        if let Some(ends) = key.ends {
+            return Ok(Err(KeyNotRotated::Ending(ends)));
+        }
+        let mut alive = secrets_of(tx.db(), &key)?;
+        alive.retain(|secret| secret.is_alive(&key, tx.now));
+        let Some(old) = alive.last() else { return Ok(Err(KeyNotRotated::Over)) };
+        if alive.len() >= SECRETS_ALIVE_MAX {
+            return Ok(Err(KeyNotRotated::Twice(alive[0].expires)));
+        }
+        let expires = match expiry(tx, self.org, self.lasts)? {
+            Ok(expires) => expires,
+            Err(most) => return Ok(Err(KeyNotRotated::TooLong(most))),
+        };
+        if let Err(why) = judge_exception(false, key.exception.as_ref(), expires) {
+            return Ok(Err(why.into()));
+        }
+        // It may end sooner by itself, and never ends later.
+        let old_ends = old.expires.min(tx.now + self.overlap.unwrap_or(API_KEY_OVERLAP));
+        tx.db().run(
+            "UPDATE api_key_secrets SET expires = ?2 WHERE id = ?1",
+            (old.id.bytes(), old_ends.millis()),
+        )?;
+        let old = (old.id, old_ends);
+        let made = insert_secret(tx, key.id, Some(old.0), expires)?;
+        let detail = Detail::new()
+            .with(Key::KIND, "api_key")
+            .with(Key::SLUG, key.handle.to_string())
+            .with(Key::PARENT, old.0.to_string())
+            .with(Key::EXPIRES, made.expires.millis());
+        let entry = about(tx, Event::KeyRotated, &key);
+        tx.record(Entry { credential: Some(made.id), detail, ..entry });
+        Ok(Ok(KeyRotated { made, old }))
+    }
+}
+
+/// Takes a key back, or one of its secrets: it, and every token it bought, is dead from this commit on.
+#[derive(Debug, Clone, Copy)]
+pub struct RevokeApiKey {
+    /// Where.
+    pub org: OrgId,
+    /// Which.
+    pub key: CredentialId,
+    /// One of its secrets alone.
+    pub secret: Option<CredentialId>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyRevoked {
+    /// It is dead now.
+    Done,
+    /// It was before.
+    Already,
+    /// There is no such key, or no such secret of it.
+    NotThere,
+}
+
+impl Change for RevokeApiKey {
+    type Outcome = KeyRevoked;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
+        let Some(key) = find(tx.db(), self.org, self.key)? else { return Ok(KeyRevoked::NotThere) };
+        let credential = match self.secret {
+            None => key.id,
+            Some(id) if secrets_of(tx.db(), &key)?.iter().any(|secret| secret.id == id) => id,
+            Some(_) => return Ok(KeyRevoked::NotThere),
+        };
+        revoke(tx, &key, credential, Why::EndedByAdministrator)
+    }
+}
+
+/// Takes one secret back, as whoever holds it wishes (RFC 7009): it alone, and what it bought.
+#[derive(Debug)]
+pub struct RevokeByKey {
+    /// The org at whose endpoint it was presented.
+    pub org: OrgId,
+    /// The secret.
+    pub secret: Secret<secret::ApiKey>,
+}
+
+impl Change for RevokeByKey {
+    /// Whether it ended now.
+    type Outcome = bool;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+        let fingerprint = tx.keys().fingerprint(&self.secret);
+        let Some((key, secret)) = find_by_fingerprint(tx.db(), self.org, &fingerprint.0)? else {
+            return Ok(false);
+        };
+        tx.acts(hallpass_model::ledger::Actor::Client(key.client));
+        Ok(revoke(tx, &key, secret.id, Why::SignedOut)? == KeyRevoked::Done)
+    }
+}
+
+fn revoke(
+    tx: &mut Tx<'_>,
+    key: &ApiKey,
+    credential: CredentialId,
+    why: Why,
+) -> Result<KeyRevoked, StoreError> {
+    let dead = secrets_of(tx.db(), key)?
+        .iter()
+        .filter(|secret| credential == key.id || credential == secret.id)
+        .all(|secret| secret.revoked.is_some());
+    if dead {
+        return Ok(KeyRevoked::Already);
+    }
+    let detail = Detail::new()
+        .with(Key::KIND, "api_key")
+        .with(Key::SLUG, key.handle.to_string())
+        .with(Key::AXIS, "credential")
+        .with(Key::REASON, why.text());
+    let entry = about(tx, Event::Cut, key);
+    let entry = Entry { credential: Some(credential), detail, ..entry };
+    Ok(match cut_recording(tx, Target::Credential(credential), why, entry)? {
+        CutMade::Cut(_) => KeyRevoked::Done,
+        CutMade::Already(_) | CutMade::NotThere => KeyRevoked::Already,
+    })
+}
+
+/// Has a cut say so in the rows of the secrets that it kills: inside the cut itself, whoever makes it.
+pub(crate) fn note_cut(tx: &mut Tx<'_>, target: Target, why: Why) -> Result<(), StoreError> {
+    match target {
+        Target::Credential(id) => {
+            for statement in [
+                "UPDATE api_key_secrets SET revoked = ?2, why = ?3 WHERE id = ?1 AND revoked IS NULL",
+                "UPDATE api_key_secrets SET revoked = ?2, why = ?3 WHERE key = ?1 AND revoked IS NULL",
+            ] {
+                tx.db().run(statement, (id.bytes(), tx.now.millis(), why.text()))?;
+            }
+            Ok(())
+        }
+        // A token of a key does not name whoever answers for it, so their keys are cut one by one: there are few.
+        Target::Principal(person) => of_person_ended(tx, person, why),
+        _ => Ok(()),
+    }
+}
+
+fn of_person_ended(tx: &mut Tx<'_>, person: PrincipalId, why: Why) -> Result<(), StoreError> {
+    let keys: Vec<(OrgId, CredentialId)> =
+        tx.db().all("SELECT org, id FROM api_keys WHERE owner_person = ?1", [person.bytes()], |row| {
+            Ok((row.id(0)?, row.id(1)?))
+        })?;
+    for (org, id) in keys {
+        if let Some(key) = find(tx.db(), org, id)? {
+            revoke(tx, &key, key.id, why)?;
+        }
+    }
+    Ok(())
+}
+
+/// Begins to move the users of a key to something better, and says when the key is over.
+#[derive(Debug, Clone, Copy)]
+pub struct MigrateApiKey {
+    /// Where.
+    pub org: OrgId,
+    /// Which.
+    pub key: CredentialId,
+    /// When the key is over: earlier than it would be by itself, if a date is given.
+    pub end: Option<Timestamp>,
+}
+
+/// Why nothing came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotMigrating {
+    /// There is no such key in this org.
+    #[error("there is no such API key")]
+    NotThere,
+    /// None of its secrets is alive.
+    #[error("the API key is over")]
+    Over,
+    /// That is past.
+    #[error("the end is past: revoke the key instead")]
+    Past,
+    /// An end can come nearer, and not be put off.
+    #[error("the API key ends on {0} already, and an end is not put off")]
+    Later(Timestamp),
+}
+
+impl Change for MigrateApiKey {
+    type Outcome = Result<(), NotMigrating>;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
+        let Some(key) = find(tx.db(), self.org, self.key)? else { return Ok(Err(NotMigrating::NotThere)) };
+        let secrets = secrets_of(tx.db(), &key)?;
+        if !secrets.iter().any(|secret| secret.is_alive(&key, tx.now)) {
+            return Ok(Err(NotMigrating::Over));
+        }
+        if self.end.is_some_and(|end| end <= tx.now) {
+            return Ok(Err(NotMigrating::Past));
+        }
+        let last =
+            secrets.iter().filter(|secret| secret.revoked.is_none()).map(|secret| secret.ends(&key)).max();
+        if let (Some(end), Some(last)) = (self.end, last)
+            && end > last
+        {
+            return Ok(Err(NotMigrating::Later(last)));
+        }
+        let mut change = None;
+        if key.migrating_since.is_none() {
+            tx.db().run(
+                "UPDATE api_keys SET migrating_since = ?2 WHERE id = ?1",
+                (key.id.bytes(), tx.now.millis()),
+            )?;
+            for secret in &secrets {
+                tx.db().run(
+                    "UPDATE api_key_users SET uses_before = uses WHERE secret = ?1",
+                    [secret.id.bytes()],
+                )?;
+            }
+            change = Some("migrating");
+        }
+        if let Some(end) = self.end.filter(|end| key.ends != Some(*end)) {
+            tx.db().run("UPDATE api_keys SET ends = ?2 WHERE id = ?1", (key.id.bytes(), end.millis()))?;
+            change = Some("end");
+        }
+        if let Some(change) = change {
+            let detail = Detail::new()
+                .with(Key::KIND, "api_key")
+                .with(Key::SLUG, key.handle.to_string())
+                .with(Key::CHANGE, change);
+            let detail = match self.end.or(key.ends) {
+                Some(end) => detail.with(Key::EXPIRES, end.millis()),
+                None => detail,
+            };
+            let entry = about(tx, Event::Changed, &key);
+            tx.record(Entry { detail, ..entry });
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// An entry about a key.
+pub(crate) fn about(tx: &Tx<'_>, event: Event, key: &ApiKey) -> Entry {
+    Entry { org: Some(key.org), client: Some(key.client), credential: Some(key.id), ..tx.entry(event) }
+}
+
+impl Store {
+    /// The key of this short name.
+    pub async fn find_api_key_by_handle(
+        &self,
+        org: OrgId,
+        handle: &str,
+    ) -> Result<Option<ApiKey>, StoreError> {
+        self.read(|db| find_by_handle(db, org, handle))
+    }
+
+    /// The keys of an org, by short name, after the one given.
+    pub async fn list_api_keys(
+        &self,
+        org: OrgId,
+        after: Option<&Handle>,
+        limit: u32,
+    ) -> Result<Page<ApiKey>, StoreError> {
+        let rows = self.read(|db| {
+            db.all(
+                "SELECT id, org, handle, client, owner_person, owner_team, environment, scopes, resources, networks, \
+                 direct_until, direct_reason, exception_until, exception_reason, migrating_since, ends, created \
+                 FROM api_keys WHERE org = ?1 AND handle > ?2 ORDER BY handle LIMIT ?3",
+                (org.bytes(), after.map_or("", Handle::as_str), Page::<ApiKey>::rows(limit)),
+                read_key,
+            )
+        })?;
+        Ok(Page::of(rows, limit))
+    }
+
+    /// The secrets of a key, oldest first: its line.
+    pub async fn api_key_secrets(&self, key: &ApiKey) -> Result<Vec<KeySecret>, StoreError> {
+        self.read(|db| secrets_of(db, key))
+    }
+
+    /// The key that this secret is of, if it is one of this org's.
+    pub async fn find_api_key_by_secret(
+        &self,
+        org: OrgId,
+        secret: &Secret<secret::ApiKey>,
+    ) -> Result<Option<(ApiKey, KeySecret)>, StoreError> {
+        let fingerprint = self.inner.keys.fingerprint(secret);
+        self.read(|db| find_by_fingerprint(db, org, &fingerprint.0))
+    }
+}
+
+fn find_by_handle(db: &Connection, org: OrgId, handle: &str) -> Result<Option<ApiKey>, StoreError> {
+    db.one(
+        "SELECT id, org, handle, client, owner_person, owner_team, environment, scopes, resources, networks, \
+         direct_until, direct_reason, exception_until, exception_reason, migrating_since, ends, created \
+         FROM api_keys WHERE org = ?1 AND handle = ?2",
+        (org.bytes(), handle),
+        read_key,
+    )
+}
+
+pub(crate) fn find(db: &Connection, org: OrgId, key: CredentialId) -> Result<Option<ApiKey>, StoreError> {
+    db.one(
+        "SELECT id, org, handle, client, owner_person, owner_team, environment, scopes, resources, networks, \
+         direct_until, direct_reason, exception_until, exception_reason, migrating_since, ends, created \
+         FROM api_keys WHERE id = ?1 AND org = ?2",
+        (key.bytes(), org.bytes()),
+        read_key,
+    )
+}
+
+/// The secret of this fingerprint and its key, dead or alive.
+pub(crate) fn find_by_fingerprint(
+    db: &Connection,
+    org: OrgId,
+    fingerprint: &[u8; 32],
+) -> Result<Option<(ApiKey, KeySecret)>, StoreError> {
+    let found: Option<(CredentialId, CredentialId)> =
+        db.one("SELECT key, id FROM api_key_secrets WHERE fingerprint = ?1", [fingerprint], |row| {
+            Ok((row.id(0)?, row.id(1)?))
+        })?;
+    let Some((key, secret)) = found else { return Ok(None) };
+    let Some(key) = find(db, org, key)? else { return Ok(None) };
+    let found = secrets_of(db, &key)?.into_iter().find(|one| one.id == secret);
+    Ok(found.map(|secret| (key, secret)))
+}
+
+/// A key's secrets, oldest first, with what any cut has done to them.
+pub(crate) fn secrets_of(db: &Connection, key: &ApiKey) -> Result<Vec<KeySecret>, StoreError> {
+    let rows = db.all(
+        "SELECT id, key, succeeds, created, expires, revoked, why, stamp FROM api_key_secrets WHERE key = ?1 ORDER BY id",
+        [key.id.bytes()],
+        |row| Ok((read_secret(row)?, row.stamp(7)?)),
+    )?;
+    rows.into_iter().map(|(secret, stamp)| as_cut(db, key, secret, stamp)).collect()
+}
+
+/// What a cut on another axis than its own has done to a secret. Nothing lives longer than such a cut is kept.
+fn as_cut(db: &Connection, key: &ApiKey, secret: KeySecret, stamp: Stamp) -> Result<KeySecret, StoreError> {
+    const { assert!(API_KEY_MAX.as_millis() <= hallpass_model::lifetimes::SESSION_ABSOLUTE.as_millis()) };
+    if secret.revoked.is_some() {
+        return Ok(secret);
+    }
+    let targets = [Target::Org(key.org), Target::Client(key.client)];
+    let Some(why) = any_of(db, targets, stamp)? else { return Ok(secret) };
+    Ok(KeySecret { revoked: Some((last_made(db, targets)?.unwrap_or(secret.created), why)), ..secret })
+}
+
+fn read_secret(row: &Row<'_>) -> rusqlite::Result<KeySecret> {
+    let revoked = match row.maybe_time(5)? {
+        Some(at) => Some((at, row.text(6)?.parse::<Why>().map_err(|()| unreadable(6))?)),
+        None => None,
+    };
+    Ok(KeySecret {
+        id: row.id(0)?,
+        key: row.id(1)?,
+        succeeds: row.maybe_id(2)?,
+        created: row.time(3)?,
+        expires: row.time(4)?,
+        revoked,
+    })
+}
+
+fn read_key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
+    let networks: Result<Vec<Network>, _> = row.text(9)?.split_ascii_whitespace().map(str::parse).collect();
+    Ok(ApiKey {
+        id: row.id(0)?,
+        org: row.id(1)?,
+        handle: row.word(2)?,
+        client: row.id(3)?,
+        owner: row.owner(4)?,
+        environment: row.word(6)?,
+        scopes: row.word(7)?,
+        resources: row.text(8)?.lines().map(str::to_owned).collect(),
+        networks: networks.map_err(|_| unreadable(9))?,
+        direct: excepted(row, 10)?,
+        exception: excepted(row, 12)?,
+        migrating_since: row.maybe_time(14)?,
+        ends: row.maybe_time(15)?,
+        created: row.time(16)?,
+    })
+}
+
+fn excepted(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Excepted>> {
+    let Some(until) = row.maybe_time(at)? else { return Ok(None) };
+    let reason = Purpose::parse(&row.text(at + 1)?).ok_or_else(|| unreadable(at + 1))?;
+    Ok(Some(Excepted { reason, until }))
+}
+
+/// Whether whoever answers for a key is there to do so, its client is in use, and its org.
+pub(crate) fn is_in_use(db: &Connection, key: &ApiKey) -> Result<bool, StoreError> {
+    let in_use: Option<bool> = db.one(
+        "SELECT o.disabled IS NULL AND c.disabled IS NULL FROM clients c JOIN orgs o ON o.id = c.org WHERE c.id = ?1",
+        [key.client.bytes()],
+        |row| row.get(0),
+    )?;
+    if in_use != Some(true) {
+        return Ok(false);
+    }
+    let (person, team) = owner_columns(&key.owner);
+    let standing: Option<Standing> = match (person, team) {
+        (Some(person), _) => {
+            db.one("SELECT disabled FROM principals WHERE id = ?1", [person], |row| row.standing(0))?
+        }
+        (None, Some(team)) => {
+            db.one("SELECT disabled FROM teams WHERE id = ?1", [team], |row| row.standing(0))?
+        }
+        (None, None) => None,
+    };
+    Ok(standing.is_some_and(Standing::is_active))
+}
