@@ -71,7 +71,8 @@ pub const API_KEY: Lifetime = Lifetime::days(30);
 pub const API_KEY_MAX: Lifetime = SESSION_ABSOLUTE;
 /// How long the old API key is good beside the new one: time to carry it to every place by hand, and to see who was missed.
 pub const API_KEY_OVERLAP: Lifetime = Lifetime::days(7);
-/// How long it is known who used an API key once it is over: as long as somebody may ask who must be told.
+/// How long it is known who used an API key, from their last use on: no key lives longer, so nobody who uses one is forgotten,
+/// and once it is over somebody may ask who must be told.
 pub const API_KEY_USERS_KEPT: Lifetime = Lifetime::days(90);
 /// Clocks of honest machines differ by so much.
 pub const CLOCK_SKEW: Lifetime = Lifetime::seconds(30);
@@ -137,7 +138,11 @@ pub const TABLE: &[(&str, Lifetime, &str)] = &[
     ("API key", API_KEY, "time to give its user an identity of their own"),
     ("API key, at most", API_KEY_MAX, "four times a year somebody looks whether it must still be there"),
     ("API key, old beside new", API_KEY_OVERLAP, "carried to every place by hand"),
-    ("API key's users, known once it is over", API_KEY_USERS_KEPT, "somebody asks who must be told"),
+    (
+        "API key's user, known after the last use",
+        API_KEY_USERS_KEPT,
+        "once it is over somebody asks who must be told",
+    ),
     ("clock skew", CLOCK_SKEW, "honest clocks differ so much"),
     (
         "clock, gone evenly before old things are thrown away",

@@ -101,10 +101,22 @@ pub struct Org {
     pub administrators: TeamId,
     /// Lifetimes it has shortened.
     pub limits: OrgLimits,
+    /// What every grant in it must meet.
+    pub requires: Requirements,
     /// Whether anything is issued in it.
     pub standing: Standing,
     /// When it was added.
     pub created: Timestamp,
+}
+
+/// What an org requires of everything in it, beside what it has narrowed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Requirements {
+    /// How people must have proved who they are, for any grant: as if every client demanded it.
+    pub demand: crate::step_up::Demand,
+    /// Whether long-lived secrets are there only by an exception, each with a reason and an end.
+    pub static_by_exception: bool,
 }
 
 /// What an org has narrowed. `None` is what every org has; a longer lifetime cannot be set.

@@ -29,6 +29,7 @@ use crate::open::Store;
 use crate::orgs::find_org;
 use crate::page::Page;
 use crate::sql::{Columns, Sql, owner_columns, unreadable};
+use crate::teams::has_active_member;
 
 /// Makes a key.
 #[derive(Debug, Clone)]
@@ -51,9 +52,7 @@ pub struct AddApiKey {
     pub lasts: Option<Lifetime>,
     /// By which exception it may be sent to its APIs directly.
     pub direct: Option<Excepted>,
-    /// Whether the org has long-lived secrets only by exception.
-    pub requires_exception: bool,
-    /// By which exception there is a key at all.
+    /// By which exception there is a key at all; an org may require one.
     pub exception: Option<Excepted>,
 }
 
@@ -217,7 +216,8 @@ impl AddApiKey {
         if self.direct.as_ref().is_some_and(|direct| direct.until <= tx.now || direct.until > expires) {
             return Ok(Err(KeyNotAdded::Direct));
         }
-        if let Err(why) = judge_exception(self.requires_exception, self.exception.as_ref(), expires) {
+        let requires = requires_exception(tx.db(), self.org)?;
+        if let Err(why) = judge_exception(requires, self.exception.as_ref(), expires) {
             return Ok(Err(why.into()));
         }
         if find_by_handle(tx.db(), self.org, self.handle.as_str())?.is_some() {
@@ -263,6 +263,11 @@ fn expiry(
     let most = limits.api_key();
     let lasts = lasts.unwrap_or_else(|| API_KEY.min(most));
     Ok(if lasts > most || lasts == Lifetime::millis(0) { Err(most) } else { Ok(tx.now + lasts) })
+}
+
+/// Whether an org has long-lived secrets only by exception.
+fn requires_exception(db: &Connection, org: OrgId) -> Result<bool, StoreError> {
+    Ok(find_org(db, org)?.is_some_and(|org| org.requires.static_by_exception))
 }
 
 fn insert_secret(
@@ -360,7 +365,8 @@ impl Change for RotateApiKey {
             Ok(expires) => expires,
             Err(most) => return Ok(Err(KeyNotRotated::TooLong(most))),
         };
-        if let Err(why) = judge_exception(false, key.exception.as_ref(), expires) {
+        let requires = requires_exception(tx.db(), self.org)?;
+        if let Err(why) = judge_exception(requires, key.exception.as_ref(), expires) {
             return Ok(Err(why.into()));
         }
         // It may end sooner by itself, and never ends later.
@@ -747,5 +753,9 @@ pub(crate) fn is_in_use(db: &Connection, key: &ApiKey) -> Result<bool, StoreErro
         }
         (None, None) => None,
     };
-    Ok(standing.is_some_and(Standing::is_active))
+    let somebody = match key.owner {
+        Owner::Person(_) => true,
+        Owner::Team(team) => has_active_member(db, team)?,
+    };
+    Ok(somebody && standing.is_some_and(Standing::is_active))
 }

@@ -1,6 +1,6 @@
 //! What becomes of what somebody held and answered for, in the very change in which they leave.
 //!
-//! 1. Everything they hold ends.
+//! 1. Everything they hold ends, and every API key they answered for themselves.
 //! 2. What they answered for is suspended, alone or as the last in a team who could: nothing is issued to it or for it, and
 //!    what was issued to a client is cut, until somebody takes it over ([`TransferOwned`](crate::TransferOwned)).
 //! 3. But for `hallpass-cli`, the org's own way in: that is handed to the administrators, of whom one can always answer.
@@ -119,8 +119,12 @@ fn suspend(tx: &mut Tx<'_>, org: OrgId, thing: &Thing) -> Result<(), StoreError>
             Entry { detail: detail.with(Key::OWNER, id.to_string()).with(Key::TEAM, id.to_string()), ..entry }
         }
     });
-    if let OwnedId::Client(client) = thing.id {
-        crate::cuts::cut(tx, Some(org), Target::Client(client), Why::Suspended)?;
+    match thing.id {
+        OwnedId::Client(client) => {
+            crate::cuts::cut(tx, Some(org), Target::Client(client), Why::Suspended)?;
+        }
+        // SECURITY: to cut the key would end it for good. What its secrets bought lives for minutes, and no more is bought.
+        OwnedId::ApiKey(_) | OwnedId::Resource(_) => {}
     }
     Ok(())
 }

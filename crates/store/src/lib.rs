@@ -106,7 +106,9 @@ pub use leases::{AwaitAllRuns, EndLease, Lease, LeaseConnected, LeaseDropped, Le
 pub use leaving::{LeftBehind, OwnerSet};
 pub use links::{Link, LinkMade, LinkPurpose, MakeLink};
 pub use open::{Engine, Store, StoreKeys, StorePlace};
-pub use orgs::{AddOrg, OrgAdded, RecoverAdministrator, SetOrgLimits, SetOrgStanding, Taken};
+pub use orgs::{
+    AddOrg, OrgAdded, RecoverAdministrator, SetOrgLimits, SetOrgRequirements, SetOrgStanding, Taken,
+};
 pub use owners::{NotTransferred, Owned, OwnedId, TakenOver, Takeover, TransferOwned, Which};
 pub use page::Page;
 pub use passkeys::{

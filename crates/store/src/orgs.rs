@@ -6,7 +6,7 @@ use hallpass_model::client::{ClientKind, HALLPASS_CLI};
 use hallpass_model::cut::{Target, Why};
 use hallpass_model::id::{ClientId, OrgId, PrincipalId, TeamId};
 use hallpass_model::ledger::{Detail, Entry, Event, Field, Key};
-use hallpass_model::principal::{ADMINISTRATORS, Handle, Org, OrgLimits};
+use hallpass_model::principal::{ADMINISTRATORS, Handle, Org, OrgLimits, Requirements};
 use hallpass_model::time::Lifetime;
 use rusqlite::{Connection, Row};
 
@@ -17,6 +17,7 @@ use crate::keys::{SigningKeyRow, insert_key};
 use crate::open::Store;
 use crate::page::Page;
 use crate::sql::{Columns, Sql, unreadable};
+use crate::step_up::{demand_changed, demand_column};
 
 /// Adds an org, with its first administrator, their team, its signing key and its public client.
 #[derive(Debug)]
@@ -149,6 +150,40 @@ impl Change for SetOrgLimits {
     }
 }
 
+/// Says what an org requires of everything in it, in place of what it did. What is there already and does not meet it is not
+/// cut: it is refused where it next asks, or shown to whoever checks.
+#[derive(Debug, Clone, Copy)]
+pub struct SetOrgRequirements {
+    /// The org.
+    pub org: OrgId,
+    /// All it requires: nothing, by default.
+    pub requires: Requirements,
+}
+
+impl Change for SetOrgRequirements {
+    /// `None` if there is no such org.
+    type Outcome = Option<()>;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
+        let Requirements { demand, static_by_exception } = self.requires;
+        let changed = tx.db().run(
+            "UPDATE orgs SET demand = ?2, static_by_exception = ?3 WHERE id = ?1",
+            (self.org.bytes(), demand_column(&demand), static_by_exception),
+        )?;
+        if changed == 0 {
+            return Ok(None);
+        }
+        let detail = demand_changed("org", &demand);
+        let detail = match static_by_exception {
+            true => detail.with(Key::RULE, "static_credential"),
+            false => detail,
+        };
+        tx.record(Entry { org: Some(self.org), detail, ..tx.entry(Event::Changed) });
+        tx.announce(News::Directory);
+        Ok(Some(()))
+    }
+}
+
 /// Takes an org out of use, which also cuts everything issued in it, or puts it back into use.
 #[derive(Debug, Clone, Copy)]
 pub struct SetOrgStanding {
@@ -236,7 +271,7 @@ impl Store {
         self.remember(crate::readers::Known::OrgName(name.to_owned()), |db| {
             db.one(
                 "SELECT id, name, title, administrators, access_token, session_idle, session_absolute, disabled, created, \
-                 rungs, api_key \
+                 rungs, api_key, demand, static_by_exception \
                  FROM orgs WHERE name = ?1",
                 [name],
                 read_org,
@@ -254,7 +289,7 @@ impl Store {
         let rows = self.read(|db| {
             db.all(
                 "SELECT id, name, title, administrators, access_token, session_idle, session_absolute, disabled, created, \
-                 rungs, api_key \
+                 rungs, api_key, demand, static_by_exception \
                  FROM orgs WHERE name > ?1 ORDER BY name LIMIT ?2",
                 (after.map_or("", Handle::as_str), Page::<Org>::rows(limit)),
                 read_org,
@@ -267,7 +302,7 @@ impl Store {
 pub(crate) fn find_org(db: &Connection, org: OrgId) -> Result<Option<Org>, StoreError> {
     db.one(
         "SELECT id, name, title, administrators, access_token, session_idle, session_absolute, disabled, created, \
-                 rungs, api_key \
+                 rungs, api_key, demand, static_by_exception \
          FROM orgs WHERE id = ?1",
         [org.bytes()],
         read_org,
@@ -283,6 +318,10 @@ fn read_org(row: &Row<'_>) -> rusqlite::Result<Org> {
         limits: OrgLimits {
             api_key: row.get::<_, Option<u32>>("api_key")?.map(Lifetime::seconds),
             ..read_limits(row, 4)?
+        },
+        requires: Requirements {
+            demand: row.maybe_json(row.as_ref().column_index("demand")?)?.unwrap_or_default(),
+            static_by_exception: row.get("static_by_exception")?,
         },
         standing: row.standing(7)?,
         created: row.time(8)?,

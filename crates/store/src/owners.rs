@@ -1,6 +1,6 @@
 //! Who answers for what, and taking it over from somebody else.
 
-use hallpass_model::id::{ClientId, OrgId, ResourceId};
+use hallpass_model::id::{ClientId, CredentialId, OrgId, ResourceId};
 use hallpass_model::ledger::{Detail, Entry, Event, Key};
 use hallpass_model::principal::{Owner, Standing};
 use rusqlite::Connection;
@@ -18,6 +18,8 @@ pub enum Owned {
     Client(String),
     /// A resource, by its URL.
     Resource(String),
+    /// An API key, by its short name.
+    ApiKey(String),
 }
 
 /// A thing that somebody answers for.
@@ -27,6 +29,8 @@ pub enum OwnedId {
     Client(ClientId),
     /// A resource.
     Resource(ResourceId),
+    /// An API key.
+    ApiKey(CredentialId),
 }
 
 /// Which things somebody else is to answer for.
@@ -168,6 +172,7 @@ impl From<Thing> for Owned {
         match thing.id {
             OwnedId::Client(_) => Self::Client(thing.name),
             OwnedId::Resource(_) => Self::Resource(thing.name),
+            OwnedId::ApiKey(_) => Self::ApiKey(thing.name),
         }
     }
 }
@@ -185,6 +190,11 @@ fn find(db: &Connection, org: OrgId, id: OwnedId) -> Result<Option<Thing>, Store
         OwnedId::Resource(resource) => db.one(
             "SELECT url, owner_person, owner_team, disabled FROM resources WHERE id = ?1 AND org = ?2",
             (resource.bytes(), org.bytes()),
+            read,
+        ),
+        OwnedId::ApiKey(key) => db.one(
+            "SELECT handle, owner_person, owner_team, NULL FROM api_keys WHERE id = ?1 AND org = ?2",
+            (key.bytes(), org.bytes()),
             read,
         ),
     }
@@ -211,6 +221,16 @@ pub(crate) fn owned_by(db: &Connection, org: OrgId, owner: Owner) -> Result<Vec<
             Ok(Thing { id, name: row.text(1)?, owner, standing: row.standing(2)? })
         },
     )?);
+    // What was taken back needs nobody to answer for it. Whether a key opens anything is asked of its owner at each use.
+    things.extend(db.all(
+        "SELECT id, handle FROM api_keys k WHERE org = ?1 AND owner_person IS ?2 AND owner_team IS ?3 \
+         AND EXISTS (SELECT 1 FROM api_key_secrets s WHERE s.key = k.id AND s.revoked IS NULL) ORDER BY handle",
+        (org.bytes(), person, team),
+        |row| {
+            let id = OwnedId::ApiKey(row.id(0)?);
+            Ok(Thing { id, name: row.text(1)?, owner, standing: Standing::Active })
+        },
+    )?);
     Ok(things)
 }
 
@@ -224,6 +244,8 @@ pub(crate) fn stand(tx: &mut Tx<'_>, id: OwnedId, standing: Standing) -> Result<
         OwnedId::Resource(id) => {
             tx.db().run("UPDATE resources SET disabled = ?2 WHERE id = ?1", (id.bytes(), disabled))
         }
+        // A key stands as its owner does, and so has no column for it.
+        OwnedId::ApiKey(_) => Ok(0),
     }?;
     Ok(())
 }
@@ -238,6 +260,10 @@ pub(crate) fn about(entry: Entry, thing: &Thing) -> Entry {
         OwnedId::Resource(id) => {
             let detail = Detail::new().with(Key::KIND, "resource").with(Key::URL, thing.name.clone());
             Entry { resource: Some(id), detail, ..entry }
+        }
+        OwnedId::ApiKey(id) => {
+            let detail = Detail::new().with(Key::KIND, "api_key").with(Key::SLUG, thing.name.clone());
+            Entry { credential: Some(id), detail, ..entry }
         }
     }
 }
@@ -258,6 +284,10 @@ pub(crate) fn set_owner(
         ),
         OwnedId::Resource(id) => tx.db().run(
             "UPDATE resources SET owner_person = ?2, owner_team = ?3 WHERE id = ?1",
+            (id.bytes(), person, team),
+        ),
+        OwnedId::ApiKey(id) => tx.db().run(
+            "UPDATE api_keys SET owner_person = ?2, owner_team = ?3 WHERE id = ?1",
             (id.bytes(), person, team),
         ),
     }?;

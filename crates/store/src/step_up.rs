@@ -1,4 +1,4 @@
-//! What clients, and scopes of resources, demand of how a person proved who they are (RFC 9470). Checked where tokens are
+//! What orgs, clients, and scopes of resources demand of how a person proved who they are (RFC 9470). Checked where tokens are
 //! issued, inside the change that issues them.
 
 use std::collections::BTreeMap;
@@ -38,12 +38,12 @@ impl Change for SetClientDemand {
     fn apply(self, tx: &mut Tx<'_>) -> Result<bool, StoreError> {
         let changed = tx.db().run(
             "UPDATE clients SET demand = ?3 WHERE id = ?1 AND org = ?2",
-            (self.client.bytes(), self.org.bytes(), column(&self.demand)),
+            (self.client.bytes(), self.org.bytes(), demand_column(&self.demand)),
         )?;
         if changed == 0 {
             return Ok(false);
         }
-        let detail = changed_to("client", &self.demand);
+        let detail = demand_changed("client", &self.demand);
         let entry = tx.entry(Event::Changed);
         tx.record(Entry { org: Some(self.org), client: Some(self.client), detail, ..entry });
         tx.announce(News::Directory);
@@ -95,7 +95,7 @@ impl Change for SetScopeDemand {
         };
         let demands = (!demands.is_empty()).then(|| json(&demands));
         tx.db().run("UPDATE resources SET demands = ?2 WHERE id = ?1", (self.resource.bytes(), demands))?;
-        let detail = changed_to("resource", &self.demand).with(Key::SCOPE, self.scope);
+        let detail = demand_changed("resource", &self.demand).with(Key::SCOPE, self.scope);
         let entry = tx.entry(Event::Changed);
         tx.record(Entry { org: Some(self.org), resource: Some(self.resource), detail, ..entry });
         tx.announce(News::Directory);
@@ -103,7 +103,7 @@ impl Change for SetScopeDemand {
     }
 }
 
-fn changed_to(kind: &'static str, demand: &Demand) -> Detail {
+pub(crate) fn demand_changed(kind: &'static str, demand: &Demand) -> Detail {
     let detail = Detail::new().with(Key::KIND, kind).with(Key::CHANGE, "step_up");
     let detail = match demand.acr {
         Some(acr) => detail.with(Key::ACR, acr.text()),
@@ -116,14 +116,19 @@ fn changed_to(kind: &'static str, demand: &Demand) -> Detail {
 }
 
 /// A demand's column: empty where nothing is demanded.
-fn column(demand: &Demand) -> Option<String> {
+pub(crate) fn demand_column(demand: &Demand) -> Option<String> {
     (!demand.is_nothing()).then(|| json(demand))
 }
 
 impl Store {
-    /// What a client demands of every grant to it.
+    /// What a client demands of every grant to it, beside what its org does.
     pub async fn client_demand(&self, client: ClientId) -> Result<Demand, StoreError> {
-        self.read(|db| client_demand(db, client))
+        self.read(|db| {
+            let demand = db.one("SELECT demand FROM clients WHERE id = ?1", [client.bytes()], |row| {
+                row.maybe_json::<Demand>(0)
+            })?;
+            Ok(demand.flatten().unwrap_or_default())
+        })
     }
 
     /// What the scopes of a resource demand.
@@ -162,11 +167,15 @@ impl Store {
     }
 }
 
+/// What is demanded of every grant to a client: by it, and by its org.
 pub(crate) fn client_demand(db: &Connection, client: ClientId) -> Result<Demand, StoreError> {
-    let demand = db.one("SELECT demand FROM clients WHERE id = ?1", [client.bytes()], |row| {
-        row.maybe_json::<Demand>(0)
-    })?;
-    Ok(demand.flatten().unwrap_or_default())
+    let demands = db.one(
+        "SELECT c.demand, o.demand FROM clients c JOIN orgs o ON o.id = c.org WHERE c.id = ?1",
+        [client.bytes()],
+        |row| Ok((row.maybe_json::<Demand>(0)?, row.maybe_json::<Demand>(1)?)),
+    )?;
+    let (own, of_org) = demands.unwrap_or_default();
+    Ok(own.unwrap_or_default().and(of_org.unwrap_or_default()))
 }
 
 /// Who asks for a token: through which client, and how the person it acts for proved who they are; none where a client acts
@@ -213,7 +222,7 @@ impl<'a> Proved<'a> {
         }
     }
 
-    /// The client's own demand, if a person is there who does not meet it.
+    /// What the client or its org demands, if a person is there who does not meet it.
     pub(crate) fn client_wants(&self, db: &Connection) -> Result<Option<Demand>, StoreError> {
         let Some(authentication) = self.authentication else { return Ok(None) };
         let demand = client_demand(db, self.client)?;

@@ -3,7 +3,7 @@
 use hallpass_model::cut::Why;
 use hallpass_model::id::{LeaseId, SessionId};
 use hallpass_model::ledger::{Actor, Event};
-use hallpass_model::lifetimes::{ACCESS_TOKEN_MAX, CLOCK_SKEW, WEB_IDLE};
+use hallpass_model::lifetimes::{ACCESS_TOKEN_MAX, API_KEY_USERS_KEPT, CLOCK_SKEW, WEB_IDLE};
 use hallpass_model::time::Timestamp;
 
 use crate::change::{Change, Tx};
@@ -76,6 +76,11 @@ impl Sweep {
             "DELETE FROM web_sessions WHERE fingerprint IN \
              (SELECT fingerprint FROM web_sessions WHERE seen < ?1 LIMIT ?2)",
             ((over - WEB_IDLE).millis(), PIECE),
+        )?);
+        swept.took(tx.db().run(
+            "DELETE FROM api_key_users WHERE (secret, way, network, machine, class, purpose) IN \
+             (SELECT secret, way, network, machine, class, purpose FROM api_key_users WHERE last < ?1 LIMIT ?2)",
+            ((over - API_KEY_USERS_KEPT).millis(), PIECE),
         )?);
         swept.took(forget_old(tx, over, PIECE)?);
         // Passes that reached their end, and with them their runs.

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use hallpass_model::principal::OrgLimits;
+use hallpass_model::principal::{OrgLimits, Requirements};
 use hallpass_model::rung::Rung;
 use hallpass_model::time::Lifetime;
 use hallpass_model::trust::{Finding, Line};
@@ -51,6 +51,8 @@ questions! {
     }
     /// Where keys of an org's sign-ins may rest; anywhere where none is named.
     OrgRungsSet { name: String, rungs: Vec<Rung>, }
+    /// What an org requires of everything in it, in place of what it did.
+    OrgRequire { name: String, acr: Option<String>, max_age: Option<Lifetime>, static_by_exception: bool, }
     /// A new administrator for an org that has none.
     Recover { org: String, handle: String, name: Option<String>, }
     /// A new person.
@@ -212,7 +214,15 @@ answers! {
     /// An org.
     OrgShown {
         id: String, name: String, title: String, issuer: String, state: String, administrators: Vec<String>,
-        limits: OrgLimits, created: String,
+        limits: OrgLimits, requires: Requirements, created: String,
+    }
+    /// A thing that does not meet what its org requires.
+    UnmetShown {
+        /// `key:HANDLE` or `trust:HANDLE`.
+        thing: String,
+        /// The rule that it breaks, by a name that stays.
+        rule: String,
+        told: String, hint: String,
     }
     /// A new org, with its administrator's link.
     OrgAdded { org: OrgShown, administrator: PersonShown, link: LinkShown, }

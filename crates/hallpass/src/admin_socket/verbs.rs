@@ -23,6 +23,7 @@ mod links;
 mod orgs;
 mod owners;
 mod people;
+mod requirements;
 mod resources;
 mod sessions;
 mod step_up;
@@ -59,6 +60,8 @@ verbs! {
     "org.enable" RunOrgs orgs::enable;
     "org.limits" RunOrgs orgs::limits;
     "org.rungs" RunOrgs orgs::rungs;
+    "org.require" RunOrgs requirements::require;
+    "org.check" RunOrgs requirements::check;
     "org.recover" RecoverAdministrator links::recover;
     "setup.link" RunOrgs links::setup_link;
     "person.add" RunDirectory people::add;

@@ -85,7 +85,6 @@ fn add(world: &World, client: hallpass_model::id::ClientId) -> AddApiKey {
         networks: Vec::new(),
         lasts: Some(Lifetime::days(30)),
         direct: None,
-        requires_exception: false,
         exception: None,
     }
 }

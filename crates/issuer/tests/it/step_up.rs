@@ -2,10 +2,11 @@
 
 use hallpass_model::grant::Acr;
 use hallpass_model::jose::SigningKey;
+use hallpass_model::principal::Requirements;
 use hallpass_model::step_up::Demand;
 use hallpass_model::time::Lifetime;
 use hallpass_model::wire::errors::ErrorCode;
-use hallpass_store::{ScopeDemandSet, SetClientDemand, SetScopeDemand};
+use hallpass_store::{ScopeDemandSet, SetClientDemand, SetOrgRequirements, SetScopeDemand};
 use hallpass_testkit::World;
 use hallpass_testkit::world::NOTES;
 use http::StatusCode;
@@ -153,4 +154,25 @@ async fn a_device_login_that_demands_a_fresh_login_is_approved_by_nothing_less()
     let approved = ada.post("/acme/device", &[("code", &code), ("answer", "yes")]).await;
     assert_eq!(approved.status, StatusCode::SEE_OTHER, "{}", approved.body);
     assert_ne!(Some(Acr::Local), Acr::parse("urn:hallpass:acr:local"), "nothing to ask for");
+}
+
+#[tokio::test]
+async fn what_an_org_requires_is_asked_of_every_client_s_grants_as_if_each_demanded_it() {
+    let world = World::new().await;
+    let login = world.sign_in_bound("ada", "hallpass-cli").await;
+    let requires = Requirements { demand: FIVE, ..Requirements::default() };
+    let set = SetOrgRequirements { org: world.org, requires };
+    world.change(set).await.unwrap();
+    assert!(world.refresh(&login).await.is_ok());
+    world.clock.advance(Lifetime::minutes(6));
+    assert_eq!(world.refresh(&login).await.unwrap_err().code, ErrorCode::InsufficientUserAuthentication);
+    let again = world.sign_in_bound("ada", "hallpass-cli").await;
+    assert!(world.refresh(&again).await.is_ok());
+
+    let cli = world.store.find_client_by_handle(world.org, "hallpass-cli").await.unwrap().unwrap().id;
+    let longer = Demand { acr: None, max_age: Some(Lifetime::hours(1)) };
+    assert!(world.change(SetClientDemand { org: world.org, client: cli, demand: longer }).await);
+    assert!(world.refresh(&login).await.is_err(), "a client makes nothing of it weaker");
+    world.change(SetOrgRequirements { requires: Requirements::default(), ..set }).await.unwrap();
+    assert!(world.refresh(&login).await.is_ok());
 }

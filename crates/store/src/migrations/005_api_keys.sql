@@ -1,5 +1,9 @@
 -- What every API key of an org lives at most, in seconds, where it has shortened that.
 ALTER TABLE orgs ADD COLUMN api_key INTEGER;
+-- Whether long-lived secrets are there only by an exception, with a reason and an end.
+ALTER TABLE orgs ADD COLUMN static_by_exception INTEGER NOT NULL DEFAULT 0;
+-- What is demanded of how a person proved who they are, of every grant in the org (RFC 9470). Empty where nothing is.
+ALTER TABLE orgs ADD COLUMN demand TEXT;
 
 -- Keys, each with what all of its secrets have in common.
 CREATE TABLE api_keys (
@@ -58,3 +62,4 @@ CREATE TABLE api_key_users (
   last INTEGER NOT NULL,
   PRIMARY KEY (secret, way, network, machine, class, purpose)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX api_key_users_by_last ON api_key_users (last);

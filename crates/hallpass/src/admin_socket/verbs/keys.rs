@@ -43,7 +43,6 @@ pub(super) async fn add(office: &Office, form: KeyAdd) -> Result<KeyMadeShown, R
         networks: networks.map_err(Refused::usage)?,
         lasts: form.lasts,
         direct: excepted(form.direct_until.as_deref(), form.reason.as_deref())?,
-        requires_exception: false,
         exception: excepted(form.exception_until.as_deref(), form.exception.as_deref())?,
     };
     let made = office.change(add).await?.map_err(|why| not_added(why, &form))?;

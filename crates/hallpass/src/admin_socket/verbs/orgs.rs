@@ -115,7 +115,7 @@ pub(super) async fn rungs(office: &Office, form: OrgRungsSet) -> Result<OrgShown
     shown(office, office.org(Some(&form.name)).await?).await
 }
 
-async fn shown(office: &Office, org: Org) -> Result<OrgShown, Refused> {
+pub(super) async fn shown(office: &Office, org: Org) -> Result<OrgShown, Refused> {
     let administrators = match office.store().find_team(org.administrators).await? {
         Some(team) => office.handles(team.members).await?,
         None => Vec::new(),
@@ -128,6 +128,7 @@ async fn shown(office: &Office, org: Org) -> Result<OrgShown, Refused> {
         state: render_standing(org.standing),
         administrators,
         limits: org.limits,
+        requires: org.requires,
         created: org.created.to_string(),
     })
 }

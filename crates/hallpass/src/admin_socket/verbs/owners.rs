@@ -3,7 +3,7 @@
 use hallpass_model::principal::Org;
 use hallpass_store::{NotTransferred, Owned, OwnedId, TakenOver, Takeover, TransferOwned, Which};
 
-use super::{clients, resources};
+use super::{clients, keys, resources};
 use crate::admin_socket::forms::{OwnerShown, OwnerTransfer};
 use crate::admin_socket::office::Office;
 use crate::admin_socket::refused::Refused;
@@ -51,9 +51,10 @@ async fn thing(office: &Office, org: &Org, typed: &str) -> Result<OwnedId, Refus
     Ok(match typed.split_once(':') {
         Some(("client", handle)) => OwnedId::Client(clients::load(office, org, handle).await?.id),
         Some(("resource", url)) => OwnedId::Resource(resources::load(office, org, url).await?.id),
+        Some(("key", handle)) => OwnedId::ApiKey(keys::load(office, org, handle).await?.id),
         _ => {
             return Err(Refused::usage(format_args!("`{typed}` is nothing that has an owner of its own"))
-                .hint("name `client:HANDLE` or `resource:URL`"));
+                .hint("name `client:HANDLE`, `resource:URL` or `key:HANDLE`"));
         }
     })
 }
@@ -89,5 +90,6 @@ fn render(thing: &Owned) -> String {
     match thing {
         Owned::Client(handle) => format!("client:{handle}"),
         Owned::Resource(url) => format!("resource:{url}"),
+        Owned::ApiKey(handle) => format!("key:{handle}"),
     }
 }

@@ -38,7 +38,10 @@ pub(super) async fn resource(office: &Office, form: ResourceRequire) -> Result<D
     }
 }
 
-fn demand(acr: Option<&str>, max_age: Option<hallpass_model::time::Lifetime>) -> Result<Demand, Refused> {
+pub(super) fn demand(
+    acr: Option<&str>,
+    max_age: Option<hallpass_model::time::Lifetime>,
+) -> Result<Demand, Refused> {
     let acr = match acr {
         None => None,
         Some(typed) => Some(Acr::parse(typed).ok_or_else(|| {

@@ -8,7 +8,9 @@ use hallpass_model::time::Lifetime;
 use super::table::{Table, facts};
 use super::{give, give_list};
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{Named, Nothing, OrgAdd, OrgAdded, OrgLimitsSet, OrgRungsSet, OrgShown};
+use crate::admin_socket::forms::{
+    Named, Nothing, OrgAdd, OrgAdded, OrgLimitsSet, OrgRequire, OrgRungsSet, OrgShown, UnmetShown,
+};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
@@ -35,6 +37,24 @@ Examples:
   hallpass admin org rungs acme secret-service keychain credential-manager tpm
   hallpass admin org rungs acme --any")]
     Rungs(OrgRungsArgs),
+    /// Say what everything in an org must meet
+    ///
+    /// What is demanded of people is asked of them at each grant, through every client, and of each session at its next renewal.
+    /// It stands in place of what was required before.
+    #[command(after_help = "\
+Examples:
+  hallpass admin org require acme --acr phr --max-age 12h
+  hallpass admin org require acme --acr phr --static-by-exception
+  hallpass admin org require acme --nothing")]
+    Require(OrgRequireArgs),
+    /// Show what does not meet what its org requires
+    ///
+    /// Keys without their exception, keys and trusts that outlive the org's limits, and trusts whose rules let too much in.
+    /// Ends with 1 if there is any.
+    #[command(after_help = "\
+Example:
+  hallpass admin org check acme")]
+    Check(OrgNameArgs),
     /// Take an org out of use, and cut everything issued in it
     Disable(OrgNameArgs),
     /// Put an org back to use; what was cut stays cut
@@ -80,6 +100,29 @@ pub(super) struct OrgRungsArgs {
     /// Anywhere
     #[arg(long, conflicts_with = "rungs")]
     any: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OrgRequireArgs {
+    /// Its short name
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// How strongly people prove who they are at least: `phr`, a passkey with the person verified by it
+    #[arg(long, value_name = "ACR", required_unless_present_any = ["max_age", "static_by_exception", "nothing"])]
+    acr: Option<String>,
+
+    /// How long ago at most, such as `12h`: a session that is older is not renewed
+    #[arg(long, value_name = "TIME")]
+    max_age: Option<Lifetime>,
+
+    /// Have API keys only by an exception, each with a reason and an end; client secrets are that in any case
+    #[arg(long)]
+    static_by_exception: bool,
+
+    /// Require nothing any more
+    #[arg(long, conflicts_with_all = ["acr", "max_age", "static_by_exception"])]
+    nothing: bool,
 }
 
 /// Also those that a person cannot ask for by name.
@@ -158,6 +201,28 @@ pub(super) async fn run(
             let form = OrgRungsSet { name: args.name, rungs: args.rungs };
             show(server.ask("org.rungs", &form).await?, out)
         }
+        OrgCommand::Require(args) => {
+            let OrgRequireArgs { name, acr, max_age, static_by_exception, nothing: _ } = args;
+            let form = OrgRequire { name, acr, max_age, static_by_exception };
+            show(server.ask("org.require", &form).await?, out)
+        }
+        OrgCommand::Check(args) => {
+            let unmet: Vec<UnmetShown> = server.ask("org.check", &Named { name: args.name }).await?;
+            give_list(
+                out,
+                "hallpass.admin.unmet/1",
+                &unmet,
+                "everything meets what the org requires",
+                |unmet| {
+                    let mut table = Table::new(["THING", "RULE", "WHAT IS WRONG", "WHAT TO DO"]);
+                    for one in unmet {
+                        table.row([&one.thing, &one.rule, &one.told, &one.hint]);
+                    }
+                    table
+                },
+            )?;
+            Ok(if unmet.is_empty() { Exit::DONE } else { Exit::NO })
+        }
         OrgCommand::Disable(args) => {
             let org: OrgShown = server.ask("org.disable", &Named { name: args.name }).await?;
             out.say(format_args!("disabled `{}` and cut everything issued in it", org.name));
@@ -204,6 +269,12 @@ fn show(org: OrgShown, out: &mut Output) -> Result<Exit, Failure> {
             ("session, idle", limit(org.limits.session_idle, lifetimes::SESSION_IDLE)),
             ("session, absolute", limit(org.limits.session_absolute, lifetimes::SESSION_ABSOLUTE)),
             ("API key, at most", limit(org.limits.api_key, lifetimes::API_KEY_MAX)),
+            ("acr, at least", org.requires.demand.acr.map_or("any".into(), |acr| acr.text().to_owned())),
+            ("max age", org.requires.demand.max_age.map_or("any".into(), |most| most.to_string())),
+            (
+                "static credentials",
+                if org.requires.static_by_exception { "only by exception" } else { "allowed" }.to_owned(),
+            ),
             ("keys may rest in", org.limits.rungs.map_or("any place".into(), |rungs| rungs.to_string())),
             ("added", org.created.clone()),
         ])

@@ -26,7 +26,7 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(super) struct TransferArgs {
-    /// What: `client:HANDLE` or `resource:URL`
+    /// What: `client:HANDLE`, `resource:URL` or `key:HANDLE`
     #[arg(value_name = "THING")]
     things: Vec<String>,
 

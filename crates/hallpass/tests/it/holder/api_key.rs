@@ -74,7 +74,6 @@ async fn make(
         networks,
         lasts: Some(Lifetime::days(10)),
         direct: None,
-        requires_exception: false,
         exception: None,
     };
     let made = world.change(add).await.unwrap();
