@@ -4,8 +4,8 @@
 //! What it says of lives is what the code enforces: the numbers are the constants of [`lifetimes`](crate::lifetimes).
 
 use crate::lifetimes::{
-    ACCESS_TOKEN_MAX, AUTHORIZATION_CODE, CLIENT_ASSERTION_MAX, CLIENT_SECRET, DEVICE_CODE, DPOP_WINDOW,
-    ENROLMENT_LINK, ID_TOKEN, SESSION_ABSOLUTE, SETUP_LINK, WEB_ABSOLUTE,
+    ACCESS_TOKEN_MAX, API_KEY_MAX, AUTHORIZATION_CODE, CLIENT_ASSERTION_MAX, CLIENT_SECRET, DEVICE_CODE,
+    DPOP_WINDOW, ENROLMENT_LINK, ID_TOKEN, SESSION_ABSOLUTE, SETUP_LINK, WEB_ABSOLUTE,
 };
 use crate::time::Lifetime;
 
@@ -91,6 +91,16 @@ pub const TABLE: &[CredentialKind] = &[
         rotates: "a new one beside it, `hallpass admin client rotate`; the older ends on its date",
         revoked_by: "taking it back, or taking the client out of use",
         reviewed: "when its exception ends, within a year",
+    },
+    CredentialKind {
+        name: "API key",
+        held_by: "what can neither sign in nor say what it is",
+        answered_for_by: "its owner: a person or a team",
+        longest: Some(API_KEY_MAX),
+        rests: "a secret store of whoever has it; the issuer has its keyed hash",
+        rotates: "a new one beside it, `hallpass admin key rotate`; the older ends on its date",
+        revoked_by: "revoking it, taking its client out of use, or its owner leaving",
+        reviewed: "with its users, by `hallpass admin key show` and `hallpass admin org check`",
     },
     CredentialKind {
         name: "client assertion",

@@ -200,7 +200,7 @@ fn request(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Result<LoginR
     let strict = shared.is_some() && rung.is_none();
     let rung = if strict { Some(Rung::Daemon) } else { rung };
     if let Some(shared) = &shared {
-        say_shared(shared, strict, args.one_run, out);
+        say_shared(shared, strict, args, out);
     }
     let mut request = LoginRequest::new(target.issuer, at.clone());
     request.endpoints = target.endpoints;
@@ -230,11 +230,14 @@ fn client_secret(path: &std::path::Path) -> Result<Secret<KeyMaterial>, Failure>
 }
 
 /// Says that others are here too, and what that means.
-fn say_shared(shared: &Shared, strict: bool, one_run: bool, out: &mut Output) {
+fn say_shared(shared: &Shared, strict: bool, args: &LoginArgs, out: &mut Output) {
     let (sort, why) = (sort_of(shared.class), &shared.why);
     out.warn(format_args!("this {sort}: {why}"));
-    match (one_run, strict) {
+    match (args.one_run, strict) {
         (true, _) => {}
+        (false, true) if args.api_key_stdin => {
+            out.say("so the key is kept in memory alone, and given again after that (HALLPASS_HOST=own, if that is wrong)")
+        }
         (false, true) => {
             out.say("so the sign-in is kept in memory alone, and cannot be renewed (HALLPASS_HOST=own, if that is wrong)")
         }

@@ -187,3 +187,40 @@ fn a_use_is_known_after_a_restart() {
     let server = Server::start(root.path(), &[]);
     assert_eq!(server.admin(&["key", "show", "backup"]).json()["uses"], 1);
 }
+
+#[test]
+fn what_an_org_requires_is_met_by_new_keys_and_what_does_not_meet_it_is_found() {
+    let root = tempfile::tempdir().unwrap();
+    let server = with_client(Server::start(root.path(), &[]).with_org());
+    add(&server, &[]).json();
+    let check = || server.admin(&["org", "check", "acme"]);
+    assert_eq!(check().json()["list"], json!([]));
+    server.admin(&["org", "require", "acme"]).failed(2, &["--nothing"]);
+    server.admin(&["org", "require", "acme", "--acr", "gold"]).failed(2, &["nobody can log in", "hint: "]);
+    let set = ["org", "require", "acme", "--acr", "phr", "--max-age", "12h", "--static-by-exception"];
+    let org = server.admin(&set).json();
+    assert_eq!(
+        org["requires"],
+        json!({"demand": {"acr": "phr", "max_age": 43_200_000}, "static_by_exception": true})
+    );
+
+    let plain = ["key", "add", "x", "--client", "nightly", "--resource", NOTES, "--scope", "notes:read"];
+    server.admin(&plain).failed(5, &["only by exception", "hint: `--exception"]);
+    let until = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 40)).to_string();
+    let exception = ["--exception", "the scale knows nothing else", "--exception-until", &until];
+    server.admin(&[&plain[..], &exception].concat()).json();
+    server.admin(&["limits", "acme", "--api-key", "20d"]).json();
+    let found = check();
+    assert_eq!(found.code, 1, "{}", found.err);
+    let found: Value = serde_json::from_str(&found.out).unwrap();
+    let found: Vec<_> =
+        found["list"].as_array().unwrap().iter().map(|one| json!([one["thing"], one["rule"]])).collect();
+    let unmet = [("key:backup", "static_credential"), ("key:backup", "lifetime"), ("key:x", "lifetime")];
+    assert_eq!(found, unmet.map(|(thing, rule)| json!([thing, rule])));
+    server.admin(&["key", "revoke", "backup"]).json();
+    let left = check().out;
+    assert!(left.contains("key:x") && !left.contains("key:backup"), "what is over breaks nothing: {left}");
+
+    let org = server.admin(&["org", "require", "acme", "--nothing"]).json();
+    assert_eq!(org["requires"], json!({"demand": {}, "static_by_exception": false}));
+}

@@ -1,6 +1,6 @@
 //! `hallpass admin org` and `hallpass admin limits`.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use hallpass_model::lifetimes;
 use hallpass_model::rung::Rung;
 use hallpass_model::time::Lifetime;
@@ -103,13 +103,16 @@ pub(super) struct OrgRungsArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group(
+    ArgGroup::new("what").required(true).multiple(true).args(["acr", "max_age", "static_by_exception", "nothing"])
+))]
 pub(super) struct OrgRequireArgs {
     /// Its short name
     #[arg(value_name = "NAME")]
     name: String,
 
     /// How strongly people prove who they are at least: `phr`, a passkey with the person verified by it
-    #[arg(long, value_name = "ACR", required_unless_present_any = ["max_age", "static_by_exception", "nothing"])]
+    #[arg(long, value_name = "ACR")]
     acr: Option<String>,
 
     /// How long ago at most, such as `12h`: a session that is older is not renewed

@@ -1,6 +1,6 @@
 //! `hallpass admin client require` and `hallpass admin resource require`: step-up (RFC 9470).
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use hallpass_model::time::Lifetime;
 
 use super::table::facts;
@@ -12,9 +12,10 @@ use crate::output::Output;
 
 /// What is demanded.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").required(true).multiple(true).args(["acr", "max_age", "nothing"])))]
 struct DemandArgs {
     /// How strongly at least: `phr`, a passkey with the person verified by it
-    #[arg(long, value_name = "ACR", required_unless_present_any = ["max_age", "nothing"])]
+    #[arg(long, value_name = "ACR")]
     acr: Option<String>,
 
     /// How long ago at most, such as `15m`

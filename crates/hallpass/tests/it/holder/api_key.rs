@@ -136,8 +136,10 @@ async fn a_command_and_an_api_get_passes_of_their_own() {
     let ended = Said(in_time(child.wait_with_output()).await.unwrap());
     assert_eq!(ended.code(), 0, "{}", ended.err());
     machine.until_dead(&token).await;
-    let environment = machine.run(&["exec", "--resource", NOTES, "--", "env"]).await.out();
-    assert!(environment.contains("HALLPASS_TOKEN=") && !environment.contains("hpk_"), "never the key itself");
+    let said = machine.run(&["exec", "--resource", NOTES, "--purpose", "see it", "--", "env"]).await;
+    let environment = said.out();
+    assert!(environment.contains("HALLPASS_TOKEN="), "{}", said.err());
+    assert!(!environment.contains("hpk_"), "never the key itself");
 }
 
 #[tokio::test]
