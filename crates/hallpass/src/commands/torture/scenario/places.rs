@@ -103,10 +103,16 @@ enum Lock {
 impl Lock {
     fn find(players: &Players) -> Option<Self> {
         let record = players.home.records().pop()?;
-        let identity = record.file_stem()?.to_str()?;
+        // Which key is its own stands at the beginning of the record. Another run that was killed, or another machine
+        // that is played here, may have left one that begins alike.
+        let bytes = std::fs::read(&record).ok()?;
+        let is_named = |name: &str| bytes.windows(name.len()).any(|window| window == name.as_bytes());
         // Keys are listed as `3a1b5c7d I--Q--- 1 perm 3f010000 0 0 user name: 32`.
         let listed = std::fs::read_to_string("/proc/keys").unwrap_or_default();
-        let of_record = listed.lines().rfind(|line| line.contains(&format!(" hallpass:{identity}:")));
+        let of_record = listed.lines().find(|line| {
+            let name = line.split_once(" hallpass:").and_then(|(_, rest)| rest.split(": ").next());
+            name.is_some_and(|name| is_named(&format!("hallpass:{name}")))
+        });
         if let Some(id) = of_record.and_then(|line| i32::from_str_radix(line.split(' ').next()?, 16).ok()) {
             return Some(Self::Keyring(KeySerialId::new(id)));
         }
