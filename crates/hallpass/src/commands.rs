@@ -6,6 +6,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
 mod admin;
+mod agents;
 mod advise;
 mod assess;
 mod completions;
@@ -35,6 +36,7 @@ pub(crate) enum Command {
     Token(token::TokenArgs),
     Curl(curl::CurlArgs),
     Status(status::StatusArgs),
+    Agents(Box<agents::AgentsArgs>),
     Logout(logout::LogoutArgs),
     Profile(profile::ProfileArgs),
     Trust(trust::TrustArgs),
@@ -84,6 +86,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Token(args) => on_this_thread(token::token(args, out)),
         Command::Curl(args) => on_this_thread(curl::curl(args, out)),
         Command::Status(args) => status::status(&args, out),
+        Command::Agents(args) => on_this_thread(agents::agents(*args, out)),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
         Command::Profile(args) => on_this_thread(profile::profile(args, out)),
         Command::Trust(args) => trust::trust(&args, out),

@@ -27,6 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hallpass_model::id::CredentialId;
 use hallpass_model::lifetimes::ACCESS_TOKEN_MAX;
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::oauth::Scopes;
@@ -127,6 +128,8 @@ pub enum RunEvent<'a> {
 pub struct Leased<'a> {
     /// The API, if that is known.
     pub resource: Option<&'a str>,
+    /// The run of an agent, if it is one's.
+    pub run: Option<CredentialId>,
     /// How far it reaches, if the provider says.
     pub scope: Option<&'a Scopes>,
     /// When it is over, if the provider says.
@@ -143,6 +146,8 @@ pub struct Leased<'a> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Outcome {
+    /// The run of an agent, if it was one's.
+    pub run: Option<CredentialId>,
     /// How the command ended.
     pub ended: Ended,
     /// What became of the pass.
@@ -224,16 +229,16 @@ impl Holder {
             () = self.settled() => {}
             () = signals.stop() => {}
         }
-        let release = self.release(identity, &supply.held()).await;
+        let release = self.release(identity, &supply.held(), true).await;
         // Where the watcher has more to revoke than passes, or could do what we could not, it is left to it.
         if !matches!(release, Release::Pending { .. }) && !self.is_for_one_run(identity) {
             watcher.dismiss().await;
         }
-        Ok(Outcome { ended: ended?, release })
+        Ok(Outcome { run: supply.newest().pass.run, ended: ended?, release })
     }
 
-    /// Gives passes back.
-    async fn release(&self, identity: &Identity, held: &[Arc<Held>]) -> Release {
+    /// Gives passes back. `ends_run` says whether an agent's run is over with them.
+    async fn release(&self, identity: &Identity, held: &[Arc<Held>], ends_run: bool) -> Release {
         let own = held.iter().filter(|held| held.pass.own);
         if let Some(socket) = &self.pass_socket {
             return socket.take_back(own.map(|held| &held.pass.token)).await;
@@ -253,7 +258,11 @@ impl Holder {
                     (None, Ok(None)) => return pending("the sign-in was given up meanwhile".into()),
                     (None, Err(error)) => return pending(error.to_string()),
                 };
-                if let Err(none) = self.revoke(&metadata, &client, &held.pass.token, "access_token").await {
+                let revoked = match ends_run && held.pass.run.is_some() {
+                    true => self.revoke_with_run(&metadata, &client, &held.pass.token).await,
+                    false => self.revoke(&metadata, &client, &held.pass.token, "access_token").await,
+                };
+                if let Err(none) = revoked {
                     return pending(crate::logout::words(none));
                 }
                 release = Release::Revoked;
@@ -274,7 +283,8 @@ impl Holder {
             .iter()
             .filter(|held| held.pass.own)
             .map(|held| {
-                let one = Entrusted::new(&held.pass.token, Hint::AccessToken, supply::over_by(held));
+                let hint = if held.pass.run.is_some() { Hint::AgentsPass } else { Hint::AccessToken };
+                let one = Entrusted::new(&held.pass.token, hint, supply::over_by(held));
                 one.under(held.pass.lease)
             })
             .collect();
@@ -419,6 +429,7 @@ fn leased<'a>(held: &'a Held, way: &Way) -> Leased<'a> {
     let pass = &held.pass;
     Leased {
         resource: pass.resource.as_deref(),
+        run: pass.run,
         scope: pass.scope.as_ref(),
         until: pass.expires,
         lasts: held.lasts(),

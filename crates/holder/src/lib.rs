@@ -152,7 +152,7 @@ pub use login::{
 pub use logout::{Credential, Fate, Receipt};
 pub use not_taken::NotTaken;
 pub use owed::{Owed, Retried, RetryFate};
-pub use pass::{Pass, PassRequest};
+pub use pass::{ActingFor, Pass, PassRequest};
 pub use pass_socket::{Gives, PassSocket};
 pub use present::{Binding, Headers, Presentable, Told};
 pub use prints::Prints;

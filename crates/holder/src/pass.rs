@@ -3,7 +3,8 @@
 //! With our issuer it is got by exchange (RFC 8693): the subject is the session's own token, which is for the issuer
 //! and never sent to an API. Other providers' own access token is all there is to hand out.
 
-use hallpass_model::id::LeaseId;
+use hallpass_model::id::{CredentialId, LeaseId};
+use hallpass_model::principal::Handle;
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{AccessToken, Secret};
 use hallpass_model::time::{Lifetime, Timestamp};
@@ -35,6 +36,18 @@ pub struct PassRequest {
     pub lifetime: Option<Lifetime>,
     /// Why.
     pub purpose: Option<Purpose>,
+    /// The agent that it is for, where it is not for the person alone.
+    pub acting: Option<ActingFor>,
+}
+
+/// For whom a pass is, besides the person: an agent of theirs, which the pass then names (RFC 8693, section 4.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ActingFor {
+    /// A run that begins, of the person's agent of this name.
+    NewRun(Handle),
+    /// A run that goes on.
+    Run(CredentialId),
 }
 
 impl PassRequest {
@@ -54,6 +67,12 @@ impl PassRequest {
     #[must_use]
     pub fn lifetime(self, lifetime: impl Into<Option<Lifetime>>) -> Self {
         Self { lifetime: lifetime.into(), ..self }
+    }
+
+    /// For this agent of the person's.
+    #[must_use]
+    pub fn acting(self, acting: impl Into<Option<ActingFor>>) -> Self {
+        Self { acting: acting.into(), ..self }
     }
 
     /// For this.
@@ -77,6 +96,8 @@ pub struct Pass {
     pub resource: Option<String>,
     /// Whether it is a token of its own, which can be revoked alone. Otherwise it is the sign-in's, shared by all.
     pub own: bool,
+    /// The run of an agent that it is of.
+    pub run: Option<CredentialId>,
     /// The lease it is held under.
     pub(crate) lease: Option<LeaseId>,
     /// How it is given back, where the sign-in it came from is another process's.
@@ -141,6 +162,8 @@ impl Holder {
         may_be_kept: bool,
     ) -> Result<(Pass, Option<String>), HolderError> {
         let loaded = self.standing(identity)?;
+        // A pass of an agent's is its run's alone.
+        let may_be_kept = may_be_kept && request.acting.is_none();
         if !loaded.record.ours {
             return Ok((self.shared_token(identity, request, None).await?, None));
         }
@@ -162,8 +185,8 @@ impl Holder {
         let (mut loaded, tokens) =
             self.beside_owed(Box::pin(self.exchange(identity, &resource, &wish))).await?;
         let access = self.as_held(&loaded.record, &tokens);
-        let fresh = pass(&access, Some(resource.clone()), true, None);
-        if request.lifetime.is_none() {
+        let fresh = Pass { run: tokens.run, ..pass(&access, Some(resource.clone()), true, None) };
+        if request.lifetime.is_none() && request.acting.is_none() {
             let asked = request.scopes.clone();
             loaded.record.keep_pass(PassHeld { resource, asked, purpose, access, nonce: None }, now);
             // Overtaken or gone: then it is just not kept.
@@ -180,6 +203,7 @@ impl Holder {
         request: &PassRequest,
         refused: Option<&Secret<AccessToken>>,
     ) -> Result<Pass, HolderError> {
+        self.may_act(identity, request)?;
         if let Some(socket) = &self.pass_socket {
             return socket.pass(request, true).await;
         }
@@ -203,7 +227,23 @@ impl Holder {
         let wish = Wish { request, wanted: &TokenType::Bearer, lease: true };
         let (loaded, tokens) = self.beside_owed(Box::pin(self.exchange(identity, &resource, &wish))).await?;
         let lease = tokens.lease;
-        Ok(pass(&self.as_held(&loaded.record, &tokens), Some(resource), true, lease))
+        let leased = pass(&self.as_held(&loaded.record, &tokens), Some(resource), true, lease);
+        Ok(Pass { run: tokens.run, ..leased })
+    }
+
+    /// Refuses an agent where there is no person's session for it to act below.
+    fn may_act(&self, identity: &Identity, request: &PassRequest) -> Result<(), HolderError> {
+        let cannot = |what: &str| Err(HolderError::Unsupported { what: what.to_owned() });
+        match &request.acting {
+            None => Ok(()),
+            Some(_) if self.pass_socket.is_some() => cannot(
+                "a pass socket gives passes of the run that opened it: an agent is started outside of that",
+            ),
+            Some(_) if self.workload(identity).is_some() => {
+                cannot("an agent acts for a person, and this machine came in as itself")
+            }
+            Some(_) => Ok(()),
+        }
     }
 
     /// The API that is meant.
@@ -233,6 +273,10 @@ impl Holder {
     ) -> Result<(Loaded, TokenResponse), HolderError> {
         let loaded = self.standing(identity)?;
         if loaded.record.api_key.is_some() {
+            if wish.request.acting.is_some() {
+                let what = "an agent acts for a person, and an API key is nobody's sign-in".to_owned();
+                return Err(HolderError::Unsupported { what });
+            }
             return self.bought(loaded, resource, wish).await;
         }
         let loaded = self.fresh(identity, None).await?;
@@ -278,7 +322,13 @@ impl Holder {
             .with_some("scope", (!request.scopes.is_empty()).then(|| request.scopes.to_string()))
             .with_some("lifetime", request.lifetime.map(|lifetime| lifetime.as_seconds().to_string()))
             .with_some("purpose", request.purpose.as_ref().map(Purpose::as_str))
-            .with_some("lease", lease.then_some("true"))
+            .with_some("lease", lease.then_some("true"));
+        let form = match &request.acting {
+            None => form,
+            Some(ActingFor::NewRun(agent)) => form.with("agent", agent.as_str()),
+            Some(ActingFor::Run(run)) => form.with("run", run.to_string()),
+        };
+        let form = form
             // What commands and older APIs can use. The key is proven in this very request. Otherwise it stays bound to it.
             .with_some("binding", (*wanted == TokenType::Bearer).then_some("bearer"));
         let form = client.proven_in(form, metadata);
@@ -303,6 +353,9 @@ impl Holder {
         let loaded = Box::pin(self.fresh(identity, refused)).await?;
         let record = &loaded.record;
         let cannot = |what: String| Err(HolderError::Unsupported { what });
+        if request.acting.is_some() {
+            return cannot(format!("`{}` knows no agents: its tokens are the person's own", identity.issuer));
+        }
         if let Some(resource) =
             request.resource.as_ref().filter(|resource| !record.resources.contains(resource))
         {
@@ -338,6 +391,7 @@ fn pass(access: &AccessHeld, resource: Option<String>, own: bool, lease: Option<
         scope: access.scope.clone(),
         resource,
         own,
+        run: None,
         lease,
         given_back: None,
     }

@@ -102,6 +102,7 @@ impl PassSocket {
             scope: given.scope.as_deref().and_then(|scope| Scopes::parse_tolerant(scope).ok()),
             resource: given.resource,
             own: given.own,
+            run: None,
             lease: None,
             given_back: None,
         })

@@ -453,7 +453,8 @@ fn without_secrets(mut body: OAuthErrorBody, form: &Fields, with: With<'_>) -> O
 /// A refusal by the issuer.
 pub(crate) fn refused(issuer: &str, body: OAuthErrorBody) -> HolderError {
     match body.error {
-        ErrorCode::AccessDenied => HolderError::Denied,
+        // A person says no, and that is all; a rule says which it is.
+        ErrorCode::AccessDenied if body.rule.is_none() => HolderError::Denied,
         ErrorCode::ExpiredToken => HolderError::TimedOut,
         code => HolderError::Refused { issuer: issuer.to_owned(), code, told: body.error_description },
     }

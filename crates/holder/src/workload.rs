@@ -125,6 +125,7 @@ impl Holder {
             scope: tokens.scope,
             resource: Some(resource.clone()),
             own: given_back.is_some(),
+            run: None,
             lease: tokens.lease,
             token: tokens.access_token,
             given_back,

@@ -31,9 +31,11 @@ mod web; // browsers: cookies, forms, who is logged in, every page
 mod passkey; // the relying party's half of WebAuthn
 mod login; // logging in to an org's pages, and out
 mod consent; // whether a person lets a client act for them
+mod agents_api; // a person's agents and their runs, for the person's own tool
 mod copied; // a copy of another machine's sign-ins was found
 mod device_page; // answering a device login
 mod sessions_page; // what can act for a person, ended
+mod agents_page; // what acts for a person as itself, ended
 mod passkeys_page; // a person's passkeys
 mod people_page; // the people of an org, for its administrators
 mod enrol; // a first passkey, by a one-time link

@@ -57,6 +57,8 @@ pub(crate) struct PersonHead {
 pub(crate) enum Here {
     /// Your sessions.
     Sessions,
+    /// Your agents.
+    Agents,
     /// Your passkeys.
     Passkeys,
     /// Entering a code.

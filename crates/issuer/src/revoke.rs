@@ -81,7 +81,9 @@ async fn device_code(asked: &Asked, caller: &ClientCaller, text: &str) -> Result
 async fn access_token(asked: &Asked, caller: &ClientCaller, text: &str) -> Result<(), OAuthError> {
     let Ok(token) = asked.issuer.own_token(&asked.org, text, asked.now).await? else { return Ok(()) };
     if token.place.client == caller.client.id {
-        let revoke = RevokeAccessToken { place: token.place.clone() };
+        // Ours: what is over with it is not the pass alone, but the run of an agent that it is of.
+        let run_over = asked.form.find("run_over") == Some("true");
+        let revoke = RevokeAccessToken { place: token.place.clone(), run_over };
         asked.issuer.store.change(Actor::Nobody, asked.now, revoke).await?;
     } else {
         asked.record_refusal_of((&token.place).into(), "token_of_other_client").await?;

@@ -13,8 +13,8 @@ use http::Method;
 use http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
 
 use crate::{
-    Issuer, authorize, copied, device_authorization, error, health, introspect, lease, metadata, revoke,
-    session_stream, token, trouble, userinfo, web,
+    Issuer, agents_api, authorize, copied, device_authorization, error, health, introspect, lease, metadata,
+    revoke, session_stream, token, trouble, userinfo, web,
 };
 
 /// Who may call an endpoint. What each means is decided in `caller`, `web` and the handlers; tests walk the table.
@@ -105,6 +105,11 @@ fn routes() -> Routes {
         .post("/{org}/userinfo", Access::Token, userinfo::show)
         .post("/{org}/lease", Access::Token, lease::connect)
         .post("/{org}/copied", Access::Token, copied::report)
+        .get("/{org}/api/agents", Access::Token, agents_api::list)
+        .post("/{org}/api/agents", Access::Token, agents_api::register)
+        .post("/{org}/api/agents/retire", Access::Token, agents_api::retire)
+        .post("/{org}/api/runs/end", Access::Token, agents_api::end)
+        .post("/{org}/api/runs/continue", Access::Token, agents_api::go_on)
         .get("/{org}/session", Access::Token, session_stream::watch)
 }
 

@@ -170,6 +170,7 @@ fn tokens(asked: &Asked, caller: &ClientCaller, opened: Opened) -> TokenResponse
         purpose: session.grant.purpose.as_ref(),
         // The session is named in a claim of its own, and nothing else stands between.
         lineage: Vec::new(),
+        acting: Vec::new(),
     }
     .mint(&asked.issuer, &asked.org, asked.now);
     TokenResponse {
@@ -196,6 +197,7 @@ fn alone(
         id_token: None,
         issued_token_type: None,
         lease: None,
+        run: None,
         api_key_expires_in: None,
     }
 }
@@ -232,6 +234,7 @@ impl AboutClient<'_> {
             key: self.key,
             purpose: self.purpose,
             lineage: self.lineage,
+            acting: Vec::new(),
         }
         .mint(&asked.issuer, &asked.org, asked.now);
         alone(access_token, self.key, self.scopes, self.expires.since(asked.now))

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use hallpass_model::agent::Acting;
 use hallpass_model::client::Client;
 use hallpass_model::cut::{Place, Stamp};
 use hallpass_model::grant::Authentication;
@@ -13,7 +14,7 @@ use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{AccessToken, IdToken, Secret};
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::verifier;
-use hallpass_model::wire::claims::{AccessClaims, Audience, Cnf};
+use hallpass_model::wire::claims::{AccessClaims, Act, Audience, Cnf};
 use hallpass_model::wire::id_token::{IdClaims, at_hash};
 use hallpass_model::wire::oauth::Scopes;
 use hallpass_store::StoreError;
@@ -50,6 +51,8 @@ pub(crate) struct NewAccessToken<'a> {
     pub(crate) purpose: Option<&'a Purpose>,
     /// Its ancestors that stand in no other claim.
     pub(crate) lineage: Vec<CredentialId>,
+    /// Who acts for the subject, and who started them: the outermost first.
+    pub(crate) acting: Vec<Acting>,
 }
 
 impl NewAccessToken<'_> {
@@ -70,7 +73,7 @@ impl NewAccessToken<'_> {
             acr: self.authentication.map(|a| a.acr.text().to_owned()),
             amr: self.authentication.map(amr).unwrap_or_default(),
             cnf: self.key.map(Cnf::jkt),
-            act: None,
+            act: act(&self.acting),
             purpose: self.purpose.map(|purpose| purpose.as_str().to_owned()),
             dev: self.device.map(|id| id.to_string()),
             ist: Some(self.stamp.0),
@@ -80,6 +83,19 @@ impl NewAccessToken<'_> {
         issuer.minted.note(&token);
         Secret::from_text(token)
     }
+}
+
+/// The `act` claim (RFC 8693, section 4.1): the outermost acts, and holds those before it.
+fn act(chain: &[Acting]) -> Option<Act> {
+    chain.iter().rev().fold(None, |before, acting| {
+        Some(Act {
+            sub: acting.agent.to_string(),
+            iss: None,
+            client_id: None,
+            run: Some(acting.run.to_string()),
+            act: before.map(Box::new),
+        })
+    })
 }
 
 /// What a new ID token says besides who issued it and when.
@@ -185,6 +201,11 @@ fn place(org: OrgId, client: ClientId, claims: &AccessClaims) -> Option<Place> {
     }
     let mut credentials = claims.ancestors()?;
     credentials.insert(0, claims.credential_id()?);
+    // Only the outermost acts; those before it are history (RFC 8693, section 4.1).
+    let acting = match &claims.act {
+        Some(act) => Some(act.acting()?),
+        None => None,
+    };
     Some(Place {
         org,
         principal,
@@ -192,6 +213,7 @@ fn place(org: OrgId, client: ClientId, claims: &AccessClaims) -> Option<Place> {
         device: claims.device_id(),
         session: claims.session_id(),
         credentials,
+        acting,
         stamp: Stamp(claims.ist?),
     })
 }

@@ -1,6 +1,7 @@
 //! The userinfo endpoint (OIDC Core, section 5.3): who logged in, to a client they agreed to tell.
 
 use axum::response::Response;
+use hallpass_model::wire::claims::Act;
 use hallpass_model::wire::errors::ErrorCode;
 use http::StatusCode;
 use serde::Serialize;
@@ -16,6 +17,9 @@ struct UserInfo {
     name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     preferred_username: Option<String>,
+    /// Who acts for them (RFC 8693, section 4.1): whoever asks must be able to tell an agent from its person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<Act>,
 }
 
 /// Says who the token's subject is: `sub` always, names where `profile` was agreed to.
@@ -47,6 +51,7 @@ async fn told(asked: &Asked) -> Result<Response, OAuthError> {
         sub: principal.to_string(),
         preferred_username: person.as_ref().map(|person| person.handle.to_string()),
         name: person.map(|person| person.name),
+        act: caller.token.claims.act.clone(),
     };
     Ok(json(StatusCode::OK, &info))
 }

@@ -33,8 +33,8 @@ use crate::pages::{Frame, Here, OrgHead, PersonHead};
 use crate::routes::{Access, Routes};
 use crate::trouble::Trouble;
 use crate::{
-    Issuer, assets, consent, device_page, enrol, login, passkeys_page, people_page, sessions_page, setup,
-    trouble,
+    Issuer, agents_page, assets, consent, device_page, enrol, login, passkeys_page, people_page,
+    sessions_page, setup, trouble,
 };
 use cookies::CookieOf;
 
@@ -60,6 +60,8 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .post("/{org}/device/end", Access::Person, device_page::end)
         .get("/{org}/sessions", Access::Person, sessions_page::show)
         .post("/{org}/sessions", Access::Person, sessions_page::end)
+        .get("/{org}/agents", Access::Person, agents_page::show)
+        .post("/{org}/agents", Access::Person, agents_page::change)
         .get("/{org}/passkeys", Access::Person, passkeys_page::show)
         .post("/{org}/passkeys", Access::Person, passkeys_page::change)
         .get("/{org}/people", Access::Administrator, people_page::show)

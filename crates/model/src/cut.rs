@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::Acting;
 use crate::id::{ClientId, CredentialId, DeviceId, OrgId, PrincipalId, SessionId};
 
 /// The six axes on which anything can be cut.
@@ -219,6 +220,8 @@ pub struct Place {
     pub session: Option<SessionId>,
     /// Itself and its ancestors that have no other name here.
     pub credentials: Vec<CredentialId>,
+    /// The agent that acts, and its run, which is among the ancestors.
+    pub acting: Option<Acting>,
     /// When it was issued.
     pub stamp: Stamp,
 }
@@ -286,6 +289,7 @@ mod tests {
             device: Some(DeviceId::new(now, &e)),
             session: Some(SessionId::new(now, &e)),
             credentials: vec![CredentialId::new(now, &e), CredentialId::new(now, &e)],
+            acting: None,
             stamp,
         }
     }

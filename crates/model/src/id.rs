@@ -106,6 +106,8 @@ ids! {
     LeaseId = "lse";
     /// One passkey of a person.
     PasskeyId = "pky";
+    /// Software that acts for a person, as that person registered it.
+    AgentId = "agt";
     /// A rule by which an outside identity becomes a client here.
     TrustId = "tru";
 }

@@ -74,6 +74,10 @@ pub const API_KEY_OVERLAP: Lifetime = Lifetime::days(7);
 /// How long it is known who used an API key, from their last use on: no key lives longer, so nobody who uses one is forgotten,
 /// and once it is over somebody may ask who must be told.
 pub const API_KEY_USERS_KEPT: Lifetime = Lifetime::days(90);
+/// One run of an agent unless its person says otherwise: a working day.
+pub const AGENT_RUN: Lifetime = Lifetime::hours(8);
+/// One run of an agent at most: whoever lets one go on for longer looks at it once a day.
+pub const AGENT_RUN_MAX: Lifetime = Lifetime::hours(24);
 /// Clocks of honest machines differ by so much.
 pub const CLOCK_SKEW: Lifetime = Lifetime::seconds(30);
 /// How long a clock must have gone evenly before anything is thrown away for being old by it: long enough that whoever
@@ -143,6 +147,8 @@ pub const TABLE: &[(&str, Lifetime, &str)] = &[
         API_KEY_USERS_KEPT,
         "once it is over somebody asks who must be told",
     ),
+    ("run of an agent", AGENT_RUN, "a working day"),
+    ("run of an agent, at most", AGENT_RUN_MAX, "its person looks at it once a day"),
     ("clock skew", CLOCK_SKEW, "honest clocks differ so much"),
     (
         "clock, gone evenly before old things are thrown away",

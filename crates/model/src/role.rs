@@ -38,6 +38,8 @@ pub enum Act {
     ReadLedger,
     /// See, and end, one's own sessions, and what one has said yes to.
     EndOwnSession,
+    /// Register agents that act for oneself, end their runs, and let one go on.
+    RunOwnAgents,
     /// Add, or remove, one's own passkeys.
     RunOwnPasskeys,
     /// Answer a client that asks to act for oneself: at the consent page, or by the device flow.
@@ -62,6 +64,7 @@ pub const TABLE: &[(Act, &[Role])] = &[
     (Act::BackUp, &[Role::Operator]),
     (Act::ReadLedger, &[Role::Operator]),
     (Act::EndOwnSession, &[Role::Person]),
+    (Act::RunOwnAgents, &[Role::Person]),
     (Act::RunOwnPasskeys, &[Role::Person]),
     (Act::ApproveForOneself, &[Role::Person]),
     (Act::RevokeOwnToken, &[Role::Client]),

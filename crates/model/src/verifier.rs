@@ -248,7 +248,13 @@ mod tests {
         let bench = Bench::new();
         let chain = |n: usize| {
             (0..n).fold(None, |act, i| {
-                Some(Act { sub: i.to_string(), iss: None, client_id: None, act: act.map(Box::new) })
+                Some(Act {
+                    sub: i.to_string(),
+                    iss: None,
+                    client_id: None,
+                    run: None,
+                    act: act.map(Box::new),
+                })
             })
         };
         let with = |n| AccessClaims { act: chain(n), ..sample::bearer() };

@@ -27,4 +27,5 @@ pub mod pkce; // code verifiers and challenges
 pub mod dpop; // proofs of possession, and the nonces they answer
 pub mod replay; // ids that are good for one use
 pub mod metadata; // where an issuer's endpoints are
+pub mod agents; // what our issuer says of agents and their runs
 pub mod redirect; // redirect URIs: what may be registered, what matches

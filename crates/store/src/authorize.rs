@@ -412,6 +412,7 @@ impl RedeemCode {
             device: known_device(tx.db(), code.principal, code.device.as_ref())?,
             session: None,
             credentials: vec![code.credential],
+            acting: None,
             stamp: code.stamp,
         };
         Ok(is_dead(tx.db(), &place)?.map(|_| CodeRefusal::Revoked))
@@ -425,6 +426,7 @@ fn subject(code: &Code) -> RefusedSubject {
         client: Some(code.client),
         device: None,
         session: code.session,
+        acting: None,
     }
 }
 

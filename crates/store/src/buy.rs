@@ -114,7 +114,7 @@ impl Change for BuyToken {
         let stamp = tx.issue_stamp();
         let entry = Entry { org: Some(self.org), client: Some(key.client), ..tx.entry(Event::Exchanged) };
         let lease = match self.lease {
-            true => Some(open_lease(tx, &entry, credential, expires)?),
+            true => Some(open_lease(tx, &entry, credential, expires, None)?),
             false => None,
         };
         let mut detail = Detail::new()

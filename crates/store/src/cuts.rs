@@ -119,7 +119,7 @@ pub(crate) fn cut(
     if org.is_some_and(|org| about.org.is_some_and(|its| its != org)) {
         return Ok(CutMade::NotThere);
     }
-    let detail = Detail::new().with(Key::AXIS, target.axis().text()).with(Key::REASON, why.text());
+    let detail = about.detail.clone().with(Key::AXIS, target.axis().text()).with(Key::REASON, why.text());
     let entry = Entry { org: about.org.or(org), detail, ..about };
     cut_recording(tx, target, why, entry)
 }
@@ -152,6 +152,7 @@ pub(crate) fn cut_recording(
     tx.record(Entry { detail, ..entry });
     tx.announce(News::Cut(target));
     crate::api_keys::note_cut(tx, target, why)?;
+    crate::runs::note_cut(tx, target, why)?;
     Ok(CutMade::Cut(Cut { target, upto, why }))
 }
 
@@ -340,7 +341,20 @@ fn about(tx: &Tx<'_>, target: Target) -> Result<Option<Entry>, StoreError> {
                 })
             },
         )?,
-        Target::Credential(id) => Some(Entry { credential: Some(id), ..entry }),
+        // A run of an agent is one that is known.
+        Target::Credential(id) => Some(match crate::runs::find(db, id)? {
+            Some(run) => Entry {
+                org: Some(run.org),
+                principal: Some(run.person),
+                client: Some(run.client),
+                device: run.device,
+                session: Some(run.session),
+                credential: Some(id),
+                detail: crate::runs::with_acting(Detail::new(), run.acting()),
+                ..entry
+            },
+            None => Entry { credential: Some(id), ..entry },
+        }),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Token exchange (RFC 8693): a narrower token from one for the issuer itself. Never wider, never longer than its session.
 
+use hallpass_model::agent::{Acting, CHAIN_MAX};
 use hallpass_model::cut::{Place, Stamp, Why};
 use hallpass_model::id::{ClientId, CredentialId, LeaseId, OrgId};
 use hallpass_model::ledger::{Actor, Detail, Entry, Event, Field, Key};
@@ -12,8 +13,9 @@ use crate::change::{Change, Tx};
 use crate::cuts::is_dead;
 use crate::error::StoreError;
 use crate::leases::open_lease;
-use crate::reach::{OutOfGrant, Reached, Wanted, reach};
-use crate::refusals::refuse;
+use crate::reach::{OutOfGrant, Reach, Reached, Wanted, reach};
+use crate::refusals::{RefusedSubject, refuse};
+use crate::runs::{self, ActingFor, Run, RunRefusal};
 use crate::sessions::{about, is_session_dead, load};
 use crate::sql::Sql;
 use crate::step_up::Proved;
@@ -37,6 +39,8 @@ pub struct Exchange {
     pub purpose: Option<Purpose>,
     /// Whether it is handed to one run, and ends with it.
     pub lease: bool,
+    /// The agent's run that it is for, where it is not for the person alone.
+    pub acting: Option<ActingFor>,
     /// The address it came from, for the personal side of the record.
     pub address: Option<String>,
 }
@@ -78,6 +82,8 @@ pub struct Narrowed {
     pub session: Session,
     /// The lease it is under, if one was asked for.
     pub lease: Option<LeaseId>,
+    /// Who acts, and who started them: the outermost first. Nobody, where it is the person alone.
+    pub acting: Vec<Acting>,
 }
 
 /// Why an exchange was refused.
@@ -95,13 +101,17 @@ pub enum ExchangeRefusal {
     /// Not for that resource or scope.
     #[error(transparent)]
     OutOfGrant(#[from] OutOfGrant),
+    /// The agent, or its run, may not have it.
+    #[error(transparent)]
+    Run(#[from] RunRefusal),
     /// Its lineage is as long as one may be.
     #[error("the token was exchanged too many times over")]
     TooDeep,
 }
 
-/// Ancestors of one token at most: a tool that hands a pass to a tool that hands one on. Each rides in every token.
-pub(crate) const LINEAGE_MAX: usize = 8;
+/// A token and its ancestors at most: a tool that hands a pass to a tool that hands one on; for agents a pass and a run each,
+/// and what the innermost makes of its own. Each rides in every token.
+pub(crate) const LINEAGE_MAX: usize = 2 * CHAIN_MAX + 2;
 
 impl Change for Exchange {
     type Outcome = Exchanged;
@@ -123,7 +133,26 @@ impl Change for Exchange {
             return Ok(Exchanged::Refused(why));
         }
         // What the subject lacks is not given back, though the session was granted it.
-        let granted = session.grant.scopes.within(&self.subject.scopes);
+        let mut granted = session.grant.scopes.within(&self.subject.scopes);
+        let above = place.acting.map(|acting| acting.run);
+        let mut run = match runs::enter(tx, &session, self.acting.as_ref(), above, self.purpose.as_ref())? {
+            Ok(run) => run,
+            Err(why) => return self.refused_of_run(tx, &session, None, why),
+        };
+        if let Some(run) = &mut run {
+            if let Err(why) = runs::charge(tx, run, self.resource_of(&session))? {
+                return self.refused_of_run(tx, &session, Some(run.acting()), why);
+            }
+            // SECURITY: what the agent may not have is not there for it.
+            let persons = std::mem::take(&mut granted);
+            granted = persons.within(&run.scopes);
+            let asked = self.wanted.scopes.as_ref();
+            let beyond = asked.is_some_and(|asked| persons.include(asked) && !granted.include(asked));
+            if beyond || granted.is_empty() {
+                return self.refused_of_run(tx, &session, Some(run.acting()), RunRefusal::Scope);
+            }
+        }
+        let acting = run.as_ref().map(Run::acting);
         let (reached, scopes) = match reach(
             tx.db(),
             session.org,
@@ -134,26 +163,48 @@ impl Change for Exchange {
         )? {
             Ok(within) => within,
             Err(why) => {
-                refuse(tx, &about(tx, Event::Denied, &session).into(), why.rule())?;
+                let subject = RefusedSubject { acting, ..about(tx, Event::Denied, &session).into() };
+                refuse(tx, &subject, why.rule())?;
                 return Ok(Exchanged::Refused(why.into()));
             }
         };
         let credential = CredentialId::new(tx.now, tx.entropy());
         let stamp = tx.issue_stamp();
         let expires = (tx.now + loaded.limits.access_token(self.wanted.lifetime)).min(session.expires);
+        let mut lin = place.credentials.clone();
+        let mut chain = Vec::new();
+        let expires = match &mut run {
+            None => expires,
+            Some(run) => {
+                let url = match &reached {
+                    Reached::Resource { url, .. } => Some(url.as_str()),
+                    Reached::Issuer => None,
+                };
+                runs::handed(tx, run, url)?;
+                chain = runs::chain(tx.db(), run)?;
+                // Each run's name is an ancestor of its passes: a cut of any of them ends this one.
+                lin.extend(
+                    chain.iter().map(|acting| acting.run).filter(|run| !place.credentials.contains(run)),
+                );
+                expires.min(run.expires)
+            }
+        };
         tx.db().run(
             "UPDATE sessions SET seen = max(seen, ?2) WHERE id = ?1",
             (session.id.bytes(), tx.now.millis()),
         )?;
         let entry = about(tx, Event::Exchanged, &session);
         let lease = match self.lease {
-            true => Some(open_lease(tx, &entry, credential, expires)?),
+            true => Some(open_lease(tx, &entry, credential, expires, acting)?),
             false => None,
         };
         let mut detail =
             Detail::new().with(Key::SCOPE, scopes.to_string()).with(Key::EXPIRES, expires.millis());
         if let Some(parent) = place.credentials.first() {
             detail = detail.with(Key::PARENT, parent.to_string());
+        }
+        if let Some(acting) = acting {
+            detail = runs::with_acting(detail, acting);
         }
         let entry =
             Entry { credential: Some(credential), resource: reached.resource(), lease, detail, ..entry };
@@ -165,17 +216,40 @@ impl Change for Exchange {
         Ok(Exchanged::Issued(Box::new(Narrowed {
             credential,
             stamp,
-            lin: place.credentials.clone(),
+            lin,
             reached,
             scopes,
             expires,
             session,
             lease,
+            acting: chain,
         })))
     }
 }
 
 impl Exchange {
+    fn refused_of_run(
+        &self,
+        tx: &mut Tx<'_>,
+        session: &Session,
+        acting: Option<Acting>,
+        why: RunRefusal,
+    ) -> Result<Exchanged, StoreError> {
+        let acting = acting.or(self.subject.place.acting);
+        let subject = RefusedSubject { acting, ..about(tx, Event::Denied, session).into() };
+        refuse(tx, &subject, why.rule())?;
+        Ok(Exchanged::Refused(why.into()))
+    }
+
+    /// The API that is asked for, as far as that shows from the request and the grant alone.
+    fn resource_of<'a>(&'a self, session: &'a Session) -> Option<&'a str> {
+        match (&self.wanted.reach, session.grant.resources.as_slice()) {
+            (Reach::Resource(url), known) => known.contains(url).then_some(url),
+            (Reach::Unsaid, [only]) => Some(only),
+            (Reach::Unsaid | Reach::Issuer, _) => None,
+        }
+    }
+
     fn judge(
         &self,
         tx: &Tx<'_>,

@@ -151,7 +151,7 @@ impl Change for IssueByTrust {
         let expires = tx.now + trust.longest_here(self.wanted.lifetime);
         let entry = Entry { org: Some(self.org), client: Some(trust.client), ..tx.entry(Event::Issued) };
         let lease = match self.lease {
-            true => Some(open_lease(tx, &entry, credential, expires)?),
+            true => Some(open_lease(tx, &entry, credential, expires, None)?),
             false => None,
         };
         let mut detail = Detail::new()

@@ -2,6 +2,7 @@
 //!
 //! The run keeps a connection open. If it drops, or never comes, and is not there again in time, the pass is cut.
 
+use hallpass_model::agent::Acting;
 use hallpass_model::cut::{Target, Why};
 use hallpass_model::id::{ClientId, CredentialId, DeviceId, LeaseId, OrgId, PrincipalId, SessionId};
 use hallpass_model::ledger::{Detail, Entry, Event, Key};
@@ -13,6 +14,7 @@ use crate::change::{Change, Tx};
 use crate::cuts::cut_recording;
 use crate::error::StoreError;
 use crate::open::Store;
+use crate::runs::with_acting;
 use crate::sql::{Columns, Sql};
 
 /// A lease that is open.
@@ -55,14 +57,15 @@ pub(crate) fn open_lease(
     about: &Entry,
     credential: CredentialId,
     expires: Timestamp,
+    acting: Option<Acting>,
 ) -> Result<LeaseId, StoreError> {
     let id = LeaseId::new(tx.now, tx.entropy());
     let (Some(org), Some(client)) = (about.org, about.client) else {
         return Err(StoreError::Damaged("a lease of nobody".into()));
     };
     tx.db().run(
-        "INSERT INTO leases (id, org, principal, client, device, session, credential, connection, deadline, expires) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9)",
+        "INSERT INTO leases (id, org, principal, client, device, session, credential, connection, deadline, expires, \
+         agent, run) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11)",
         (
             id.bytes(),
             org.bytes(),
@@ -73,9 +76,15 @@ pub(crate) fn open_lease(
             credential.bytes(),
             (tx.now + RUN_RESUME).millis(),
             expires.millis(),
+            acting.as_ref().map(|acting| acting.agent.bytes()),
+            acting.as_ref().map(|acting| acting.run.bytes()),
         ),
     )?;
     let detail = Detail::new().with(Key::EXPIRES, expires.millis());
+    let detail = match acting {
+        Some(acting) => with_acting(detail, acting),
+        None => detail,
+    };
     tx.record(Entry {
         event: Event::Leased,
         credential: Some(credential),
@@ -181,7 +190,8 @@ impl Change for EndLease {
 /// Ends a lease whose time has come.
 pub(crate) fn end(tx: &mut Tx<'_>, lease: LeaseId, why: Why) -> Result<bool, StoreError> {
     let ended = tx.db().one(
-        "DELETE FROM leases WHERE id = ?1 RETURNING id, org, principal, client, device, session, credential",
+        "DELETE FROM leases WHERE id = ?1 RETURNING id, org, principal, client, device, session, credential, \
+         agent, run",
         [lease.bytes()],
         |row| released(tx, row, why),
     )?;
@@ -195,7 +205,8 @@ pub(crate) fn end(tx: &mut Tx<'_>, lease: LeaseId, why: Why) -> Result<bool, Sto
 /// Ends the lease of a pass that was just cut, if it is under one: whoever revoked it has said that the run is over.
 pub(crate) fn forget(tx: &mut Tx<'_>, credential: CredentialId, why: Why) -> Result<(), StoreError> {
     let ended = tx.db().one(
-        "DELETE FROM leases WHERE credential = ?1 RETURNING id, org, principal, client, device, session, credential",
+        "DELETE FROM leases WHERE credential = ?1 RETURNING id, org, principal, client, device, session, credential, \
+         agent, run",
         [credential.bytes()],
         |row| released(tx, row, why),
     )?;
@@ -206,6 +217,11 @@ pub(crate) fn forget(tx: &mut Tx<'_>, credential: CredentialId, why: Why) -> Res
 }
 
 fn released(tx: &Tx<'_>, row: &Row<'_>, why: Why) -> rusqlite::Result<Entry> {
+    let detail = Detail::new().with(Key::AXIS, "credential").with(Key::REASON, why.text());
+    let detail = match (row.maybe_id(7)?, row.maybe_id(8)?) {
+        (Some(agent), Some(run)) => with_acting(detail, Acting { agent, run }),
+        _ => detail,
+    };
     Ok(Entry {
         lease: row.maybe_id(0)?,
         org: row.maybe_id(1)?,
@@ -214,7 +230,7 @@ fn released(tx: &Tx<'_>, row: &Row<'_>, why: Why) -> rusqlite::Result<Entry> {
         device: row.maybe_id(4)?,
         session: row.maybe_id(5)?,
         credential: row.maybe_id(6)?,
-        detail: Detail::new().with(Key::AXIS, "credential").with(Key::REASON, why.text()),
+        detail,
         ..tx.entry(Event::Released)
     })
 }

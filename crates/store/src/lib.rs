@@ -56,6 +56,8 @@ mod copies; // of a machine's sign-ins, found on another
 mod redeem; // refresh: the hot path
 mod revoke; // tokens given back
 mod exchange; // narrower tokens from wider ones
+mod agents; // software that acts for a person
+mod runs; // its runs, and what they may use
 mod leases; // passes handed to one run
 mod client_tokens; // tokens for clients themselves
 mod trusts; // rules by which outside identities become clients
@@ -69,6 +71,7 @@ mod restore; // putting them back
 mod returned; // what a restore brings back to life
 mod copy; // checking the ledger in a copy
 
+pub use agents::{AgentRegistered, RegisterAgent, RetireAgent};
 pub use api_keys::{
     AddApiKey, KeyMade, KeyNotAdded, KeyNotRotated, KeyRevoked, KeyRotated, MigrateApiKey, NotMigrating,
     RevokeApiKey, RevokeByKey, RotateApiKey,
@@ -124,6 +127,7 @@ pub use resources::{AddResource, SetResourceStanding};
 pub use restore::{Restore, RestoreError, Restored, restore};
 pub use returned::{PasskeyReturned, PersonReturned, Returned};
 pub use revoke::{RevokeAccessToken, RevokeDeviceCode, RevokeRefreshToken};
+pub use runs::{ActingFor, EndRuns, EndedRuns, ExtendRun, Run, RunRefusal, WhichRuns};
 pub use seal::KeyEncryptionKey;
 pub use session_list::{SessionSummary, Sessions, StolenSession};
 pub use sessions::{Opened, RefreshTokens};

@@ -15,6 +15,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "step_up", sql: include_str!("migrations/003_step_up.sql") },
     Step { name: "client_proofs", sql: include_str!("migrations/004_client_proofs.sql") },
     Step { name: "api_keys", sql: include_str!("migrations/005_api_keys.sql") },
+    Step { name: "agents", sql: include_str!("migrations/006_agents.sql") },
 ];
 
 /// One step; its number is its place in the list, from 1.

@@ -165,6 +165,7 @@ impl PollDevice {
             device,
             session: None,
             credentials: vec![origin],
+            acting: None,
             stamp: hallpass_model::cut::Stamp(stamp),
         };
         if let Some(why) = is_dead(tx.db(), &place)? {
@@ -220,7 +221,14 @@ fn subject(found: &DeviceGrant) -> RefusedSubject {
         DeviceState::Approved { by } | DeviceState::Denied { by } => (Some(by), None),
         DeviceState::Spent { by, session } => (Some(by), Some(session)),
     };
-    RefusedSubject { org: found.org, principal, client: Some(found.client), device: None, session }
+    RefusedSubject {
+        org: found.org,
+        principal,
+        client: Some(found.client),
+        device: None,
+        session,
+        acting: None,
+    }
 }
 
 /// What each `slow_down` adds (RFC 8628, section 3.5).

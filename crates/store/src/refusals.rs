@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use hallpass_model::agent::Acting;
 use hallpass_model::cut::Place;
 use hallpass_model::id::{ClientId, DeviceId, OrgId, PrincipalId, SessionId};
 use hallpass_model::ledger::{Detail, Entry, Event, Key};
@@ -18,6 +19,7 @@ use rusqlite::Row;
 use crate::change::{Change, Tx};
 use crate::error::StoreError;
 use crate::open::Store;
+use crate::runs::with_acting;
 use crate::sql::{Columns, Sql};
 
 /// Whom a refusal is about. At least the org exists.
@@ -33,12 +35,14 @@ pub struct RefusedSubject {
     pub device: Option<DeviceId>,
     /// Which session.
     pub session: Option<SessionId>,
+    /// Which agent acted, in which run.
+    pub acting: Option<Acting>,
 }
 
 impl RefusedSubject {
     /// Nobody in particular, in this org.
     pub fn org(org: OrgId) -> Self {
-        Self { org, principal: None, client: None, device: None, session: None }
+        Self { org, principal: None, client: None, device: None, session: None, acting: None }
     }
 }
 
@@ -50,6 +54,7 @@ impl From<Entry> for RefusedSubject {
             client: entry.client,
             device: entry.device,
             session: entry.session,
+            acting: None,
         }
     }
 }
@@ -63,6 +68,7 @@ impl From<&Place> for RefusedSubject {
             client: Some(place.client),
             device: place.device,
             session: place.session,
+            acting: place.acting,
         }
     }
 }
@@ -105,8 +111,8 @@ pub(crate) fn refuse(
     }
     close(tx, &key)?;
     tx.db().run(
-        "INSERT INTO refusals (fingerprint, org, principal, client, device, session, rule, more, expires) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)",
+        "INSERT INTO refusals (fingerprint, org, principal, client, device, session, rule, more, expires, agent, run) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10)",
         (
             &key,
             subject.org.bytes(),
@@ -116,6 +122,8 @@ pub(crate) fn refuse(
             subject.session.as_ref().map(SessionId::bytes),
             rule,
             (tx.now + WINDOW).millis(),
+            subject.acting.as_ref().map(|acting| acting.agent.bytes()),
+            subject.acting.as_ref().map(|acting| acting.run.bytes()),
         ),
     )?;
     let entry = tx.entry(Event::Denied);
@@ -126,7 +134,8 @@ pub(crate) fn refuse(
 /// Ends a minute: records how many more there were, and forgets it.
 pub(crate) fn close(tx: &mut Tx<'_>, key: &[u8; 32]) -> Result<(), StoreError> {
     let over = tx.db().one(
-        "DELETE FROM refusals WHERE fingerprint = ?1 RETURNING org, principal, client, device, session, rule, more",
+        "DELETE FROM refusals WHERE fingerprint = ?1 RETURNING org, principal, client, device, session, rule, more, \
+         agent, run",
         [key],
         read_counted,
     )?;
@@ -138,13 +147,17 @@ pub(crate) fn close(tx: &mut Tx<'_>, key: &[u8; 32]) -> Result<(), StoreError> {
 }
 
 fn counted(entry: Entry, subject: &RefusedSubject, rule: String, count: u32) -> Entry {
+    let detail = Detail::new().with(Key::RULE, rule).with(Key::COUNT, count);
     Entry {
         org: Some(subject.org),
         principal: subject.principal,
         client: subject.client,
         device: subject.device,
         session: subject.session,
-        detail: Detail::new().with(Key::RULE, rule).with(Key::COUNT, count),
+        detail: match subject.acting {
+            Some(acting) => with_acting(detail, acting),
+            None => detail,
+        },
         ..entry
     }
 }
@@ -156,6 +169,10 @@ fn read_counted(row: &Row<'_>) -> rusqlite::Result<(RefusedSubject, String, u32)
         client: row.maybe_id(2)?,
         device: row.maybe_id(3)?,
         session: row.maybe_id(4)?,
+        acting: match (row.maybe_id(7)?, row.maybe_id(8)?) {
+            (Some(agent), Some(run)) => Some(Acting { agent, run }),
+            _ => None,
+        },
     };
     Ok((subject, row.text(5)?, row.get(6)?))
 }
@@ -170,6 +187,7 @@ fn key(tx: &Tx<'_>, subject: &RefusedSubject, rule: &str) -> [u8; 32] {
             subject.client.as_ref().map_or(nobody, |id| id.bytes()),
             subject.device.as_ref().map_or(nobody, |id| id.bytes()),
             subject.session.as_ref().map_or(nobody, |id| id.bytes()),
+            subject.acting.as_ref().map_or(nobody, |acting| acting.run.bytes()),
         ])
         .0
 }

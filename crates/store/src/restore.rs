@@ -264,6 +264,8 @@ impl Change for MarkRestored {
     fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         // One-time things may have been used since the backup: none of them works again.
         for statement in [
+            // One that has ended since would go on.
+            "DELETE FROM runs",
             "DELETE FROM links",
             "DELETE FROM ceremonies",
             "DELETE FROM requests",

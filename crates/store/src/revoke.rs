@@ -21,6 +21,8 @@ use crate::sql::{Columns, Sql};
 pub struct RevokeAccessToken {
     /// Its place on every axis; `credentials` holds its own id first.
     pub place: Place,
+    /// Whether the run of an agent that it is of is over with it.
+    pub run_over: bool,
 }
 
 impl Change for RevokeAccessToken {
@@ -34,6 +36,14 @@ impl Change for RevokeAccessToken {
             return Ok(false);
         }
         tx.acts(place.principal.map_or(Actor::Client(place.client), Actor::Principal));
+        // Whoever holds one of its passes may end a run, as they may end that.
+        if let (true, Some(acting)) = (self.run_over, place.acting)
+            && let Some(run) = crate::runs::find(tx.db(), acting.run)?
+        {
+            crate::runs::end(tx, &run, Why::RunOver)?;
+            leases::forget(tx, credential, Why::RunOver)?;
+            return Ok(true);
+        }
         // Whoever gives back the pass of a run says that the run is over.
         let lease: Option<LeaseId> =
             tx.db()
@@ -41,6 +51,7 @@ impl Change for RevokeAccessToken {
         if let Some(lease) = lease {
             return leases::end(tx, lease, Why::RunOver);
         }
+        let detail = Detail::new().with(Key::AXIS, "credential").with(Key::REASON, Why::SignedOut.text());
         let entry = Entry {
             org: Some(place.org),
             principal: place.principal,
@@ -48,7 +59,10 @@ impl Change for RevokeAccessToken {
             device: place.device,
             session: place.session,
             credential: Some(credential),
-            detail: Detail::new().with(Key::AXIS, "credential").with(Key::REASON, Why::SignedOut.text()),
+            detail: match place.acting {
+                Some(acting) => crate::runs::with_acting(detail, acting),
+                None => detail,
+            },
             ..tx.entry(Event::Cut)
         };
         let made = cut_recording(tx, Target::Credential(credential), Why::SignedOut, entry)?;

@@ -328,6 +328,7 @@ pub(crate) fn is_session_dead(db: &Connection, session: &Session) -> Result<Opti
         device: session.device,
         session: Some(session.id),
         credentials: Vec::new(),
+        acting: None,
         stamp: session.stamp,
     };
     any_of(db, place.targets(), session.stamp)

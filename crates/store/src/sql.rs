@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use hallpass_model::cut::Stamp;
 use hallpass_model::id::{
-    ClientId, CredentialId, DeviceId, GrantId, LeaseId, OrgId, PasskeyId, PrincipalId, ResourceId, SessionId,
-    TeamId, TrustId,
+    AgentId, ClientId, CredentialId, DeviceId, GrantId, LeaseId, OrgId, PasskeyId, PrincipalId, ResourceId,
+    SessionId, TeamId, TrustId,
 };
 use hallpass_model::principal::{Owner, Standing};
 use hallpass_model::time::{Lifetime, Timestamp};
@@ -78,6 +78,7 @@ macro_rules! ids {
 }
 
 ids!(
+    AgentId,
     ClientId,
     CredentialId,
     DeviceId,

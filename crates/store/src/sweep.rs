@@ -64,6 +64,7 @@ impl Sweep {
             "DELETE FROM requests WHERE fingerprint IN (SELECT fingerprint FROM requests WHERE expires < ?1 LIMIT ?2)",
             "DELETE FROM codes WHERE fingerprint IN (SELECT fingerprint FROM codes WHERE keep_until < ?1 LIMIT ?2)",
             "DELETE FROM device_grants WHERE id IN (SELECT id FROM device_grants WHERE expires < ?1 LIMIT ?2)",
+            "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE expires < ?1 LIMIT ?2)",
             "DELETE FROM guesses WHERE fingerprint IN (SELECT fingerprint FROM guesses WHERE expires < ?1 LIMIT ?2)",
             "DELETE FROM assertions WHERE fingerprint IN (SELECT fingerprint FROM assertions WHERE expires < ?1 LIMIT ?2)",
             "DELETE FROM web_sessions WHERE fingerprint IN \

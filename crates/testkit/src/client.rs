@@ -44,6 +44,7 @@ impl Reply {
             status: self.status,
             code: ErrorCode::parse(&text("error")),
             told: text("error_description"),
+            rule: json["rule"].as_str().map(str::to_owned),
         }
     }
 }
@@ -57,6 +58,8 @@ pub struct Refused {
     pub code: ErrorCode,
     /// The sentence.
     pub told: String,
+    /// The rule that refused, where it is told.
+    pub rule: Option<String>,
 }
 
 /// What a client holds after a login, a refresh or an exchange.

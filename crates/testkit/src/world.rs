@@ -226,16 +226,29 @@ impl World {
 
     /// Logs a person in by device flow: all scopes, [`NOTES`] in reach, no key.
     pub async fn sign_in(&self, person: &str, client: &str) -> Tokens {
-        self.log_in(person, client, None).await
+        self.log_in(person, client, None, &[("scope", ALL_SCOPES), ("resource", NOTES)]).await
+    }
+
+    /// The same, for these APIs and scopes.
+    pub async fn sign_in_for(&self, person: &str, client: &str, resources: &[&str], scope: &str) -> Tokens {
+        let asked: Vec<_> = resources.iter().map(|resource| ("resource", *resource)).collect();
+        self.log_in(person, client, None, &[&asked[..], &[("scope", scope)]].concat()).await
     }
 
     /// The same, bound to a new key.
     pub async fn sign_in_bound(&self, person: &str, client: &str) -> Tokens {
-        self.log_in(person, client, Some(Arc::new(SigningKey::generate()))).await
+        let key = Some(Arc::new(SigningKey::generate()));
+        self.log_in(person, client, key, &[("scope", ALL_SCOPES), ("resource", NOTES)]).await
     }
 
-    async fn log_in(&self, person: &str, client: &str, key: Option<Arc<SigningKey>>) -> Tokens {
-        let started = self.start_device(client, &[("scope", ALL_SCOPES), ("resource", NOTES)]).await.json();
+    async fn log_in(
+        &self,
+        person: &str,
+        client: &str,
+        key: Option<Arc<SigningKey>>,
+        asked: &[(&str, &str)],
+    ) -> Tokens {
+        let started = self.start_device(client, asked).await.json();
         let text =
             |name: &str| started[name].as_str().unwrap_or_else(|| panic!("no {name}: {started}")).to_owned();
         let found = self.store.find_person_by_handle(self.org, person).await.expect("the store reads");

@@ -23,7 +23,7 @@ mod people;
 mod resources;
 mod sessions;
 mod step_up;
-mod table;
+pub(super) mod table;
 mod teams;
 mod trusts;
 

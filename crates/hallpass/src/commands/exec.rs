@@ -8,12 +8,14 @@ use clap::{Args, ValueEnum};
 use hallpass_holder::exec::{
     Beside, Ended, Leased, Outcome, ProxyRequest, Release, RunEvent, RunRequest, Way,
 };
-use hallpass_holder::{Holder, Identity, PassRequest};
+use hallpass_holder::{ActingFor, Holder, Identity, PassRequest};
 use hallpass_model::lifetimes::{ACCESS_TOKEN_MAX, EXEC_PASS};
+use hallpass_model::principal::Handle;
 use hallpass_model::purpose::Purpose;
 use hallpass_model::time::Lifetime;
 use url::Url;
 
+use super::agents;
 use crate::failure::{Exit, Failure};
 use crate::holding::{
     OURSELVES, Source, WhichArgs, certificates, parse_purpose, parse_resource, parse_scope, runtime, scopes,
@@ -47,6 +49,7 @@ Examples:
   hallpass exec --as proxy --purpose 'read my notes' -- sh -c 'curl $HALLPASS_PROXY_URL/notes'
   hallpass exec --as socket --scope packages:read --purpose build -- \\
     sh -c 'podman run -v $HALLPASS_TOKEN_SOCKET:/pass.sock -e HALLPASS_TOKEN_SOCKET=/pass.sock build'
+  hallpass exec --agent coder --as proxy --purpose 'fix the build' -- ./agent.sh   # seen as itself, with a budget
   hallpass exec --as file --clean --purpose 'nightly sync' -- ./sync.sh   # reads $HALLPASS_TOKEN_FILE when it needs it")]
 pub(crate) struct ExecArgs {
     #[command(flatten)]
@@ -55,6 +58,10 @@ pub(crate) struct ExecArgs {
     /// What the token is for, in a few words; the ledger keeps it
     #[arg(long, value_name = "TEXT", value_parser = parse_purpose)]
     purpose: Purpose,
+
+    /// The agent of yours that acts: the token names it, and what it may have is all there is (`hallpass agents`)
+    #[arg(long, value_name = "NAME")]
+    agent: Option<Handle>,
 
     /// The API it is for; may be left out where the sign-in has just one
     #[arg(long, value_name = "URL", value_parser = parse_resource)]
@@ -169,6 +176,7 @@ pub(crate) async fn exec(args: ExecArgs, out: &mut Output) -> Result<Exit, Failu
         .resource(args.resource.or(bound.resource))
         .scopes(scopes(if args.scopes.is_empty() { &bound.scopes } else { &args.scopes }))
         .lifetime(args.run.ttl)
+        .acting(args.agent.map(ActingFor::NewRun))
         .purpose(args.purpose);
     run(&holder, &identity, pass, args.run, args.command, out).await
 }
@@ -204,7 +212,11 @@ pub(super) async fn run(
         },
     };
     let outcome = holder.exec(identity, &request, &mut |event| tell(&event, out)).await;
-    let Outcome { ended, release, .. } = outcome.map_err(|error| ours(error.into()))?;
+    let Outcome { ended, release, run, .. } = outcome.map_err(|error| ours(error.into()))?;
+    // Where its last token was over before the command was, nothing that was given back said so.
+    if let (Some(run), Release::LeftToExpire) = (run, &release) {
+        agents::end_quietly(holder, identity, run).await;
+    }
     if let Release::Pending { why } = release {
         out.warn(format_args!("the token is not revoked yet: {why}"));
         out.warn("a watcher goes on trying, and the token is over by itself when its time is up");
@@ -328,6 +340,9 @@ fn say(leased: &Leased<'_>, out: &mut Output) {
         None => ", and the provider does not say for how long".into(),
     };
     out.say(format_args!("leased {scope}{place}{until}"));
+    if let Some(run) = leased.run {
+        out.say(format_args!("an agent acts, in run {run}: `hallpass agents end {run}` ends it"));
+    }
     if let (false, Some(lasts)) = (leased.renewed, leased.lasts) {
         let lasts = rounded(lasts);
         out.say(format_args!(

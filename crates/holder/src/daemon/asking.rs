@@ -17,7 +17,7 @@ use crate::identity::{Identity, ProfileName};
 use crate::logout::Receipt;
 use crate::not_taken::NotTaken;
 use crate::owed::OfKey;
-use crate::pass::{GivenBack, Pass, PassRequest};
+use crate::pass::{ActingFor, GivenBack, Pass, PassRequest};
 use crate::pins::Pins;
 use crate::present::{Binding, Headers, Learned};
 use crate::record::Record;
@@ -308,6 +308,14 @@ fn asked(daemon: &Daemon, identity: &Identity, request: &PassRequest) -> TokenAs
         scope: (!request.scopes.is_empty()).then(|| request.scopes.to_string()),
         lifetime: request.lifetime.and_then(|lifetime| lifetime.as_seconds().try_into().ok()),
         purpose: request.purpose.as_ref().map(ToString::to_string),
+        agent: match &request.acting {
+            Some(ActingFor::NewRun(agent)) => Some(agent.to_string()),
+            _ => None,
+        },
+        run: match &request.acting {
+            Some(ActingFor::Run(run)) => Some(*run),
+            _ => None,
+        },
         state: daemon.state.clone(),
         ..TokenAsked::default()
     }
@@ -320,6 +328,7 @@ fn pass(given: TokenGiven) -> Pass {
         scope: given.scope.as_deref().and_then(|scope| Scopes::parse_tolerant(scope).ok()),
         resource: given.resource,
         own: given.own,
+        run: given.run.as_ref().and_then(|run| run.agents),
         lease: given.run.as_ref().and_then(|run| run.lease),
         given_back: given
             .run

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use super::problem::{BAD_REQUEST, Problem};
 use super::wire::{TokenAsked, TokenGiven};
-use crate::pass::PassRequest;
+use crate::pass::{ActingFor, PassRequest};
 
 /// A question is a record of a few large tokens at most.
 const QUESTION_MAX: usize = 1024 * 1024;
@@ -124,7 +124,17 @@ pub(crate) fn request(asked: &TokenAsked) -> Result<PassRequest, Problem> {
         None => Scopes::none(),
     };
     let purpose = asked.purpose.as_deref().map(str::parse::<Purpose>).transpose();
+    let acting = match (&asked.agent, asked.run) {
+        (None, None) => None,
+        (None, Some(run)) => Some(ActingFor::Run(run)),
+        (Some(agent), None) => match agent.parse() {
+            Ok(agent) => Some(ActingFor::NewRun(agent)),
+            Err(_) => return Err(bad("`agent` is not the name of an agent")),
+        },
+        (Some(_), Some(_)) => return Err(bad("`agent` begins a run, and `run` goes on with one")),
+    };
     Ok(PassRequest {
+        acting,
         resource: asked.resource.clone(),
         scopes,
         lifetime: asked.lifetime.map(Lifetime::seconds),

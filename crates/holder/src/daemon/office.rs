@@ -242,15 +242,15 @@ impl Office {
         let inner = &self.0;
         self.let_in(&mut asked)?;
         // A wish for a shorter life, a run, or one that is fresh, is for a pass of its own.
-        if asked.lease || asked.fresh || asked.lifetime.is_some() {
+        if asked.is_of_a_run() || asked.fresh || asked.lifetime.is_some() {
             let (pass, identity) = self.anew(&asked).await?;
             if asked.fresh {
                 self.0.kept.clear(); // it may be in the place of what is kept
             }
-            let run = match asked.lease {
+            let run = match asked.is_of_a_run() {
                 true => {
                     let metadata = inner.holder.standing(&identity)?.record.metadata;
-                    Some(Box::new(Run { lease: pass.pass.lease, metadata }))
+                    Some(Box::new(Run { lease: pass.pass.lease, metadata, agents: pass.pass.run }))
                 }
                 false => None,
             };

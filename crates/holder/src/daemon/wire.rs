@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use hallpass_model::id::LeaseId;
+use hallpass_model::id::{CredentialId, LeaseId};
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::metadata::IssuerMetadata;
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,12 @@ pub struct TokenAsked {
     /// What it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub purpose: Option<String>,
+    /// The person's agent that it is for: a run of it begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// The run of an agent that it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<CredentialId>,
     /// For one run, under a lease.
     #[serde(skip_serializing_if = "is_false")]
     pub lease: bool,
@@ -86,6 +92,13 @@ pub struct TokenAsked {
     /// somebody else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<PathBuf>,
+}
+
+impl TokenAsked {
+    /// Whether the answer is for this one who asks, and is neither kept nor given again.
+    pub(super) fn is_of_a_run(&self) -> bool {
+        self.lease || self.agent.is_some() || self.run.is_some()
+    }
 }
 
 /// Its answer.
@@ -177,6 +190,9 @@ pub(super) struct RenameAsked {
 pub(crate) struct Run {
     pub(crate) lease: Option<LeaseId>,
     pub(crate) metadata: IssuerMetadata,
+    /// The agent's, if it is one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) agents: Option<CredentialId>,
 }
 
 /// `GET /v1/status`.

@@ -148,7 +148,7 @@ impl Shared {
     }
 
     fn status(&self) -> Answer {
-        let Bounds { identity, resource, scopes, lifetime, purpose } = &self.bounds;
+        let Bounds { identity, resource, scopes, lifetime, purpose, .. } = &self.bounds;
         render(&Gives {
             issuer: identity.issuer.clone(),
             client_id: identity.client_id.clone(),

@@ -22,7 +22,7 @@ use super::scrub::Words;
 use super::watcher::{Charge, Recharge};
 use crate::Holder;
 use crate::error::HolderError;
-use crate::pass::{Pass, PassRequest};
+use crate::pass::{ActingFor, Pass, PassRequest};
 use crate::provider::Trust;
 use crate::shelf::Identity;
 
@@ -104,6 +104,9 @@ impl Supply {
         request: PassRequest,
         pass: Pass,
     ) -> (Arc<Self>, Pipes) {
+        // What began with the first pass goes on with the next.
+        let acting = pass.run.map(ActingFor::Run);
+        let request = PassRequest { acting, ..request };
         let first = Arc::new(Held { pass, since: (holder.clock)() });
         let ((recharges, told), (troubles, heard)) = (mpsc::channel(1), mpsc::channel(1));
         let supply = Self {
@@ -245,7 +248,7 @@ impl Supply {
     /// Ends a pass before the command does. Whether it is ended; if not, it is tried again at the end.
     pub(super) async fn give_back(&self, held: &Arc<Held>) -> Result<bool, HolderError> {
         let _alone = self.renewing.lock().await;
-        let release = self.holder.release(&self.identity, std::slice::from_ref(held)).await;
+        let release = self.holder.release(&self.identity, std::slice::from_ref(held), false).await;
         if release != Release::Revoked {
             return Ok(false);
         }

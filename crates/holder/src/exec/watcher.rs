@@ -247,7 +247,10 @@ async fn revoke_all(provider: &Provider, charge: &Charge, clock: &Clock) {
         return;
     };
     for one in &charge.entrusted {
-        let form = Fields::new().with_secret("token", &one.token).with("token_type_hint", one.hint.text());
+        let form = Fields::new()
+            .with_secret("token", &one.token)
+            .with("token_type_hint", one.hint.text())
+            .with_some("run_over", one.hint.run_over());
         let form = charge.client.proven_in(form, &charge.metadata);
         let mut pause = RETRY_PAUSE;
         loop {

@@ -67,6 +67,47 @@ pub(crate) struct SessionsPage {
     pub(crate) notice: Option<&'static str>,
 }
 
+/// One run of an agent.
+#[derive(Debug, Clone)]
+pub(crate) struct RunEntry {
+    pub(crate) id: String,
+    pub(crate) agent: String,
+    /// As whoever began it claimed.
+    pub(crate) purpose: String,
+    pub(crate) scope: String,
+    /// The APIs it had passes for.
+    pub(crate) resources: String,
+    /// What of its budget it has used, in words.
+    pub(crate) used: String,
+    /// What it ran out of.
+    pub(crate) spent: Option<&'static str>,
+    pub(crate) started_by_run: bool,
+    pub(crate) began: Moment,
+    pub(crate) seen: Moment,
+    pub(crate) ends: Moment,
+}
+
+/// One agent.
+#[derive(Debug, Clone)]
+pub(crate) struct AgentEntry {
+    pub(crate) name: String,
+    pub(crate) kind: &'static str,
+    pub(crate) scope: String,
+    pub(crate) longest: String,
+}
+
+/// `GET /{org}/agents`.
+#[derive(Template)]
+#[template(path = "agents.html")]
+pub(crate) struct AgentsPage {
+    pub(crate) frame: Frame,
+    pub(crate) org: OrgHead,
+    pub(crate) csrf: String,
+    pub(crate) runs: Vec<RunEntry>,
+    pub(crate) agents: Vec<AgentEntry>,
+    pub(crate) notice: Option<&'static str>,
+}
+
 /// One passkey.
 #[derive(Debug, Clone)]
 pub(crate) struct PasskeyLine {

@@ -37,7 +37,7 @@ pub(super) fn is_asked(form: &Form) -> bool {
 
 /// Exchanges it.
 pub(super) async fn redeem(asked: &Asked) -> Result<Answer, OAuthError> {
-    let wish = Wish::read(&asked.form)?;
+    let wish = Wish::of_no_person(&asked.form)?;
     if asked.form.find("client_assertion").is_some() || asked.form.find("client_secret").is_some() {
         return Err(OAuthError::invalid_request("the API key is the proof; send no other"));
     }
@@ -111,6 +111,7 @@ fn answer(
         key: bound_to,
         purpose: wish.purpose.as_ref(),
         lineage: bought.lin,
+        acting: Vec::new(),
     }
     .mint(&asked.issuer, &asked.org, asked.now);
     TokenResponse {

@@ -10,6 +10,8 @@
 //! 4. What comes out is bound as the subject is, unless `binding=bearer` was asked for a resource: many APIs know
 //!    nothing of DPoP. Whoever asks has just proved the key, so nothing is unbound for anybody else.
 //! 5. The ancestors are named in the token, so that a cut of any of them is a cut of it.
+//! 6. An agent that acts for the person is named by `agent` as its run begins, and by `run` from then on: it has no token of
+//!    its own to send as `actor_token`. What comes out says so in `act`, and `run` stands beside it in the answer.
 
 use std::sync::Arc;
 
@@ -19,7 +21,7 @@ use hallpass_model::session::{ProofOfKey, Refusal};
 use hallpass_model::time::Lifetime;
 use hallpass_model::wire::errors::ErrorCode;
 use hallpass_model::wire::oauth::{BadForm, Form, TokenResponse, token_type};
-use hallpass_store::{Exchange, ExchangeRefusal, Exchanged, Narrowed, Reach, Subject};
+use hallpass_store::{ActingFor, Exchange, ExchangeRefusal, Exchanged, Narrowed, Reach, RunRefusal, Subject};
 
 use super::{Answer, alone};
 use crate::caller::ClientCaller;
@@ -52,6 +54,7 @@ pub(super) async fn redeem(
         wanted,
         purpose: wish.purpose.clone(),
         lease: wish.lease,
+        acting: wish.acting.clone(),
         address: asked.address_text(),
     };
     match asked.issuer.store.change(Actor::Nobody, asked.now, exchange).await? {
@@ -84,12 +87,14 @@ fn answer(
         authentication: Some(&grant.authentication),
         key,
         purpose: wish.purpose.as_ref().or(grant.purpose.as_ref()),
+        acting: issued.acting.clone(),
         lineage: issued.lin,
     }
     .mint(&asked.issuer, &asked.org, asked.now);
     TokenResponse {
         issued_token_type: Some(token_type::ACCESS_TOKEN.to_owned()),
         lease: issued.lease,
+        run: issued.acting.first().map(|acting| acting.run),
         ..alone(access_token, key, issued.scopes, issued.expires.since(asked.now))
     }
 }
@@ -100,13 +105,25 @@ pub(super) struct Wish {
     pub(super) purpose: Option<Purpose>,
     pub(super) lease: bool,
     pub(super) unbound: bool,
+    pub(super) acting: Option<ActingFor>,
 }
 
 impl Wish {
+    /// The same from somebody who is no person, and so has no agents.
+    pub(super) fn of_no_person(form: &Form) -> Result<Self, OAuthError> {
+        let wish = Self::read(form)?;
+        match wish.acting {
+            None => Ok(wish),
+            Some(_) => {
+                Err(OAuthError::invalid_request("an agent acts for a person, and this is nobody's session"))
+            }
+        }
+    }
+
     pub(super) fn read(form: &Form) -> Result<Self, OAuthError> {
         let refused = |told| Err(OAuthError::invalid_request(told));
         if form.find("actor_token").is_some() || form.find("actor_token_type").is_some() {
-            return refused("acting for another is not in this release; send no actor_token");
+            return refused("an agent has no token of its own: name it with agent, and send no actor_token");
         }
         if form.find("requested_token_type").is_some_and(|wanted| wanted != token_type::ACCESS_TOKEN) {
             return refused("only access tokens are issued by exchange");
@@ -126,7 +143,21 @@ impl Wish {
             Some("bearer") => true,
             Some(_) => return refused("binding is bearer, or left out"),
         };
-        Ok(Self { lifetime, purpose: form.find("purpose").and_then(Purpose::parse), lease, unbound })
+        let acting = match (form.find("agent"), form.find("run")) {
+            (None, None) => None,
+            (Some(agent), None) => match agent.parse() {
+                Ok(handle) => Some(ActingFor::NewRun(handle)),
+                Err(_) => return refused("agent is the name of an agent"),
+            },
+            (None, Some(run)) => match run.parse() {
+                Ok(run) => Some(ActingFor::Run(run)),
+                Err(_) => return refused("run is the id of a run"),
+            },
+            (Some(_), Some(_)) => {
+                return refused("agent begins a run, and run goes on with one: send one of them");
+            }
+        };
+        Ok(Self { lifetime, purpose: form.find("purpose").and_then(Purpose::parse), lease, unbound, acting })
     }
 }
 
@@ -197,10 +228,39 @@ fn refused(refusal: ExchangeRefusal) -> OAuthError {
             let told = "the session is bound to a key; send a DPoP proof by it";
             OAuthError::new(ErrorCode::InvalidDpopProof, told)
         }
+        ExchangeRefusal::Run(why) => return run_refused(why),
         ExchangeRefusal::TooDeep => OAuthError::invalid_request(
             "the subject token was exchanged too many times over; use an earlier one",
         ),
         ExchangeRefusal::Session(_) | ExchangeRefusal::NoSession => bad_subject(),
     }
     .because(refusal)
+}
+
+/// What is told when an agent or its run gets nothing: not `invalid_request`, which says that another subject might help.
+fn run_refused(why: RunRefusal) -> OAuthError {
+    let told = match why {
+        RunRefusal::NoAgent => "the person has no agent of this name; `hallpass agents add` registers one",
+        RunRefusal::Retired => {
+            "the agent was taken out of use by its person; `hallpass agents add` puts it back"
+        }
+        RunRefusal::TooMany => {
+            "the person has too many runs of agents going on; `hallpass agents` lists them"
+        }
+        RunRefusal::TooDeep => "an agent was started by an agent too many times over",
+        RunRefusal::NoPurpose => "a run of an agent says what it is for; send a purpose",
+        RunRefusal::Unknown => "there is no such run of an agent here",
+        RunRefusal::Over => "the run of the agent is over",
+        RunRefusal::Spent(_) => {
+            "the run has used up its budget; its person lets it go on with `hallpass agents continue`, or ends it"
+        }
+        RunRefusal::Scope => {
+            return OAuthError::new(
+                ErrorCode::InvalidScope,
+                "the agent may not have a scope that was asked for",
+            )
+            .rule(why.rule());
+        }
+    };
+    OAuthError::new(ErrorCode::AccessDenied, told).rule(why.rule()).because(why)
 }

@@ -62,7 +62,7 @@ pub(super) async fn bearer(asked: &Asked) -> Result<Answer, OAuthError> {
 }
 
 async fn redeem(asked: &Asked, by: By) -> Result<Answer, OAuthError> {
-    let wish = Wish::read(&asked.form)?;
+    let wish = Wish::of_no_person(&asked.form)?;
     let another = ["client_assertion", "client_secret"].iter().any(|name| asked.form.find(name).is_some());
     if another || asked.headers.contains_key(AUTHORIZATION) {
         return Err(OAuthError::invalid_request("the outside token is the proof; send no other"));

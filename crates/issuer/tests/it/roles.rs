@@ -10,11 +10,12 @@ use hallpass_testkit::{Visitor, World};
 use http::StatusCode;
 
 /// What must be so, written down a second time: a line that is taken out of the table, or put in, is noticed.
-const EXPECTED: [(Act, &[Role]); 9] = [
+const EXPECTED: [(Act, &[Role]); 10] = [
     (Act::RunDirectory, &[Role::Administrator]),
     (Act::RemoveLostPasskey, &[Role::Administrator]),
     (Act::EndAnySession, &[Role::Administrator]),
     (Act::EndOwnSession, &[Role::Person]),
+    (Act::RunOwnAgents, &[Role::Person]),
     (Act::RunOwnPasskeys, &[Role::Person]),
     (Act::ApproveForOneself, &[Role::Person]),
     (Act::RevokeOwnToken, &[Role::Client]),
@@ -126,6 +127,17 @@ impl<'w> Trial<'w> {
                 let session = login.session().to_string();
                 self.post("sessions", &[("act", "end"), ("session", &session)]).await;
                 world.refresh(&login).await.is_err()
+            }
+            Act::RunOwnAgents => {
+                let own = world.sign_in(self.own.0, "hallpass-cli").await;
+                let request = world.http.post(world.at("api/agents")).bearer_auth(&own.access);
+                let form = encode(&[("name", "coder"), ("scope", "notes:read")]);
+                let form = request.header("content-type", "application/x-www-form-urlencoded").body(form);
+                world.send(form).await;
+                let asked = [("resource", NOTES), ("agent", "coder"), ("purpose", "a test of roles")];
+                let pass = world.exchange(&own, &asked).await.unwrap();
+                self.post("agents", &[("act", "retire"), ("agent", "coder")]).await;
+                !world.accepts(&pass.access).await
             }
             Act::RunOwnPasskeys => {
                 self.browser.get("/acme/login").await;

@@ -26,6 +26,8 @@ macro_rules! keys {
 keys! {
     /// The level of authentication (`acr`).
     ACR = "acr";
+    /// The agent that acts for the principal.
+    AGENT = "agent";
     /// How the person authenticated (`amr`), space-separated.
     AMR = "amr";
     /// Which axis was cut: `org`, `principal`, `client`, `device`, `session` or `credential`.
@@ -70,6 +72,8 @@ keys! {
     ROOT = "root";
     /// Which rule decided.
     RULE = "rule";
+    /// The run of an agent: the credential that all its passes come of.
+    RUN = "run";
     /// The scopes, space-separated.
     SCOPE = "scope";
     /// The first entry this one is about.

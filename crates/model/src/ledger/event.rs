@@ -100,6 +100,10 @@ events! {
     BackedUp = "backed_up";
     /// Personal fields of earlier entries were erased; their leaves stand.
     Erased = "erased";
+    /// A run of an agent began.
+    RunStarted = "run_started";
+    /// A run of an agent is over; `reason` says why.
+    RunEnded = "run_ended";
     /// The ledger goes on although something signed disagreed with it, or was missing; `reason` says what, and the
     /// operator that it should.
     Accepted = "accepted";

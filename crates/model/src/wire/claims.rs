@@ -4,6 +4,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::oauth::Scopes;
+use crate::agent::Acting;
 use crate::id::{CredentialId, DeviceId, PrincipalId, SessionId};
 use crate::jose::Thumbprint;
 use crate::time::Timestamp;
@@ -200,12 +201,20 @@ pub struct Act {
     /// The actor's client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
+    /// Ours: which run of the actor, where it is an agent: a credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// Who acted before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Box<Act>>,
 }
 
 impl Act {
+    /// The agent and its run, if the actor is one of ours.
+    pub fn acting(&self) -> Option<Acting> {
+        Some(Acting { agent: self.sub.parse().ok()?, run: self.run.as_deref()?.parse().ok()? })
+    }
+
     /// How many actors there are, this one included.
     pub fn depth(&self) -> usize {
         let mut depth = 1;
@@ -248,7 +257,7 @@ pub(crate) mod sample {
             acr: Some("phr".into()),
             amr: vec!["hwk".into(), "user".into()],
             cnf: Some(Cnf::jkt(Thumbprint::from_bytes([7; 32]))),
-            act: Some(Act { sub: "agent".into(), iss: None, client_id: None, act: None }),
+            act: Some(Act { sub: "agent".into(), iss: None, client_id: None, run: None, act: None }),
             purpose: Some("deploy".into()),
             dev: Some("dev_01h455vb4pex5vsknk084sn02q".into()),
             ist: Some(NOW.millis() + 123),

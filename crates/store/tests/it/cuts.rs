@@ -327,7 +327,7 @@ async fn an_access_token_given_back_is_cut_alone_and_a_refresh_token_is_its_sess
     let world = World::new().await;
     let other = world.change(add_org("other")).await.unwrap();
     let opened = world.log_in(Some(key(1))).await;
-    let revoke = RevokeAccessToken { place: place(&opened) };
+    let revoke = RevokeAccessToken { place: place(&opened), run_over: false };
     assert!(world.change(revoke.clone()).await);
     assert!(!world.change(revoke).await, "once");
     let second = next(world.refresh(&token(&opened), Some(key(1))).await);

@@ -72,7 +72,7 @@ async fn a_subject_is_its_own_client_s_org_s_and_key_s() {
     let other = world.change(add_org("other")).await.unwrap();
     let opened = world.log_in(Some(key(1))).await;
     let good = exchange(&world, &opened);
-    let deep = (1..=9).map(|n| CredentialId::from_bytes([n; 16])).collect();
+    let deep = (1..=11).map(|n| CredentialId::from_bytes([n; 16])).collect();
     let at = |place: Place| Subject { place, scopes: opened.scopes.clone() };
     let cases = [
         (Exchange { org: other.org, ..good.clone() }, Refusal::OtherOrg.into()),
@@ -247,6 +247,7 @@ async fn a_client_s_own_token_is_within_its_scopes_and_its_assertion_works_once(
         device: None,
         session: None,
         credentials: vec![token.credential],
+        acting: None,
         stamp: token.stamp,
     };
     assert_eq!(world.store.is_dead(&place).await.unwrap(), None);

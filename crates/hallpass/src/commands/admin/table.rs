@@ -3,18 +3,18 @@
 use std::fmt;
 
 /// Rows under a heading.
-pub(super) struct Table {
+pub(in crate::commands) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// An empty table with these headings.
-    pub(super) fn new<const N: usize>(headings: [&str; N]) -> Self {
+    pub(in crate::commands) fn new<const N: usize>(headings: [&str; N]) -> Self {
         Self { rows: vec![headings.map(str::to_owned).to_vec()] }
     }
 
     /// With one more row. Text that strangers chose is made plain: it must not move the cursor.
-    pub(super) fn row<const N: usize>(&mut self, cells: [&str; N]) {
+    pub(in crate::commands) fn row<const N: usize>(&mut self, cells: [&str; N]) {
         self.rows.push(cells.map(plain).to_vec());
     }
 }

@@ -10,7 +10,7 @@ use crate::daemon::wire::TokenAsked;
 use crate::error::HolderError;
 use crate::exec::supply::Supply;
 use crate::identity::Identity;
-use crate::pass::PassRequest;
+use crate::pass::{ActingFor, PassRequest};
 use crate::present::Binding;
 
 /// What a pass socket gives at most.
@@ -21,6 +21,8 @@ pub(super) struct Bounds {
     pub(super) scopes: Scopes,
     pub(super) lifetime: Lifetime,
     pub(super) purpose: Option<Purpose>,
+    /// The agent's run that all of it is.
+    acting: Option<ActingFor>,
 }
 
 impl Bounds {
@@ -46,6 +48,7 @@ impl Bounds {
             scopes: first.pass.scope.clone().unwrap_or_else(|| asked.scopes.clone()),
             lifetime: asked.lifetime.unwrap_or(ACCESS_TOKEN_MAX),
             purpose: asked.purpose.clone(),
+            acting: asked.acting.clone(),
         })
     }
 
@@ -55,6 +58,9 @@ impl Bounds {
         let wider = |rule: String| Err(Problem::new(WIDER, rule));
         if asked.fresh || !matches!(asked.binding, None | Some(Binding::Bearer)) {
             return wider("this socket gives bearer passes, and renews no sign-in".into());
+        }
+        if request.acting.is_some() {
+            return wider("this socket gives passes of its own run, and starts no agent".into());
         }
         let Identity { issuer, client_id, .. } = &self.identity;
         if asked.issuer.as_ref().is_some_and(|other| other != issuer)
@@ -85,6 +91,7 @@ impl Bounds {
             },
             lifetime: Some(request.lifetime.map_or(self.lifetime, |asked| asked.min(self.lifetime))),
             purpose: self.purpose.clone(),
+            acting: self.acting.clone(),
         })
     }
 }
@@ -101,6 +108,7 @@ mod tests {
             scopes: Scopes::parse("notes:read notes:list").unwrap(),
             lifetime: Lifetime::minutes(5),
             purpose: "a build".parse().ok(),
+            acting: None,
         }
     }
 

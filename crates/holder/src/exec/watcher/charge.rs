@@ -47,15 +47,24 @@ pub(in crate::exec) struct Entrusted {
 #[serde(rename_all = "snake_case")]
 pub(in crate::exec) enum Hint {
     AccessToken,
+    /// An access token of an agent's run, which is over with it.
+    AgentsPass,
     RefreshToken,
 }
 
 impl Hint {
     pub(super) fn text(self) -> &'static str {
         match self {
-            Hint::AccessToken => "access_token",
+            Hint::AccessToken | Hint::AgentsPass => "access_token",
             Hint::RefreshToken => "refresh_token",
         }
+    }
+}
+
+impl Hint {
+    /// What our issuer is told besides: whether the agent's run is over, and not this pass alone.
+    pub(in crate::exec) fn run_over(self) -> Option<&'static str> {
+        (self == Hint::AgentsPass).then_some("true")
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{BadResponse, Scopes};
-use crate::id::LeaseId;
+use crate::id::{CredentialId, LeaseId};
 use crate::secret::{AccessToken, IdToken, RefreshToken, Secret};
 use crate::time::Lifetime;
 
@@ -66,6 +66,8 @@ pub struct TokenResponse {
     pub issued_token_type: Option<String>,
     /// Ours: the lease a run's token is held under.
     pub lease: Option<LeaseId>,
+    /// Ours: the run of an agent that the token is of.
+    pub run: Option<CredentialId>,
     /// Ours: how long the API key that was exchanged still lives.
     pub api_key_expires_in: Option<Lifetime>,
 }
@@ -88,6 +90,7 @@ impl TokenResponse {
             id_token: raw.id_token.filter(|t| !t.is_empty()).map(Secret::from_text),
             issued_token_type: raw.issued_token_type,
             lease: raw.lease.and_then(|lease| lease.parse().ok()),
+            run: raw.run.and_then(|run| run.parse().ok()),
             api_key_expires_in: raw.api_key_expires_in.and_then(Seconds::read),
         })
     }
@@ -104,6 +107,7 @@ impl TokenResponse {
             id_token: self.id_token.as_ref().map(Secret::expose_text),
             issued_token_type: self.issued_token_type.as_deref(),
             lease: self.lease,
+            run: self.run,
             api_key_expires_in: self.api_key_expires_in.map(Lifetime::as_seconds),
         }
     }
@@ -129,6 +133,8 @@ pub struct RevealedTokenResponse<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     lease: Option<LeaseId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<CredentialId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     api_key_expires_in: Option<i64>,
 }
 
@@ -150,6 +156,7 @@ struct Raw {
     id_token: Option<String>,
     issued_token_type: Option<String>,
     lease: Option<String>,
+    run: Option<String>,
     api_key_expires_in: Option<Seconds>,
 }
 
@@ -279,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_revealed_response_reads_back_and_debug_reveals_nothing() {
-        let body = r#"{"access_token":"canary1","token_type":"DPoP","expires_in":300,"refresh_token":"canary2","refresh_token_expires_in":60,"scope":"a b","id_token":"canary3","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","lease":"lse_01h455vb4pex5vsknk084sn02q","api_key_expires_in":86400}"#;
+        let body = r#"{"access_token":"canary1","token_type":"DPoP","expires_in":300,"refresh_token":"canary2","refresh_token_expires_in":60,"scope":"a b","id_token":"canary3","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","lease":"lse_01h455vb4pex5vsknk084sn02q","run":"crd_01h455vb4pex5vsknk084sn02q","api_key_expires_in":86400}"#;
         let response = read(body);
         assert_eq!(serde_json::to_string(&response.reveal()).unwrap(), body);
         assert!(!format!("{response:?} {:?}", response.reveal()).contains("canary"));
