@@ -116,11 +116,15 @@ pub fn advise(actor: Actor, place: Place, required: Required) -> Advice {
         },
         (Actor::Agent, _) => Advice {
             pattern: Pattern::Run,
-            because: "what acts for a person gets a narrower pass of theirs for each command, which dies with it and names the \
-                      purpose",
-            but: vec!["with `--as proxy` it never sees the token at all"],
+            because: "what acts for a person is registered by them once, and each command of it gets passes that name both, within a \
+                      budget, and die with it",
+            but: vec![
+                "with `--as proxy` it never sees the token at all",
+                "over its budget it gets nothing more before the person says so: `hallpass agents continue RUN`",
+            ],
             commands: vec![
-                "hallpass exec --as proxy --only --resource URL --scope SCOPE --purpose TEXT -- COMMAND".into(),
+                "hallpass agents add NAME --scope SCOPE --longest 4h".into(),
+                "hallpass exec --agent NAME --as proxy --only --resource URL --purpose TEXT -- COMMAND".into(),
             ],
         },
     };

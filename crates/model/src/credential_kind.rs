@@ -53,6 +53,16 @@ pub const TABLE: &[CredentialKind] = &[
         reviewed: "never: it is over first",
     },
     CredentialKind {
+        name: "pass of an agent's run",
+        held_by: "one command that an agent runs",
+        answered_for_by: "the person it acts for",
+        longest: Some(ACCESS_TOKEN_MAX),
+        rests: "as any pass of a run; best nowhere the agent sees, by a proxy",
+        rotates: "renewed within the run's budget, 24 hours at most",
+        revoked_by: "the end of the command, ending the run or the agent, or a cut of the person's session",
+        reviewed: "by its person, on the agents page, and whenever its budget is used up",
+    },
+    CredentialKind {
         name: "refresh token",
         held_by: "a person's tool",
         answered_for_by: "the person",

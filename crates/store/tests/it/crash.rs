@@ -164,6 +164,7 @@ async fn is_cut(world: &World, credential: CredentialId) -> bool {
         device: None,
         session: None,
         credentials: vec![credential],
+        acting: None,
         stamp: hallpass_model::cut::Stamp(i64::MAX),
     };
     world.store.is_dead(&place).await.unwrap().is_some()

@@ -25,6 +25,7 @@ pub(crate) fn place(opened: &Opened) -> Place {
         device: session.device,
         session: Some(session.id),
         credentials: vec![opened.credential],
+        acting: None,
         stamp: opened.stamp,
     }
 }
@@ -38,6 +39,7 @@ pub(crate) fn exchange(world: &World, opened: &Opened) -> Exchange {
         wanted: for_notes(),
         purpose: None,
         lease: false,
+        acting: None,
         address: None,
     }
 }

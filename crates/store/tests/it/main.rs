@@ -17,6 +17,7 @@ mod forget; // what is forgotten, and what stays dead whatever the clock does
 mod exchange; // narrower tokens, leases, clients' own tokens
 mod ledger; // rows and record agree; proofs; erasing
 mod tidy; // sweeping, and refusals once a minute
+mod agents; // runs of agents, however they are chained and whatever is cut
 mod api_keys;
 mod backup; // copies, and putting them back
 mod vouched; // what was changed while no server ran
