@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use hallpass_model::wire::oauth::GrantType;
-use hallpass_store::LinkPurpose;
+use hallpass_model::agent::{AgentKind, Budget};
+use hallpass_model::time::Lifetime;
+use hallpass_model::wire::oauth::{GrantType, Scopes};
+use hallpass_store::{LinkPurpose, RegisterAgent};
 use hallpass_testkit::World;
 use hallpass_testkit::browser::{Authenticator, Browser, Key};
 use hallpass_testkit::world::NOTES;
@@ -305,6 +307,61 @@ async fn a_session_is_ended_and_a_second_passkey_logs_in() -> Done {
     nothing_was_refused(&browser).await
 }
 
+/// An agent of ada's with two runs, one of which has used up its budget.
+async fn agents_at_work(world: &World) -> [String; 2] {
+    let login = world.sign_in("ada", "hallpass-cli").await;
+    let register = RegisterAgent {
+        org: world.org,
+        person: world.ada,
+        handle: "coder".parse().expect("a short name"),
+        kind: AgentKind::Coding,
+        scopes: Scopes::parse("notes:read").expect("a scope"),
+        longest: Lifetime::hours(4),
+        budget: Budget { tokens: 1, ..Budget::default() },
+    };
+    world.change(register).await;
+    let mut runs = Vec::new();
+    for purpose in ["Fix the build of release 4.2", "Look for notes nobody reads"] {
+        let asked = [("resource", NOTES), ("agent", "coder"), ("purpose", purpose)];
+        let pass = world.exchange(&login, &asked).await.expect("a run begins");
+        runs.push(pass.claims().act.expect("an agent acts").run.expect("in a run"));
+    }
+    let again = [("resource", NOTES), ("run", runs[0].as_str())];
+    world.exchange(&login, &again).await.expect_err("its budget was one token");
+    runs.try_into().expect("two")
+}
+
+#[tokio::test]
+async fn a_run_is_let_go_on_and_ended_by_a_button() -> Done {
+    let world = World::new().await;
+    let browser = Browser::start().await?;
+    let _authenticator = enrolled(&world, &browser).await?;
+    let [waits, other] = agents_at_work(&world).await;
+    browser.open(&format!("{}/agents", world.issuer_url)).await?;
+    let page = browser.text("main").await?;
+    for word in [
+        "coder",
+        "Fix the build of release 4.2",
+        "It has used up its tokens",
+        "waits for you",
+        "1 of 1 tokens",
+    ] {
+        assert!(page.contains(word), "{word}: {page}");
+    }
+    let of = |run: &str| format!("form:has(input[value='{run}'])");
+    browser.click(&format!("{} button[value=continue]", of(&waits))).await?;
+    assert!(browser.text("[role=status]").await?.contains("It may go on"));
+    assert!(!browser.text("main").await?.contains("waits for you"));
+    browser.click(&format!("{} button[value=end]", of(&other))).await?;
+    let page = browser.text("main").await?;
+    assert!(page.contains("Ended.") && !page.contains("notes nobody reads"), "{page}");
+    browser.click("button[value=end-all]").await?;
+    assert!(browser.text("main").await?.contains("Nothing runs"));
+    browser.click("button[value=retire]").await?;
+    assert!(!browser.text("main").await?.contains("coder"));
+    nothing_was_refused(&browser).await
+}
+
 /// Every page fits a phone, in light and in dark; the pictures are left in `target/pages/browser`.
 #[tokio::test]
 async fn every_page_fits_a_phone_in_light_and_dark() -> Done {
@@ -314,6 +371,7 @@ async fn every_page_fits_a_phone_in_light_and_dark() -> Done {
     let pictures = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/pages/browser")).to_owned();
     std::fs::create_dir_all(&pictures)?;
     world.sign_in_bound("ada", "hallpass-cli").await;
+    agents_at_work(&world).await;
     let at = |page: &str| format!("{}/{page}", world.issuer_url);
     let ada = format!("people?person={}", world.ada);
     for (name, address) in [
@@ -323,6 +381,7 @@ async fn every_page_fits_a_phone_in_light_and_dark() -> Done {
         ("enrol", at("enrol")),
         ("login", at("login?again=1")),
         ("sessions", at("sessions")),
+        ("agents", at("agents")),
         ("passkeys", at("passkeys")),
         ("people", at("people")),
         ("person", at(&ada)),
