@@ -10,7 +10,7 @@
 //     "steps": [ STEP, ... ] }
 // A STEP is its name or { "do": NAME, ... }:
 //   discover                    { "algorithm": "oidc" | "oauth2" }
-//   code                        { "client", "scope", "resource", "parameters" }: prints {"authorize": URL}, then reads the URL
+//   code                        { "client", "scope", "resource", "parameters", "push": true if it is to be pushed first }: prints {"authorize": URL}, then reads the URL
 //                               that the browser was sent back to from the next line of standard input
 //   device                      { "client", "scope", "resource" }: prints {"device": {...}}, then polls until answered
 //   refresh                     { "client", "resource", "scope", "token": "first" }: with the newest refresh token, or the first
@@ -88,14 +88,14 @@ const steps = {
     return { metadata: (await configuration(undefined, algorithm)).serverMetadata() };
   },
 
-  async code({ client: name, scope = 'openid', resource, parameters }) {
+  async code({ client: name, scope = 'openid', resource, parameters, push }) {
     const config = await configuration(name);
     const codeVerifier = client.randomPKCECodeVerifier();
     const state = client.randomState();
     const nonce = scope.split(' ').includes('openid') ? client.randomNonce() : undefined;
     const redirect_uri = job.clients[name ?? 'cli'].redirect_uri;
     const dpop_jkt = keyPair ? await bound(config).DPoP.calculateThumbprint() : undefined;
-    const url = client.buildAuthorizationUrl(config, present({
+    const asked = present({
       redirect_uri,
       scope,
       resource,
@@ -105,7 +105,10 @@ const steps = {
       code_challenge: await client.calculatePKCECodeChallenge(codeVerifier),
       code_challenge_method: 'S256',
       ...parameters,
-    }));
+    });
+    const url = push
+      ? await client.buildAuthorizationUrlWithPAR(config, asked, bound(config))
+      : client.buildAuthorizationUrl(config, asked);
     print({ authorize: url.href });
     const checks = { pkceCodeVerifier: codeVerifier, expectedState: state, expectedNonce: nonce };
     const back = new URL(await nextLine());

@@ -5,6 +5,7 @@
 //! 2. Everything else that is wrong is sent there, with `iss` and the client's `state`.
 //! 3. A good request is kept by the store, and the browser goes on to the login and the consent page with its handle.
 //!    There is no silent yes: a public client cannot prove who it is (RFC 8252, section 8.6).
+//!    One that its client [pushed](crate::pushed) was checked when it came, and is only taken out here.
 //! 4. [`finish`] takes the request out again, once, with the person's answer, and issues the code.
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use crate::error::OAuthError;
 use crate::form::{Asked, AskedToAuthorize};
 use crate::org::OrgIssuer;
 use crate::pages::OrgHead;
+use crate::pushed::{self, Named};
 use crate::target::{consented_resources, consented_scopes};
 use crate::trouble::Trouble;
 use crate::{Issuer, token};
@@ -76,6 +78,16 @@ pub(crate) struct AuthorizeRequest {
     dpop_jkt: Option<Thumbprint>,
 }
 
+impl AuthorizeRequest {
+    /// The same, its code bound to this key; `None` if another was named.
+    pub(crate) fn bound_to(mut self, key: Thumbprint) -> Option<Self> {
+        match self.dpop_jkt.replace(key) {
+            Some(named) if named != key => None,
+            _ => Some(self),
+        }
+    }
+}
+
 /// What the person said, and how they proved that it was they.
 #[derive(Debug, Clone)]
 pub(crate) struct Consent {
@@ -95,6 +107,11 @@ pub(crate) struct Consent {
 pub(crate) async fn authorize(to_authorize: AskedToAuthorize) -> Result<Response, OAuthError> {
     let AskedToAuthorize { asked, flaw } = to_authorize;
     asked.slow_down()?;
+    match pushed::named(&asked).await {
+        Ok(Named::Kept(handle)) => return Ok(on_to_consent(&asked, &handle)),
+        Ok(Named::Plain) => {}
+        Err(error) => return here(&asked, asked.refuse(error)),
+    }
     let (client, redirect_uri) = match recipient(&asked).await {
         Ok(recipient) => recipient,
         Err(error) => return here(&asked, asked.refuse(error)),
@@ -103,7 +120,10 @@ pub(crate) async fn authorize(to_authorize: AskedToAuthorize) -> Result<Response
     let reply = Reply { org: &asked.org, redirect_uri: &redirect_uri, state };
     let read = match flaw {
         Some(flaw) => Err(flaw.into()),
-        None => read(&asked, &client, &redirect_uri).await,
+        None => match pushed::may_be_plain(&asked, &client).await {
+            Ok(()) => read(&asked, &client, &redirect_uri).await,
+            Err(error) => Err(error),
+        },
     };
     let saved = match read {
         Ok(request) => save(&asked, request).await,
@@ -125,10 +145,13 @@ fn here(asked: &Asked, error: OAuthError) -> Result<Response, OAuthError> {
 /// to the login page first.
 async fn save(asked: &Asked, request: AuthorizeRequest) -> Result<Response, OAuthError> {
     asked.count_write()?;
-    let kept = serde_json::to_string(&request).expect("a request is a struct of JSON values");
-    let save = SaveRequest { org: asked.org.id(), client: request.client, request: kept };
+    let save = SaveRequest { org: asked.org.id(), client: request.client, request: request.render() };
     let handle = asked.issuer.store.change(Actor::Nobody, asked.now, save).await?;
-    Ok(see_other(&format!("{}?request={}", asked.org.endpoint("consent"), handle.expose_text())))
+    Ok(on_to_consent(asked, handle.expose_text()))
+}
+
+fn on_to_consent(asked: &Asked, handle: &str) -> Response {
+    see_other(&format!("{}?request={handle}", asked.org.endpoint("consent")))
 }
 
 /// The request that waits under this handle at this org, if it has not run out of time.
@@ -219,7 +242,7 @@ fn read_back(kept: &str) -> Result<AuthorizeRequest, OAuthError> {
 }
 
 /// Who asks and where the answer goes. What is wrong here is never redirected (RFC 6749, section 4.1.2.1).
-async fn recipient(asked: &Asked) -> Result<(Arc<Client>, String), OAuthError> {
+pub(crate) async fn recipient(asked: &Asked) -> Result<(Arc<Client>, String), OAuthError> {
     let handle = asked.form.required("client_id")?;
     let unknown = || OAuthError::invalid_request("the client_id is not known here");
     let client = asked.issuer.store.find_client_by_handle(asked.org.id(), handle).await?;
@@ -243,7 +266,11 @@ async fn recipient(asked: &Asked) -> Result<(Arc<Client>, String), OAuthError> {
 }
 
 /// Reads everything else. What is wrong here is told to the client.
-async fn read(asked: &Asked, client: &Client, redirect_uri: &str) -> Result<AuthorizeRequest, OAuthError> {
+pub(crate) async fn read(
+    asked: &Asked,
+    client: &Client,
+    redirect_uri: &str,
+) -> Result<AuthorizeRequest, OAuthError> {
     let form = &asked.form;
     token::may_use(asked, client, &GrantType::AuthorizationCode).await?;
     refuse_what_is_not_supported(form)?;

@@ -20,6 +20,7 @@ mod published; // what a client publishes of itself
 mod outsider; // who an outside token says has come
 mod target; // what a token is asked for: one resource, these scopes
 mod authorize; // a login in a browser, begun and finished
+mod pushed; // a login in a browser, its request sent ahead
 mod device_authorization; // a login where there is no browser, begun
 mod token; // codes and tokens traded for tokens, one file a grant type
 mod revoke; // tokens given back

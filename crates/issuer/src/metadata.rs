@@ -82,6 +82,7 @@ pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>) -> Bytes {
         revocation_endpoint: endpoint("revoke"),
         introspection_endpoint: endpoint("introspect"),
         userinfo_endpoint: endpoint("userinfo"),
+        pushed_authorization_request_endpoint: endpoint("par"),
         scopes_supported: OWN_SCOPES.into_iter().map(str::to_owned).chain(scopes.iter().cloned()).collect(),
         response_types_supported: words(&["code"]),
         response_modes_supported: words(&["query"]),

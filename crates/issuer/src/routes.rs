@@ -14,7 +14,7 @@ use http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
 
 use crate::{
     Issuer, agents_api, authorize, copied, device_authorization, error, health, introspect, lease, metadata,
-    revoke, session_stream, token, trouble, userinfo, web,
+    pushed, revoke, session_stream, token, trouble, userinfo, web,
 };
 
 /// Who may call an endpoint. What each means is decided in `caller`, `web` and the handlers; tests walk the table.
@@ -97,6 +97,7 @@ fn routes() -> Routes {
         .get("/{org}/jwks", Access::Anyone, metadata::jwks)
         .get("/{org}/authorize", Access::Browser, authorize::authorize)
         .post("/{org}/authorize", Access::Browser, authorize::authorize)
+        .post("/{org}/par", Access::Client, pushed::push)
         .post("/{org}/device_authorization", Access::Client, device_authorization::start)
         .post("/{org}/token", Access::Client, token::redeem)
         .post("/{org}/revoke", Access::Client, revoke::revoke)

@@ -6,7 +6,7 @@ use hallpass_model::grant::{Approval, Grant};
 use hallpass_model::id::{ClientId, CredentialId, OrgId, PrincipalId, SessionId};
 use hallpass_model::jose::Thumbprint;
 use hallpass_model::ledger::{Actor, Detail, Entry, Event, Field, Key};
-use hallpass_model::lifetimes::{ACCESS_TOKEN_MAX, AUTHORIZATION_CODE, AUTHORIZE_REQUEST};
+use hallpass_model::lifetimes::{ACCESS_TOKEN_MAX, AUTHORIZATION_CODE, AUTHORIZE_REQUEST, PUSHED_REQUEST};
 use hallpass_model::secret::{AuthorizationCode, CodeVerifier, Secret, WebCookie};
 use hallpass_model::session::{ProofOfKey, Refusal};
 use hallpass_model::spelling::Prefix;
@@ -52,6 +52,74 @@ impl Change for SaveRequest {
             ),
         )?;
         Ok(handle)
+    }
+}
+
+/// Keeps a request that its client sent ahead (RFC 9126), for one use. Not recorded, as nothing happened yet.
+#[derive(Debug, Clone)]
+pub struct PushRequest {
+    /// Where.
+    pub org: OrgId,
+    /// From whom.
+    pub client: ClientId,
+    /// The request, as the issuer writes it.
+    pub request: String,
+}
+
+impl Change for PushRequest {
+    /// The handle it is taken by.
+    type Outcome = Secret<WebCookie>;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
+        let (handle, fingerprint) = tx.new_secret::<WebCookie>(Prefix::Web);
+        tx.db().run(
+            "INSERT INTO pushed_requests (fingerprint, org, client, request, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
+            (
+                &fingerprint.0,
+                self.org.bytes(),
+                self.client.bytes(),
+                &self.request,
+                (tx.now + PUSHED_REQUEST).millis(),
+            ),
+        )?;
+        Ok(handle)
+    }
+}
+
+/// Takes a request that was sent ahead, once, and keeps it as one whose person logs in.
+#[derive(Debug)]
+pub struct TakePushed {
+    /// Its handle.
+    pub handle: Secret<WebCookie>,
+    /// Where.
+    pub org: OrgId,
+    /// Who must have sent it.
+    pub client: ClientId,
+}
+
+impl Change for TakePushed {
+    /// The handle it is found by from now on; `None` if there is none of this client's, or it is over.
+    type Outcome = Option<Secret<WebCookie>>;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
+        // SECURITY: another's attempt takes nothing away.
+        let taken = tx.db().one(
+            "DELETE FROM pushed_requests WHERE fingerprint = ?1 AND org = ?2 AND client = ?3 AND expires > ?4 \
+             RETURNING client, request",
+            (
+                &tx.keys().fingerprint(&self.handle).0,
+                self.org.bytes(),
+                self.client.bytes(),
+                tx.now.millis(),
+            ),
+            read_request,
+        )?;
+        match taken {
+            Some(SavedRequest { client, request }) => {
+                SaveRequest { org: self.org, client, request }.apply(tx).map(Some)
+            }
+            None => Ok(None),
+        }
     }
 }
 

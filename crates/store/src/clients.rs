@@ -201,7 +201,8 @@ impl Store {
         self.read(|db| {
             db.one(
                 "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
-                 any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until FROM clients WHERE id = ?1",
+                 any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until, \
+                 pushed_only FROM clients WHERE id = ?1",
                 [client.bytes()],
                 read_client,
             )?
@@ -220,7 +221,8 @@ impl Store {
         let rows: Vec<Client> = self.read(|db| {
             db.all(
                 "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
-                 any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until FROM clients \
+                 any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until, \
+                 pushed_only FROM clients \
                  WHERE org = ?1 AND handle > ?2 ORDER BY handle LIMIT ?3",
                 (org.bytes(), after.map_or("", Handle::as_str), Page::<Client>::rows(limit)),
                 read_client,
@@ -240,7 +242,8 @@ pub(crate) fn find_by_handle(
 ) -> Result<Option<Client>, StoreError> {
     db.one(
         "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
-         any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until FROM clients WHERE org = ?1 AND handle = ?2",
+         any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until, \
+                 pushed_only FROM clients WHERE org = ?1 AND handle = ?2",
         (org.bytes(), handle),
         read_client,
     )?
@@ -278,6 +281,7 @@ fn read_client(row: &Row<'_>) -> rusqlite::Result<Client> {
         any_scope: row.get(11)?,
         device_flow_barred: row.word(12)?,
         older_assertions_until: row.maybe_time(13)?,
+        pushed_only: row.get(18)?,
         secrets: secrets_until.map(|until| ClientSecrets { until, kept: Vec::new() }),
         standing: row.standing(14)?,
         created: row.time(15)?,

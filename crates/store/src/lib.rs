@@ -77,7 +77,8 @@ pub use api_keys::{
     RevokeApiKey, RevokeByKey, RotateApiKey,
 };
 pub use authorize::{
-    CodeIssued, CodeRedeemed, CodeRefusal, IssueCode, RedeemCode, SaveRequest, SavedRequest, TakeRequest,
+    CodeIssued, CodeRedeemed, CodeRefusal, IssueCode, PushRequest, RedeemCode, SaveRequest, SavedRequest,
+    TakePushed, TakeRequest,
 };
 pub use backup::{BackedUp, BackupError};
 pub use buy::{Bought, BoughtToken, BuyToken, DirectUse, Presenter};

@@ -16,6 +16,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "client_proofs", sql: include_str!("migrations/004_client_proofs.sql") },
     Step { name: "api_keys", sql: include_str!("migrations/005_api_keys.sql") },
     Step { name: "agents", sql: include_str!("migrations/006_agents.sql") },
+    Step { name: "pushed_requests", sql: include_str!("migrations/007_pushed_requests.sql") },
 ];
 
 /// One step; its number is its place in the list, from 1.

@@ -269,6 +269,7 @@ impl Change for MarkRestored {
             "DELETE FROM links",
             "DELETE FROM ceremonies",
             "DELETE FROM requests",
+            "DELETE FROM pushed_requests",
             "DELETE FROM codes",
             "DELETE FROM device_grants",
         ] {

@@ -29,6 +29,8 @@ pub struct SetClientDemand {
     pub client: ClientId,
     /// What: nothing, by default.
     pub demand: Demand,
+    /// Whether its authorization requests must be pushed (RFC 9126, section 6).
+    pub pushed_only: bool,
 }
 
 impl Change for SetClientDemand {
@@ -37,13 +39,14 @@ impl Change for SetClientDemand {
 
     fn apply(self, tx: &mut Tx<'_>) -> Result<bool, StoreError> {
         let changed = tx.db().run(
-            "UPDATE clients SET demand = ?3 WHERE id = ?1 AND org = ?2",
-            (self.client.bytes(), self.org.bytes(), demand_column(&self.demand)),
+            "UPDATE clients SET demand = ?3, pushed_only = ?4 WHERE id = ?1 AND org = ?2",
+            (self.client.bytes(), self.org.bytes(), demand_column(&self.demand), self.pushed_only),
         )?;
         if changed == 0 {
             return Ok(false);
         }
         let detail = demand_changed("client", &self.demand);
+        let detail = if self.pushed_only { detail.with(Key::RULE, "not_pushed") } else { detail };
         let entry = tx.entry(Event::Changed);
         tx.record(Entry { org: Some(self.org), client: Some(self.client), detail, ..entry });
         tx.announce(News::Directory);

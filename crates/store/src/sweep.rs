@@ -62,6 +62,8 @@ impl Sweep {
             "DELETE FROM links WHERE fingerprint IN (SELECT fingerprint FROM links WHERE expires < ?1 LIMIT ?2)",
             "DELETE FROM ceremonies WHERE fingerprint IN (SELECT fingerprint FROM ceremonies WHERE expires < ?1 LIMIT ?2)",
             "DELETE FROM requests WHERE fingerprint IN (SELECT fingerprint FROM requests WHERE expires < ?1 LIMIT ?2)",
+            "DELETE FROM pushed_requests WHERE fingerprint IN \
+             (SELECT fingerprint FROM pushed_requests WHERE expires < ?1 LIMIT ?2)",
             "DELETE FROM codes WHERE fingerprint IN (SELECT fingerprint FROM codes WHERE keep_until < ?1 LIMIT ?2)",
             "DELETE FROM device_grants WHERE id IN (SELECT id FROM device_grants WHERE expires < ?1 LIMIT ?2)",
             "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE expires < ?1 LIMIT ?2)",

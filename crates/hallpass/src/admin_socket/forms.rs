@@ -176,7 +176,12 @@ questions! {
         dry_run: bool,
     }
     /// What a client demands of how a person proved who they are; nothing where both are empty.
-    ClientRequire { org: Option<String>, handle: String, acr: Option<String>, max_age: Option<Lifetime>, }
+    ClientRequire {
+        org: Option<String>, handle: String, acr: Option<String>, max_age: Option<Lifetime>,
+        /// Whether its authorization requests must be pushed.
+        #[serde(default)]
+        pushed_requests: bool,
+    }
     /// What a scope of a resource demands, likewise.
     ResourceRequire {
         org: Option<String>, url: String, scope: String, acr: Option<String>, max_age: Option<Lifetime>,
@@ -254,7 +259,12 @@ answers! {
         handed_over: Vec<String>,
     }
     /// What is demanded of how a person proved who they are.
-    DemandShown { thing: String, scope: Option<String>, acr: Option<String>, max_age: Option<Lifetime>, }
+    DemandShown {
+        thing: String, scope: Option<String>, acr: Option<String>, max_age: Option<Lifetime>,
+        /// Where it is a client: whether its authorization requests must be pushed.
+        #[serde(default)]
+        pushed_requests: bool,
+    }
     /// A thing that was given another owner, or would be.
     OwnerShown {
         thing: String, from: String, to: String,
@@ -278,6 +288,14 @@ answers! {
         device_flow_barred: Vec<String>,
         /// Where it is let off the newer form of client assertions.
         older_assertions_until: Option<String>,
+        /// How strongly its people must have proved who they are, and how lately.
+        #[serde(default)]
+        acr: Option<String>,
+        #[serde(default)]
+        max_age: Option<Lifetime>,
+        /// Whether its authorization requests must be pushed.
+        #[serde(default)]
+        pushed_requests: bool,
         created: String,
     }
     /// A new secret of a client's: the one time that it is shown.

@@ -19,6 +19,7 @@ mod introspect;
 mod lease;
 mod session_stream;
 mod metadata;
+mod pushed;
 mod refresh;
 mod refusals;
 mod requests;

@@ -55,7 +55,7 @@ async fn a_scope_that_demands_a_fresh_login_is_not_had_by_an_old_one_and_nothing
 async fn a_client_that_demands_a_fresh_login_refuses_every_grant_of_an_old_one_and_ends_nothing() {
     let world = World::new().await;
     let cli = world.store.find_client_by_handle(world.org, "hallpass-cli").await.unwrap().unwrap().id;
-    let set = SetClientDemand { org: world.org, client: cli, demand: FIVE };
+    let set = SetClientDemand { org: world.org, client: cli, demand: FIVE, pushed_only: false };
     let login = world.sign_in_bound("ada", "hallpass-cli").await;
     assert!(world.change(set).await);
     assert!(world.refresh(&login).await.is_ok());
@@ -171,7 +171,11 @@ async fn what_an_org_requires_is_asked_of_every_client_s_grants_as_if_each_deman
 
     let cli = world.store.find_client_by_handle(world.org, "hallpass-cli").await.unwrap().unwrap().id;
     let longer = Demand { acr: None, max_age: Some(Lifetime::hours(1)) };
-    assert!(world.change(SetClientDemand { org: world.org, client: cli, demand: longer }).await);
+    assert!(
+        world
+            .change(SetClientDemand { org: world.org, client: cli, demand: longer, pushed_only: false })
+            .await
+    );
     assert!(world.refresh(&login).await.is_err(), "a client makes nothing of it weaker");
     world.change(SetOrgRequirements { requires: Requirements::default(), ..set }).await.unwrap();
     assert!(world.refresh(&login).await.is_ok());

@@ -277,6 +277,7 @@ pub(super) fn list_scopes(scopes: &Scopes) -> Vec<String> {
 }
 
 async fn shown(office: &Office, org: &Org, client: &Client) -> Result<ClientShown, Refused> {
+    let demand = office.store().client_demand(client.id).await?;
     Ok(ClientShown {
         id: client.id.to_string(),
         org: org.name.to_string(),
@@ -303,6 +304,9 @@ async fn shown(office: &Office, org: &Org, client: &Client) -> Result<ClientShow
         any_scope: client.any_scope,
         device_flow_barred: list_scopes(&client.device_flow_barred),
         older_assertions_until: client.older_assertions_until.map(|until| until.to_string()),
+        acr: demand.acr.map(|acr| acr.text().to_owned()),
+        max_age: demand.max_age,
+        pushed_requests: client.pushed_only,
         created: client.created.to_string(),
     })
 }

@@ -13,9 +13,12 @@ pub(super) async fn client(office: &Office, form: ClientRequire) -> Result<Deman
     let org = office.org(form.org.as_deref()).await?;
     let demand = demand(form.acr.as_deref(), form.max_age)?;
     let client = clients::load(office, &org, &form.handle).await?;
-    let set = SetClientDemand { org: org.id, client: client.id, demand };
+    let set = SetClientDemand { org: org.id, client: client.id, demand, pushed_only: form.pushed_requests };
     match office.change(set).await? {
-        true => Ok(shown(format!("client:{}", form.handle), None, demand)),
+        true => Ok(DemandShown {
+            pushed_requests: form.pushed_requests,
+            ..shown(format!("client:{}", form.handle), None, demand)
+        }),
         false => Err(Refused::not_there(format_args!("there is no client `{}`", form.handle))),
     }
 }
@@ -53,5 +56,6 @@ pub(super) fn demand(
 }
 
 fn shown(thing: String, scope: Option<String>, demand: Demand) -> DemandShown {
-    DemandShown { thing, scope, acr: demand.acr.map(|acr| acr.text().to_owned()), max_age: demand.max_age }
+    let acr = demand.acr.map(|acr| acr.text().to_owned());
+    DemandShown { thing, scope, acr, max_age: demand.max_age, pushed_requests: false }
 }

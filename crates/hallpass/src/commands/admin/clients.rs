@@ -259,6 +259,9 @@ pub(super) fn show(client: ClientShown, out: &mut Output) -> Result<Exit, Failur
             ("keys published at", client.jwks_uri.clone().unwrap_or_default()),
             ("secrets until", client.secrets_until.clone().unwrap_or_default()),
             ("older assertions until", client.older_assertions_until.clone().unwrap_or_default()),
+            ("people prove themselves by", client.acr.clone().unwrap_or_default()),
+            ("and that lately", client.max_age.map(|most| most.to_string()).unwrap_or_default()),
+            ("requests", if client.pushed_requests { "pushed alone".into() } else { String::new() }),
             ("added", client.created.clone()),
         ])
     })

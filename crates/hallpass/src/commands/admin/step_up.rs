@@ -12,7 +12,6 @@ use crate::output::Output;
 
 /// What is demanded.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("what").required(true).multiple(true).args(["acr", "max_age", "nothing"])))]
 struct DemandArgs {
     /// How strongly at least: `phr`, a passkey with the person verified by it
     #[arg(long, value_name = "ACR")]
@@ -28,10 +27,15 @@ struct DemandArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").required(true).multiple(true).args(["acr", "max_age", "nothing", "pushed_requests"])))]
 pub(super) struct ClientRequireArgs {
     /// Its short name
     #[arg(value_name = "HANDLE")]
     handle: String,
+
+    /// That it pushes its authorization requests itself, and sends none by the browser (RFC 9126)
+    #[arg(long, conflicts_with = "nothing")]
+    pushed_requests: bool,
 
     #[command(flatten)]
     demand: DemandArgs,
@@ -41,6 +45,7 @@ pub(super) struct ClientRequireArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").required(true).multiple(true).args(["acr", "max_age", "nothing"])))]
 pub(super) struct ResourceRequireArgs {
     /// Its URL
     #[arg(value_name = "URL")]
@@ -63,7 +68,8 @@ pub(super) async fn client(
     out: &mut Output,
 ) -> Result<Exit, Failure> {
     let DemandArgs { acr, max_age, nothing: _ } = args.demand;
-    let form = ClientRequire { org: args.org.org, handle: args.handle, acr, max_age };
+    let pushed_requests = args.pushed_requests;
+    let form = ClientRequire { org: args.org.org, handle: args.handle, acr, max_age, pushed_requests };
     show(&server.ask("client.require", &form).await?, out)
 }
 
@@ -85,6 +91,7 @@ fn show(shown: &DemandShown, out: &mut Output) -> Result<Exit, Failure> {
             ("scope", shown.scope.clone().unwrap_or_else(none)),
             ("acr", shown.acr.clone().unwrap_or_else(none)),
             ("max age", shown.max_age.map_or_else(none, |most| most.to_string())),
+            ("requests", if shown.pushed_requests { "pushed alone".to_owned() } else { none() }),
         ])
     })
 }

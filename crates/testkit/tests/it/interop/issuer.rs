@@ -71,6 +71,22 @@ async fn logs_in_by_code(dpop: bool) {
     );
 }
 
+/// RFC 9126; with a proof for the request itself, and its nonce (RFC 9449, section 10.1).
+#[tokio::test]
+async fn openid_client_pushes_its_request_and_logs_in() {
+    for dpop in [false, true] {
+        let world = World::new().await;
+        let steps = json!([
+            { "do": "code", "scope": SCOPE, "resource": API, "push": true },
+            { "do": "introspect", "client": "api" },
+        ]);
+        let heard = converse(&world, dpop, steps).await;
+        assert_eq!(heard[0]["claims"]["sub"], world.ada.to_string());
+        assert_eq!(heard[1]["introspection"]["active"], true);
+        assert_eq!(heard[1]["introspection"]["cnf"]["jkt"].is_string(), dpop);
+    }
+}
+
 #[tokio::test]
 async fn openid_client_logs_in_by_device_and_a_replay_ends_the_session() {
     let world = World::new().await;
