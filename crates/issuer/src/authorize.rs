@@ -293,7 +293,7 @@ pub(crate) async fn read(
     rung_is_allowed(asked, client, device.as_ref()).await?;
     let scopes = consented_scopes(form, client, &asked.org)?;
     let resources: Vec<String> =
-        consented_resources(asked).await?.iter().map(|resource| resource.url.clone()).collect();
+        consented_resources(asked, client).await?.iter().map(|resource| resource.url.clone()).collect();
     let demand = demand(asked, client.id, &scopes, &resources).await?;
     Ok(AuthorizeRequest {
         client: client.id,

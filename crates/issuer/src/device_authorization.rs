@@ -83,5 +83,5 @@ async fn reach(asked: &Asked, caller: &ClientCaller) -> Result<(Scopes, Vec<Arc<
             "a scope may not be asked for through the device flow; log in with a browser on this machine";
         return Err(OAuthError::new(ErrorCode::InvalidScope, told));
     }
-    Ok((scopes, consented_resources(asked).await?))
+    Ok((scopes, consented_resources(asked, &caller.client).await?))
 }

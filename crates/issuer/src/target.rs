@@ -51,6 +51,7 @@ pub(crate) fn out_of_grant(why: OutOfGrant) -> OAuthError {
         OutOfGrant::Suspended => invalid_target(
             "the resource is suspended: whoever answered for it left; an administrator has somebody take it over",
         ),
+        OutOfGrant::Environment => another_environment(),
         OutOfGrant::Unmet(demand) => OAuthError::step_up(demand),
         OutOfGrant::Scope => {
             invalid_scope("a scope is not one that was agreed to, or not one the resource knows")
@@ -59,7 +60,10 @@ pub(crate) fn out_of_grant(why: OutOfGrant) -> OAuthError {
 }
 
 /// The resources a request for consent names: known, and in use (RFC 8707, section 2).
-pub(crate) async fn consented_resources(asked: &Asked) -> Result<Vec<Arc<Resource>>, OAuthError> {
+pub(crate) async fn consented_resources(
+    asked: &Asked,
+    client: &Client,
+) -> Result<Vec<Arc<Resource>>, OAuthError> {
     let mut resources: Vec<Arc<Resource>> = Vec::new();
     for named in asked.form.all("resource") {
         // The issuer itself is always in reach.
@@ -71,7 +75,13 @@ pub(crate) async fn consented_resources(asked: &Asked) -> Result<Vec<Arc<Resourc
         }
         let found = asked.issuer.store.find_resource_by_url(asked.org.id(), named).await?;
         let found = found.filter(|resource| resource.standing.is_active());
-        resources.push(found.ok_or_else(|| invalid_target("there is no such resource in this org"))?);
+        let found = found.ok_or_else(|| invalid_target("there is no such resource in this org"))?;
+        // SECURITY: nobody is asked for what their client never gets.
+        if client.environment.as_ref().is_some_and(|environment| *environment != found.environment) {
+            asked.record_refusal(client.id, "environment").await?;
+            return Err(another_environment());
+        }
+        resources.push(found);
     }
     Ok(resources)
 }
@@ -105,6 +115,10 @@ fn may_ask(client: &Client, org: &OrgIssuer, scope: &str) -> bool {
 
 fn invalid_target(told: &'static str) -> OAuthError {
     OAuthError::new(ErrorCode::InvalidTarget, told)
+}
+
+fn another_environment() -> OAuthError {
+    invalid_target("the resource is of another environment than the client").rule("environment")
 }
 
 fn invalid_scope(told: &'static str) -> OAuthError {

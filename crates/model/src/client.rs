@@ -134,6 +134,8 @@ pub struct Client {
     pub device_flow_barred: Scopes,
     /// Until when its assertions may be of the form before RFC 10070: an exception, which has an end.
     pub older_assertions_until: Option<Timestamp>,
+    /// The environment whose resources it may have tokens for; any, if there is none.
+    pub environment: Option<Handle>,
     /// Whether its authorization requests must be pushed (RFC 9126, section 6).
     pub pushed_only: bool,
     /// Its secrets: an exception, which has an end. It may have them beside its keys, while it moves to those.

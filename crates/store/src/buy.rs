@@ -216,6 +216,7 @@ fn of_grant(why: OutOfGrant) -> KeyRefusal {
         OutOfGrant::Resource => KeyRefusal::Resource,
         OutOfGrant::Ambiguous => KeyRefusal::Ambiguous,
         OutOfGrant::Disabled => KeyRefusal::ResourceDisabled,
+        OutOfGrant::Environment => KeyRefusal::Environment,
         OutOfGrant::Suspended => KeyRefusal::ResourceSuspended,
         OutOfGrant::Unmet(_) => KeyRefusal::Unmet,
         OutOfGrant::Scope => KeyRefusal::Scope,

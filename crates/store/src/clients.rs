@@ -20,7 +20,7 @@ use crate::error::StoreError;
 use crate::open::Store;
 use crate::page::Page;
 use crate::readers::Known;
-use crate::sql::{Columns, Sql, disabled_column, json, owner_columns};
+use crate::sql::{Columns, Sql, disabled_column, json, owner_columns, unreadable};
 
 /// Registers a client.
 #[derive(Debug, Clone)]
@@ -53,6 +53,8 @@ pub struct AddClient {
     ///
     /// [`RotateClientSecret`]: crate::RotateClientSecret
     pub secrets_until: Option<Timestamp>,
+    /// The environment whose resources it may have tokens for; any, if there is none.
+    pub environment: Option<Handle>,
 }
 
 impl Change for AddClient {
@@ -101,8 +103,8 @@ pub(crate) fn insert_client(tx: &mut Tx<'_>, id: ClientId, add: &AddClient) -> R
     let grant_types: Vec<&str> = add.grant_types.iter().map(GrantType::text).collect();
     tx.db().run(
         "INSERT INTO clients (id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, \
-         scopes, any_scope, device_flow_barred, older_assertions_until, created, jwks_uri, secrets_until) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+         scopes, any_scope, device_flow_barred, older_assertions_until, created, jwks_uri, secrets_until, environment) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         rusqlite::params![
             id.bytes(),
             add.org.bytes(),
@@ -121,11 +123,16 @@ pub(crate) fn insert_client(tx: &mut Tx<'_>, id: ClientId, add: &AddClient) -> R
             tx.now.millis(),
             jwks_uri,
             add.secrets_until.map(Timestamp::millis),
+            add.environment.as_ref().map(Handle::as_str),
         ],
     )?;
     let detail = registered("client", add.handle.as_str(), Some(&add.owner))
         .with(Key::GRANT_TYPE, grant_types.join(" "))
         .with(Key::SCOPE, add.scopes.to_string());
+    let detail = match &add.environment {
+        Some(environment) => detail.with(Key::ENVIRONMENT, environment.to_string()),
+        None => detail,
+    };
     tx.record(Entry { org: Some(add.org), client: Some(id), detail, ..tx.entry(Event::Registered) });
     if let Some(until) = add.older_assertions_until {
         except(tx, add.org, id, "client_assertion_type", until);
@@ -145,6 +152,41 @@ pub(crate) fn except(tx: &mut Tx<'_>, org: OrgId, client: ClientId, rule: &'stat
 /// The scopes of OpenID Connect, which are no resource's.
 pub(crate) fn always_asked() -> Scopes {
     Scopes::parse("openid profile offline_access").expect("these are scopes")
+}
+
+/// Says of which environment's resources a client may have tokens. Those it has live out their minutes.
+#[derive(Debug, Clone)]
+pub struct SetClientEnvironment {
+    /// Where.
+    pub org: OrgId,
+    /// Which.
+    pub client: ClientId,
+    /// The environment; any, if there is none.
+    pub environment: Option<Handle>,
+}
+
+impl Change for SetClientEnvironment {
+    /// Whether there is such a client in this org.
+    type Outcome = bool;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+        let environment = self.environment.as_ref().map(Handle::as_str);
+        let changed = tx.db().run(
+            "UPDATE clients SET environment = ?3 WHERE id = ?1 AND org = ?2",
+            (self.client.bytes(), self.org.bytes(), environment),
+        )?;
+        if changed == 0 {
+            return Ok(false);
+        }
+        let detail = Detail::new()
+            .with(Key::KIND, "client")
+            .with(Key::CHANGE, "environment")
+            .with(Key::ENVIRONMENT, environment.unwrap_or("any").to_owned());
+        let entry = tx.entry(Event::Changed);
+        tx.record(Entry { org: Some(self.org), client: Some(self.client), detail, ..entry });
+        tx.announce(News::Directory);
+        Ok(true)
+    }
 }
 
 /// Takes a client out of use, which also cuts everything issued to it, or puts it back into use.
@@ -202,7 +244,7 @@ impl Store {
             db.one(
                 "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
                  any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until, \
-                 pushed_only FROM clients WHERE id = ?1",
+                 pushed_only, environment FROM clients WHERE id = ?1",
                 [client.bytes()],
                 read_client,
             )?
@@ -222,7 +264,7 @@ impl Store {
             db.all(
                 "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
                  any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until, \
-                 pushed_only FROM clients \
+                 pushed_only, environment FROM clients \
                  WHERE org = ?1 AND handle > ?2 ORDER BY handle LIMIT ?3",
                 (org.bytes(), after.map_or("", Handle::as_str), Page::<Client>::rows(limit)),
                 read_client,
@@ -243,7 +285,7 @@ pub(crate) fn find_by_handle(
     db.one(
         "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
          any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until, \
-                 pushed_only FROM clients WHERE org = ?1 AND handle = ?2",
+                 pushed_only, environment FROM clients WHERE org = ?1 AND handle = ?2",
         (org.bytes(), handle),
         read_client,
     )?
@@ -282,6 +324,10 @@ fn read_client(row: &Row<'_>) -> rusqlite::Result<Client> {
         device_flow_barred: row.word(12)?,
         older_assertions_until: row.maybe_time(13)?,
         pushed_only: row.get(18)?,
+        environment: match row.get::<_, Option<String>>(19)? {
+            Some(environment) => Some(environment.parse().map_err(|_| unreadable(19))?),
+            None => None,
+        },
         secrets: secrets_until.map(|until| ClientSecrets { until, kept: Vec::new() }),
         standing: row.standing(14)?,
         created: row.time(15)?,

@@ -17,6 +17,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "api_keys", sql: include_str!("migrations/005_api_keys.sql") },
     Step { name: "agents", sql: include_str!("migrations/006_agents.sql") },
     Step { name: "pushed_requests", sql: include_str!("migrations/007_pushed_requests.sql") },
+    Step { name: "client_environment", sql: include_str!("migrations/008_client_environment.sql") },
 ];
 
 /// One step; its number is its place in the list, from 1.

@@ -105,6 +105,7 @@ fn insert_hallpass_cli(tx: &mut Tx<'_>, org: OrgId, owner: PrincipalId) -> Resul
             any_scope: true,
             device_flow_barred: hallpass_model::wire::oauth::Scopes::none(),
             older_assertions_until: None,
+            environment: None,
             secrets_until: None,
         },
     )

@@ -3,7 +3,8 @@
 //! 1. A `resource` that is named must be in the grant, or be the issuer itself.
 //! 2. None named: the grant's only resource, or the issuer where it has none. Several: nothing is guessed.
 //! 3. A token for a resource holds what was granted and the resource knows; one for the issuer the whole grant.
-//! 4. What the client, or a scope, demands of how the person proved who they are must be met. A scope that was not named, and
+//! 4. A client that is of one environment has tokens for resources of that one alone.
+//! 5. What the client, or a scope, demands of how the person proved who they are must be met. A scope that was not named, and
 //!    whose demand is not met, is left out, unless nothing is left.
 
 use hallpass_model::id::{OrgId, ResourceId};
@@ -79,6 +80,9 @@ pub enum OutOfGrant {
     /// `invalid_target`: whoever answered for it left, and nobody has taken it over.
     #[error("the resource is suspended")]
     Suspended,
+    /// `invalid_target`: of another environment than the client's.
+    #[error("the resource is of another environment than the client")]
+    Environment,
     /// `insufficient_user_authentication`: the person must prove who they are more strongly, or more lately.
     #[error("the person must prove again who they are: {0}")]
     Unmet(Demand),
@@ -95,6 +99,7 @@ impl OutOfGrant {
             Self::Ambiguous => "resource_unsaid",
             Self::Disabled => "resource_disabled",
             Self::Suspended => "resource_suspended",
+            Self::Environment => "environment",
             Self::Unmet(_) => "step_up",
             Self::Scope => "scope",
         }
@@ -141,18 +146,21 @@ pub(crate) fn to_resource(
     proved: Proved<'_>,
 ) -> Result<Result<(Reached, Scopes), OutOfGrant>, StoreError> {
     let found = db.one(
-        "SELECT id, scopes, disabled, demands FROM resources WHERE org = ?1 AND url = ?2",
-        (org.bytes(), url),
+        "SELECT r.id, r.scopes, r.disabled, r.demands, c.environment IS NULL OR c.environment = r.environment \
+         FROM resources r JOIN clients c ON c.id = ?3 WHERE r.org = ?1 AND r.url = ?2",
+        (org.bytes(), url, proved.client.bytes()),
         |row| {
             let demands = row.maybe_json::<ScopeDemands>(3)?.unwrap_or_default();
-            Ok((row.id::<ResourceId>(0)?, row.word::<Scopes>(1)?, row.standing(2)?, demands))
+            Ok((row.id::<ResourceId>(0)?, row.word::<Scopes>(1)?, row.standing(2)?, demands, row.get(4)?))
         },
     )?;
     Ok(match found {
         None => Err(OutOfGrant::Resource),
-        Some((_, _, Standing::Suspended(_), _)) => Err(OutOfGrant::Suspended),
-        Some((_, _, Standing::Disabled(_), _)) => Err(OutOfGrant::Disabled),
-        Some((id, known, _, demands)) => {
+        Some((_, _, Standing::Suspended(_), ..)) => Err(OutOfGrant::Suspended),
+        Some((_, _, Standing::Disabled(_), ..)) => Err(OutOfGrant::Disabled),
+        // SECURITY: whatever was agreed to, and whichever of the two has moved since.
+        Some((.., false)) => Err(OutOfGrant::Environment),
+        Some((id, known, _, demands, true)) => {
             let scopes = match proved.within(asked.within(&known), &demands, explicit) {
                 Ok(scopes) => scopes,
                 Err(demand) => return Ok(Err(OutOfGrant::Unmet(demand))),

@@ -49,6 +49,9 @@ pub enum TrustNotAdded {
     /// For the same reasons as anything else.
     #[error(transparent)]
     Directory(#[from] NotAdded),
+    /// The client is of another environment.
+    #[error("the client is of another environment than the trust")]
+    Environment,
     /// There is no such client in this org.
     #[error("there is no such client")]
     NoClient,
@@ -112,13 +115,21 @@ impl AddTrust {
             return Ok(Err(why.into()));
         }
         let client = tx.db().one(
-            "SELECT kind, scopes, any_scope FROM clients WHERE id = ?1 AND org = ?2",
+            "SELECT kind, scopes, any_scope, environment FROM clients WHERE id = ?1 AND org = ?2",
             (self.client.bytes(), self.org.bytes()),
-            |row| Ok((row.json::<ClientKind>(0)?, row.word::<Scopes>(1)?, row.get::<_, bool>(2)?)),
+            |row| {
+                let environment: Option<String> = row.get(3)?;
+                Ok((row.json::<ClientKind>(0)?, row.word::<Scopes>(1)?, row.get::<_, bool>(2)?, environment))
+            },
         )?;
-        let Some((kind, scopes, any_scope)) = client else { return Ok(Err(TrustNotAdded::NoClient)) };
+        let Some((kind, scopes, any_scope, environment)) = client else {
+            return Ok(Err(TrustNotAdded::NoClient));
+        };
         if !matches!(kind, ClientKind::Ci | ClientKind::Service) {
             return Ok(Err(TrustNotAdded::Kind));
+        }
+        if environment.is_some_and(|environment| environment != self.environment.as_str()) {
+            return Ok(Err(TrustNotAdded::Environment));
         }
         if !any_scope && !scopes.include(&self.scopes) {
             return Ok(Err(TrustNotAdded::Scope));

@@ -179,6 +179,7 @@ impl World {
             device_flow_barred: Scopes::none(),
             older_assertions_until: None,
             secrets_until: None,
+            environment: None,
         }
     }
 

@@ -84,7 +84,12 @@ questions! {
         jwks_uri: Option<String>,
         /// Until when it may prove itself by a secret: a date, or a moment.
         secrets_until: Option<String>,
+        /// The environment whose resources it may have tokens for; any if left out.
+        #[serde(default)]
+        environment: Option<String>,
     }
+    /// Of which environment's resources a client may have tokens from now on.
+    ClientEnvironment { org: Option<String>, handle: String, environment: Option<String>, }
     /// A new secret for a client.
     ClientRotate {
         org: Option<String>,
@@ -286,6 +291,9 @@ answers! {
         /// Whether it may ask for every scope of the org's resources.
         any_scope: bool,
         device_flow_barred: Vec<String>,
+        /// The environment whose resources it may have tokens for; any if there is none.
+        #[serde(default)]
+        environment: Option<String>,
         /// Where it is let off the newer form of client assertions.
         older_assertions_until: Option<String>,
         /// How strongly its people must have proved who they are, and how lately.

@@ -85,6 +85,7 @@ verbs! {
     "client.disable" RunDirectory clients::disable;
     "client.enable" RunDirectory clients::enable;
     "client.require" RunDirectory step_up::client;
+    "client.environment" RunDirectory clients::environment;
     "client.rotate" RunDirectory client_proofs::rotate;
     "client.secret.list" RunDirectory client_proofs::list_secrets;
     "client.secret.remove" RunDirectory client_proofs::remove_secret;

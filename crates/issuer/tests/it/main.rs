@@ -13,6 +13,7 @@ mod cuts;
 mod device;
 mod device_page;
 mod disk;
+mod environments;
 mod exchange;
 mod federated;
 mod introspect;

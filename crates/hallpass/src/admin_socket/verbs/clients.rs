@@ -7,9 +7,9 @@ use hallpass_model::principal::{Handle, Org};
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::oauth::{GrantType, Scopes};
 use hallpass_model::wire::redirect::RedirectUri;
-use hallpass_store::{AddClient, SetClientStanding};
+use hallpass_store::{AddClient, SetClientEnvironment, SetClientStanding};
 
-use crate::admin_socket::forms::{ClientAdd, ClientShown, InOrg, OneOf};
+use crate::admin_socket::forms::{ClientAdd, ClientEnvironment, ClientShown, InOrg, OneOf};
 use crate::admin_socket::office::{Office, PAGE, render_standing};
 use crate::admin_socket::refused::Refused;
 
@@ -35,12 +35,28 @@ pub(super) async fn add(office: &Office, form: ClientAdd) -> Result<ClientShown,
         device_flow_barred: scopes(&form.device_flow_barred)?,
         older_assertions_until: older,
         secrets_until,
+        environment: parse_environment(form.environment.as_deref())?,
     };
     office
         .change(add)
         .await?
         .map_err(|why| Refused::not_added(why, &format!("the client `{}`", form.handle), &form.owner))?;
     find(office, &org, &form.handle).await
+}
+
+pub(super) async fn environment(office: &Office, form: ClientEnvironment) -> Result<ClientShown, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
+    let environment = parse_environment(form.environment.as_deref())?;
+    let client = load(office, &org, &form.handle).await?;
+    let set = SetClientEnvironment { org: org.id, client: client.id, environment };
+    match office.change(set).await? {
+        true => find(office, &org, &form.handle).await,
+        false => Err(Refused::not_there(format_args!("there is no client `{}`", form.handle))),
+    }
+}
+
+fn parse_environment(text: Option<&str>) -> Result<Option<Handle>, Refused> {
+    text.map(str::parse).transpose().map_err(Refused::usage)
 }
 
 pub(super) async fn list(office: &Office, form: InOrg) -> Result<Vec<ClientShown>, Refused> {
@@ -304,6 +320,7 @@ async fn shown(office: &Office, org: &Org, client: &Client) -> Result<ClientShow
         any_scope: client.any_scope,
         device_flow_barred: list_scopes(&client.device_flow_barred),
         older_assertions_until: client.older_assertions_until.map(|until| until.to_string()),
+        environment: client.environment.as_ref().map(Handle::to_string),
         acr: demand.acr.map(|acr| acr.text().to_owned()),
         max_age: demand.max_age,
         pushed_requests: client.pushed_only,

@@ -41,6 +41,8 @@ fn not_added(why: TrustNotAdded, form: &TrustAdd) -> Refused {
         TrustNotAdded::Directory(why) => Refused::not_added(why, &what, ""),
         TrustNotAdded::Kind => Refused::by_rule(format_args!("`{}` is for people: {why}", form.client))
             .hint("add a client for the job: `hallpass admin client add NAME --kind ci --owner OWNER`"),
+        TrustNotAdded::Environment => Refused::by_rule(why)
+            .hint("name the client's own by `--environment`; `hallpass admin client show` says which it is"),
         TrustNotAdded::Scope => Refused::by_rule(why)
             .hint("`hallpass admin client show` lists its scopes; a trust gives some of them"),
         TrustNotAdded::NoClient => Refused::not_there(why),

@@ -10,7 +10,7 @@ use super::step_up;
 use super::table::{Table, facts};
 use super::{HandleArgs, OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{ClientAdd, ClientShown, InOrg, OneOf};
+use crate::admin_socket::forms::{ClientAdd, ClientEnvironment, ClientShown, InOrg, OneOf};
 use crate::failure::{Exit, Failure};
 use crate::keyfile;
 use crate::output::Output;
@@ -37,6 +37,12 @@ Examples:
     Disable(HandleArgs),
     /// Put a client back to use; what was cut stays cut
     Enable(HandleArgs),
+    /// Say of which environment's resources a client may have tokens
+    #[command(after_help = "\
+Examples:
+  hallpass admin client environment web-ide prod
+  hallpass admin client environment web-ide --any")]
+    Environment(EnvironmentArgs),
     /// Demand that people prove who they are strongly, or lately, before anything is issued to it (RFC 9470)
     #[command(after_help = "\
 Example:
@@ -50,6 +56,24 @@ Example:
     Secret(SecretCommand),
     #[command(subcommand)]
     Key(KeyCommand),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EnvironmentArgs {
+    /// Its short name
+    #[arg(value_name = "HANDLE")]
+    handle: String,
+
+    /// The environment, such as `prod`: a resource of another refuses it
+    #[arg(value_name = "ENVIRONMENT", required_unless_present = "any")]
+    environment: Option<String>,
+
+    /// Any environment
+    #[arg(long, conflicts_with = "environment")]
+    any: bool,
+
+    #[command(flatten)]
+    org: OrgArg,
 }
 
 #[derive(Debug, Args)]
@@ -81,6 +105,10 @@ pub(super) struct ClientAddArgs {
     /// A scope it may ask for
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
+
+    /// The environment whose resources it may have tokens for, such as `prod`; any if left out
+    #[arg(long, value_name = "ENVIRONMENT")]
+    environment: Option<String>,
 
     /// A scope it may not ask for by device flow, which can be phished
     #[arg(long = "bar-device-scope", value_name = "SCOPE")]
@@ -145,6 +173,13 @@ pub(super) async fn run(
             out.say(format_args!("disabled `{}` and cut everything issued to it", client.handle));
             show(client, out)
         }
+        ClientCommand::Environment(args) => {
+            let EnvironmentArgs { handle, environment, any: _, org } = args;
+            let form = ClientEnvironment { org: org.org, handle, environment };
+            let client: ClientShown = server.ask("client.environment", &form).await?;
+            out.say("tokens it has for resources of others live out their minutes");
+            show(client, out)
+        }
         ClientCommand::Require(args) => step_up::client(args, server, out).await,
         ClientCommand::Enable(args) => {
             let client: ClientShown = server.ask("client.enable", &one(args)).await?;
@@ -174,6 +209,7 @@ async fn add(args: ClientAddArgs, server: &mut AdminClient, out: &mut Output) ->
         redirect_uris: args.redirect_uris,
         scopes: args.scopes,
         device_flow_barred: args.device_flow_barred,
+        environment: args.environment,
         older_assertions_until: args.older_assertions_until,
         jwks,
         jwks_uri: args.jwks_uri,
@@ -255,6 +291,7 @@ pub(super) fn show(client: ClientShown, out: &mut Output) -> Result<Exit, Failur
                     false => client.scopes.join(" "),
                 },
             ),
+            ("environment", client.environment.clone().unwrap_or_else(|| "any".to_owned())),
             ("barred by device flow", client.device_flow_barred.join(" ")),
             ("keys published at", client.jwks_uri.clone().unwrap_or_default()),
             ("secrets until", client.secrets_until.clone().unwrap_or_default()),
