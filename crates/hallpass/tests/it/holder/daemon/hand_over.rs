@@ -53,7 +53,19 @@ impl Home {
     }
 
     async fn run_by(&self, place: &Path, arguments: &[&str]) -> Said {
-        Said(in_time(self.by(place, arguments).output()).await.unwrap())
+        let started = async {
+            loop {
+                match self.by(place, arguments).spawn() {
+                    // A program that was copied just now is open for writing in whatever another test is starting, until
+                    // that runs.
+                    Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                        tokio::task::yield_now().await;
+                    }
+                    spawned => break spawned.unwrap().wait_with_output().await,
+                }
+            }
+        };
+        Said(in_time(started).await.unwrap())
     }
 
     async fn daemon_by(&self, place: &Path) -> u64 {
