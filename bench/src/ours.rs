@@ -201,6 +201,7 @@ async fn add_world(store: &Store, api_key: &SigningKey) -> Result<World, Failure
         device_flow_barred: Scopes::none(),
         older_assertions_until: None,
         secrets_until: None,
+        environment: None,
     };
     let api = store
         .change(Actor::Operator, process::now(), service.clone())

@@ -134,7 +134,7 @@ pub use session_list::{SessionSummary, Sessions, StolenSession};
 pub use sessions::{Opened, RefreshTokens};
 pub use step_up::{ScopeDemandSet, ScopeDemands, SetClientDemand, SetScopeDemand};
 pub use sweep::{Sweep, Swept};
-pub use teams::{AddTeam, MembersSet, SetTeamMembers, SetTeamStanding};
+pub use teams::{AddTeam, ChangeTeamMembers, MembersSet, SetTeamMembers, SetTeamStanding};
 pub use trusts::{AddTrust, SetTrustStanding, TrustNotAdded};
 pub use vouch::{Doubt, Signed};
 pub use web::{EndOthers, EndWeb, InBrowser, LoginOver, TouchWeb, WebLogin, WebOpened, WebSession};

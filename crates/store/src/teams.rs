@@ -121,6 +121,38 @@ impl Change for SetTeamMembers {
     }
 }
 
+/// Has people join a team and leave it, whoever else does meanwhile: what is not named stays as it is.
+#[derive(Debug, Clone)]
+pub struct ChangeTeamMembers {
+    /// Where.
+    pub org: OrgId,
+    /// Which team.
+    pub team: TeamId,
+    /// Who joins; whoever is in it already stays.
+    pub joining: Vec<PrincipalId>,
+    /// Who leaves.
+    pub leaving: Vec<PrincipalId>,
+}
+
+impl Change for ChangeTeamMembers {
+    type Outcome = MembersSet;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
+        let Self { org, team, joining, leaving } = self;
+        let Some(known) = find_team(tx.db(), team)?.filter(|known| known.org == org) else {
+            return Ok(MembersSet::NotThere);
+        };
+        let mut members = known.members;
+        members.retain(|person| !leaving.contains(person));
+        for person in joining {
+            if !members.contains(&person) {
+                members.push(person);
+            }
+        }
+        SetTeamMembers { org, team, members }.apply(tx)
+    }
+}
+
 /// Takes a team out of use, so that it may own nothing, or puts it back into use. What it owned is suspended.
 #[derive(Debug, Clone, Copy)]
 pub struct SetTeamStanding {

@@ -77,6 +77,8 @@ verbs! {
     "team.list" RunDirectory teams::list;
     "team.show" RunDirectory teams::show;
     "team.members" RunDirectory teams::members;
+    "team.join" RunDirectory teams::join;
+    "team.leave" RunDirectory teams::leave;
     "team.disable" RunDirectory teams::disable;
     "team.enable" RunDirectory teams::enable;
     "client.add" RunDirectory clients::add;

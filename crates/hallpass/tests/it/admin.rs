@@ -34,6 +34,9 @@ fn an_owner_who_is_disabled_answers_for_nothing_new() {
     let server = Server::start(root.path(), &[]).with_org();
     server.admin(&["person", "add", "grace"]).json();
     server.admin(&["team", "add", "platform", "--member", "grace"]).json();
+    server.admin(&["team", "join", "platform", "--member", "ada"]).json();
+    let left = server.admin(&["team", "leave", "platform", "--member", "ada"]).json();
+    assert_eq!(left["members"], serde_json::json!(["grace"]));
     server.admin(&["person", "disable", "grace"]).json();
     for owner in ["person:grace", "team:platform"] {
         let add = [

@@ -42,6 +42,7 @@ impl Works {
             device_flow_barred: Scopes::none(),
             older_assertions_until: None,
             secrets_until: None,
+            environment: None,
         };
         let nightly = world.change(nightly).await.unwrap();
         let grace = AddPerson { org: world.org, handle: "grace".parse().unwrap(), name: "Grace".into() };

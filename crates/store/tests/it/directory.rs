@@ -7,7 +7,7 @@ use hallpass_model::principal::{OrgLimits, Owner};
 use hallpass_model::time::Lifetime;
 use hallpass_model::wire::oauth::{GrantType, Scopes};
 use hallpass_store::{
-    AddClient, AddPerson, AddResource, AddTeam, Filter, LeftBehind, MembersSet, NotAdded,
+    AddClient, AddPerson, AddResource, AddTeam, ChangeTeamMembers, Filter, LeftBehind, MembersSet, NotAdded,
     RecoverAdministrator, SetClientStanding, SetOrgLimits, SetOrgStanding, SetPersonStanding,
     SetResourceStanding, SetTeamMembers, SetTeamStanding, StandingSet, Taken,
 };
@@ -33,6 +33,7 @@ fn service(world: &World, owner: Owner) -> AddClient {
         device_flow_barred: Scopes::none(),
         older_assertions_until: None,
         secrets_until: None,
+        environment: None,
     }
 }
 
@@ -164,6 +165,26 @@ async fn the_last_active_administrator_stays() {
     );
     let stranger = hallpass_model::id::PrincipalId::from_bytes([3; 16]);
     assert_eq!(world.change(members(vec![grace, stranger])).await, MembersSet::NoMember);
+}
+
+/// Two who change a team at once do not undo each other, as two whole lists would.
+#[tokio::test]
+async fn who_joins_and_leaves_a_team_takes_nobody_else_along() {
+    let world = World::new().await;
+    let team = world.store.find_org(world.org).await.unwrap().unwrap().administrators;
+    let grace = world.change(grace(&world)).await.unwrap();
+    let change =
+        |joining: Vec<_>, leaving: Vec<_>| ChangeTeamMembers { org: world.org, team, joining, leaving };
+    let moved = |joined, left| MembersSet::Done { joined, left, behind: LeftBehind::default() };
+    assert_eq!(world.change(change(vec![grace], vec![])).await, moved(1, 0));
+    assert_eq!(world.change(change(vec![grace, grace], vec![])).await, moved(0, 0), "who is there stays");
+    assert_eq!(world.change(change(vec![], vec![world.ada])).await, moved(0, 1));
+    assert_eq!(world.change(change(vec![], vec![grace])).await, MembersSet::LastAdministrator);
+    assert_eq!(world.change(change(vec![], vec![world.ada])).await, moved(0, 0), "who is not there is gone");
+    let members = world.store.find_team(team).await.unwrap().unwrap().members;
+    assert_eq!(members, [grace]);
+    let stranger = hallpass_model::id::PrincipalId::from_bytes([3; 16]);
+    assert_eq!(world.change(change(vec![stranger], vec![])).await, MembersSet::NoMember);
 }
 
 #[tokio::test]

@@ -209,6 +209,7 @@ fn service(world: &World) -> AddClient {
         device_flow_barred: Scopes::none(),
         older_assertions_until: None,
         secrets_until: None,
+        environment: None,
     }
 }
 

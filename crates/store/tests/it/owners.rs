@@ -71,6 +71,7 @@ fn client(world: &World, name: &str, owner: Owner) -> AddClient {
         device_flow_barred: Scopes::none(),
         older_assertions_until: None,
         secrets_until: None,
+        environment: None,
     }
 }
 

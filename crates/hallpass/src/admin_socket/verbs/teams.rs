@@ -2,7 +2,7 @@
 
 use hallpass_model::id::PrincipalId;
 use hallpass_model::principal::{Handle, Org, Team};
-use hallpass_store::{AddTeam, LeftBehind, MembersSet, SetTeamMembers, SetTeamStanding};
+use hallpass_store::{AddTeam, ChangeTeamMembers, LeftBehind, MembersSet, SetTeamMembers, SetTeamStanding};
 
 use super::owners::render_owned;
 use crate::admin_socket::forms::{InOrg, OneOf, TeamAdd, TeamMembers, TeamShown};
@@ -45,10 +45,36 @@ pub(super) async fn members(office: &Office, form: TeamMembers) -> Result<TeamSh
     let org = office.org(form.org.as_deref()).await?;
     let team = office.team(&org, &form.handle).await?;
     let members = members_of(office, &org, &form.members).await?;
-    let behind = match office.change(SetTeamMembers { org: org.id, team: team.id, members }).await? {
+    let set = office.change(SetTeamMembers { org: org.id, team: team.id, members }).await?;
+    changed(office, &org, &form.handle, set).await
+}
+
+pub(super) async fn join(office: &Office, form: TeamMembers) -> Result<TeamShown, Refused> {
+    change(office, form, |joining| (joining, Vec::new())).await
+}
+
+pub(super) async fn leave(office: &Office, form: TeamMembers) -> Result<TeamShown, Refused> {
+    change(office, form, |leaving| (Vec::new(), leaving)).await
+}
+
+async fn change(
+    office: &Office,
+    form: TeamMembers,
+    which: impl FnOnce(Vec<PrincipalId>) -> (Vec<PrincipalId>, Vec<PrincipalId>),
+) -> Result<TeamShown, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
+    let team = office.team(&org, &form.handle).await?;
+    let (joining, leaving) = which(members_of(office, &org, &form.members).await?);
+    let change = ChangeTeamMembers { org: org.id, team: team.id, joining, leaving };
+    let set = office.change(change).await?;
+    changed(office, &org, &form.handle, set).await
+}
+
+async fn changed(office: &Office, org: &Org, handle: &str, set: MembersSet) -> Result<TeamShown, Refused> {
+    let behind = match set {
         MembersSet::Done { behind, .. } => behind,
         MembersSet::NotThere => {
-            return Err(Refused::not_there(format_args!("there is no team `{}`", form.handle)));
+            return Err(Refused::not_there(format_args!("there is no team `{handle}`")));
         }
         MembersSet::NoMember => {
             return Err(
@@ -60,7 +86,7 @@ pub(super) async fn members(office: &Office, form: TeamMembers) -> Result<TeamSh
                 .hint("name at least one person who is active"));
         }
     };
-    left(office, &org, &form.handle, &behind).await
+    left(office, org, handle, &behind).await
 }
 
 pub(super) async fn disable(office: &Office, form: OneOf) -> Result<TeamShown, Refused> {

@@ -22,6 +22,15 @@ Example:
     List(OrgArg),
     /// Show a team
     Show(HandleArgs),
+    /// Have people join a team; whoever is in it stays
+    #[command(after_help = "\
+Example:
+  hallpass admin team join platform --member linus")]
+    Join(TeamAddArgs),
+    /// Have people leave a team; the others stay
+    ///
+    /// Where nobody active is left in it, what it answered for is suspended until somebody takes it over, and listed.
+    Leave(TeamAddArgs),
     /// Say who is in a team, in place of who was
     ///
     /// Where nobody active is left in it, what it answered for is suspended until somebody takes it over, and listed.
@@ -70,12 +79,9 @@ pub(super) async fn run(
             })
         }
         TeamCommand::Show(args) => show(server.ask("team.show", &one(args)).await?, out),
-        TeamCommand::Members(args) => {
-            let form = TeamMembers { org: args.org.org, handle: args.handle, members: args.members };
-            let team: TeamShown = server.ask("team.members", &form).await?;
-            say_left(&team.suspended, &team.handed_over, out);
-            show(team, out)
-        }
+        TeamCommand::Join(args) => change("team.join", args, server, out).await,
+        TeamCommand::Leave(args) => change("team.leave", args, server, out).await,
+        TeamCommand::Members(args) => change("team.members", args, server, out).await,
         TeamCommand::Disable(args) => {
             let team: TeamShown = server.ask("team.disable", &one(args)).await?;
             out.say(format_args!("disabled the team `{}`: it can own nothing", team.handle));
@@ -88,6 +94,18 @@ pub(super) async fn run(
             show(team, out)
         }
     }
+}
+
+async fn change(
+    verb: &str,
+    args: TeamAddArgs,
+    server: &mut AdminClient,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    let form = TeamMembers { org: args.org.org, handle: args.handle, members: args.members };
+    let team: TeamShown = server.ask(verb, &form).await?;
+    say_left(&team.suspended, &team.handed_over, out);
+    show(team, out)
 }
 
 fn one(args: HandleArgs) -> OneOf {
