@@ -101,6 +101,8 @@ variables! {
     HALLPASS_DATA;
     /// The address and port the server listens on.
     HALLPASS_LISTEN;
+    /// The address and port the server answers Prometheus on.
+    HALLPASS_METRICS_LISTEN;
     /// The URL the server is reached by.
     HALLPASS_BASE_URL;
     /// The server's TLS certificate chain.

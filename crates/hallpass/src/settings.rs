@@ -57,6 +57,8 @@ settings! {
         "the networks that are not public and from which keys of outside issuers may be fetched";
     KEK: "kek", HALLPASS_KEK, "--kek", "the file of the key that the database's keys are encrypted under";
     LEDGER_KEY: "ledger_key", HALLPASS_LEDGER_KEY, "--ledger-key", "the file of the key that signs the ledger";
+    METRICS_LISTEN: "metrics_listen", HALLPASS_METRICS_LISTEN, "--metrics-listen",
+        "the address and port to answer Prometheus on";
     LOCAL_APPROVAL: "local_approval", HALLPASS_LOCAL_APPROVAL, "--local-approval",
         "whether the operator may approve logins through the admin socket";
     LOG: "log", HALLPASS_LOG, "--log", "the least important log lines to write";
@@ -85,6 +87,8 @@ pub(crate) struct Settings {
     pub(crate) kek: KeyPlace,
     /// The ledger key's file.
     pub(crate) ledger_key: KeyPlace,
+    /// Where Prometheus is answered, if it is.
+    pub(crate) metrics_listen: Option<SocketAddr>,
     /// Whether the admin socket may approve logins.
     pub(crate) local_approval: bool,
     /// The least important log lines to write.
@@ -229,6 +233,8 @@ impl Settings {
                 .list(OUTSIDE_NETWORKS, or("it must be an address or a network such as `10.0.0.0/8`"))?,
             kek: key_place(layers, KEK, &data)?,
             ledger_key: key_place(layers, LEDGER_KEY, &data)?,
+            metrics_listen: layers
+                .maybe(METRICS_LISTEN, or("it must be an address and port such as `127.0.0.1:9484`"))?,
             local_approval: layers.one(LOCAL_APPROVAL, or("it must be `true` or `false`"))?,
             log: layers.one(LOG, or("it must be `error`, `warn`, `info` or `debug`"))?,
             log_format: layers.one(LOG_FORMAT, or("it must be `text` or `json`"))?,

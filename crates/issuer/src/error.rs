@@ -115,6 +115,11 @@ impl OAuthError {
         self
     }
 
+    /// Its code as one of the words of ours: none that somebody else made up.
+    pub(crate) fn code_word(&self) -> &'static str {
+        self.code.word()
+    }
+
     /// With the rule that refused, for a caller that may know it.
     pub(crate) fn rule(mut self, rule: &'static str) -> Self {
         self.rule = Some(rule);

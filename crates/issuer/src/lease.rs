@@ -37,6 +37,13 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Places for run connections.
 pub(crate) struct Runs(Arc<Semaphore>);
 
+impl Runs {
+    /// How many places are free.
+    pub(crate) fn free(&self) -> usize {
+        self.0.available_permits()
+    }
+}
+
 impl Default for Runs {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(limits::RUNS_MAX)))

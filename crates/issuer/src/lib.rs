@@ -45,6 +45,7 @@ mod trouble; // what a person is told when something is wrong
 mod pages; // what each page shows
 mod assets; // what pages load
 mod tidy; // what is done now and then, whoever asks
+mod metrics; // what the server counts of itself
 mod health; // whether the server can work
 mod limits; // how much of anything anybody may use
 mod listen; // sockets to requests
@@ -63,6 +64,7 @@ use tokio::sync::watch;
 pub use base_url::{BadBaseUrl, BaseUrl};
 pub use hallpass_model::network::{BadNetwork, Network};
 pub use listen::{Listen, ListenError, Listener, TlsFiles};
+pub use metrics::serve_metrics;
 pub use outsider::{TestedToken, TestedTrust};
 pub use published::NotPublished;
 pub use routes::{Access, Endpoint, endpoints};
@@ -99,6 +101,7 @@ pub struct Parts {
     pub(crate) runs: lease::Runs,
     pub(crate) watchers: session_stream::Watchers,
     pub(crate) relying_party: passkey::RelyingParty,
+    pub(crate) metrics: metrics::Metrics,
     stop: watch::Sender<bool>,
 }
 
@@ -115,6 +118,7 @@ impl Issuer {
         let relying_party = passkey::RelyingParty::new(&settings.base_url);
         let proofs = dpop::Proofs::new(&*entropy);
         let outside = outside::Outside::new(settings.outside_networks.clone());
+        let metrics = metrics::Metrics::new(clock.now());
         Self(Arc::new(Parts {
             store,
             clock,
@@ -130,6 +134,7 @@ impl Issuer {
             runs: lease::Runs::default(),
             watchers: session_stream::Watchers::default(),
             relying_party,
+            metrics,
             stop: watch::Sender::new(false),
         }))
     }

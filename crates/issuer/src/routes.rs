@@ -142,6 +142,12 @@ async fn observe(State(issuer): State<Issuer>, request: Request, next: Next) -> 
         duration_us = started.elapsed().as_micros() as u64,
         "answered",
     );
+    issuer.metrics.answered(
+        &method,
+        route.as_ref().map(MatchedPath::as_str),
+        response.status(),
+        started.elapsed(),
+    );
     if by_browser {
         response = trouble::as_page(response);
     }

@@ -47,7 +47,11 @@ pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("prefe
 
 /// Redeems what the grant type says.
 pub(crate) async fn redeem(asked: Asked) -> Response {
-    let mut response = match answer(&asked).await {
+    let answered = answer(&asked).await;
+    let grant_type = asked.form.find("grant_type").map(GrantType::parse);
+    let grant_type = grant_type.unwrap_or_else(|| GrantType::Unknown(String::new()));
+    asked.issuer.metrics.grant(&grant_type, answered.as_ref().err());
+    let mut response = match answered {
         Ok(answer) => {
             let mut response = json(StatusCode::OK, &answer.tokens.reveal());
             let applied = answer.preference_applied.and_then(|text| HeaderValue::from_str(&text).ok());

@@ -75,6 +75,12 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     ledger_key: Option<String>,
 
+    /// Answer Prometheus here, at `/metrics`, such as `127.0.0.1:9484`; nowhere if left out
+    ///
+    /// Plain HTTP, to whoever reaches it. It names no person, client or token, and tells how much goes on.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<String>,
+
     /// Let the operator approve logins through the admin socket
     #[arg(long)]
     local_approval: bool,
@@ -100,6 +106,7 @@ impl ServeArgs {
             one(settings::TLS_KEY, &self.tls_key),
             one(settings::KEK, &self.kek),
             one(settings::LEDGER_KEY, &self.ledger_key),
+            one(settings::METRICS_LISTEN, &self.metrics_listen),
             one(settings::LOG, &self.log),
             one(settings::LOG_FORMAT, &self.log_format),
         ]

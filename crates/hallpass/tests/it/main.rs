@@ -7,6 +7,7 @@ mod api_keys;
 mod front;
 mod holder;
 mod ledger;
+mod metrics;
 mod program;
 mod promises; // what must be true of the whole, whatever happens
 mod serve;

@@ -94,6 +94,8 @@ pub(crate) struct Server {
     pub(crate) folder: PathBuf,
     pub(crate) url: String,
     pub(crate) listen: String,
+    /// Where Prometheus is answered, if it is.
+    pub(crate) metrics: Option<String>,
     said: mpsc::Receiver<String>,
     heard: RefCell<String>,
 }
@@ -121,6 +123,7 @@ impl Server {
             folder: data,
             url: ready["url"].as_str().unwrap().to_owned(),
             listen: ready["listen"].as_str().unwrap().to_owned(),
+            metrics: ready["metrics"].as_str().map(str::to_owned),
             said,
             heard: RefCell::default(),
         }

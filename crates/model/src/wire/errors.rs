@@ -29,6 +29,14 @@ macro_rules! codes {
                 }
             }
 
+            /// The same as one of a fixed set of words: another's code is `other`.
+            pub fn word(&self) -> &'static str {
+                match self {
+                    $(ErrorCode::$name => $text,)*
+                    ErrorCode::Unknown(_) => "other",
+                }
+            }
+
             /// The HTTP status that goes with it where the error is a response of its own. At a resource,
             /// `use_dpop_nonce` and `invalid_dpop_proof` are a 401 challenge instead (RFC 9449, section 7.1).
             pub fn status(&self) -> u16 {

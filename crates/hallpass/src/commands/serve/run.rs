@@ -8,6 +8,7 @@ use hallpass_model::random::SystemEntropy;
 use hallpass_model::time::Clock;
 use hallpass_store::Store;
 use serde::Serialize;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -24,6 +25,8 @@ use crate::settings::{LogFormat, Settings};
 struct Ready<'a> {
     url: &'a str,
     listen: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<SocketAddr>,
     data: &'a std::path::Path,
 }
 
@@ -46,6 +49,11 @@ pub(super) async fn run(settings: &Settings, store: Store, out: &mut Output) -> 
     let issuer = Issuer::new(store.clone(), clock.clone(), Arc::new(SystemEntropy), issuer_settings);
 
     let (stop, stopping) = watch::channel(false);
+    let metrics = match settings.metrics_listen {
+        Some(address) => Some(listen_for_metrics(address).await?),
+        None => None,
+    };
+    let metrics_at = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
     let local_approval = settings.local_approval;
     let office = Office::new(Parts {
         store: store.clone(),
@@ -53,13 +61,16 @@ pub(super) async fn run(settings: &Settings, store: Store, out: &mut Output) -> 
         base_url: base_url.clone(),
         clock,
         local_approval,
-        stop: stopping,
+        stop: stopping.clone(),
     });
     let socket = AdminSocket::bind(&settings.data)
         .map_err(|error| Failure::could_not_run(format_args!("cannot open the admin socket: {error}")))?;
     let admin = tokio::spawn(socket.serve(office));
     let serving = tokio::spawn(hallpass_issuer::serve(issuer.clone(), listener));
-    announce(settings, &base_url, address, out)?;
+    if let Some(listener) = metrics {
+        tokio::spawn(hallpass_issuer::serve_metrics(issuer.clone(), listener, stopping));
+    }
+    announce(settings, &base_url, (address, metrics_at), out)?;
     setup::offer(&store, &base_url, &settings.data, out).await?;
 
     signals.next().await;
@@ -96,6 +107,13 @@ async fn listen(settings: &Settings) -> Result<Listener, Failure> {
     })
 }
 
+async fn listen_for_metrics(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::could_not_run(format_args!("`{address}` cannot be listened on for metrics: {error}"))
+            .hint("name another by `--metrics-listen`; port 0 is any free one")
+    })
+}
+
 /// A server on loopback knows its own URL. The name, not the number: an IP address cannot have passkeys.
 fn localhost(address: SocketAddr) -> BaseUrl {
     format!("http://localhost:{}", address.port()).parse().expect("localhost with a port is a base URL")
@@ -104,7 +122,7 @@ fn localhost(address: SocketAddr) -> BaseUrl {
 fn announce(
     settings: &Settings,
     base_url: &BaseUrl,
-    address: SocketAddr,
+    (listen, metrics): (SocketAddr, Option<SocketAddr>),
     out: &mut Output,
 ) -> Result<(), Failure> {
     let url = base_url.origin();
@@ -117,7 +135,7 @@ fn announce(
     }
     match out.form() {
         Form::Json => {
-            out.json("hallpass.serve.ready/1", &Ready { url, listen: address, data: &settings.data })
+            out.json("hallpass.serve.ready/1", &Ready { url, listen, metrics, data: &settings.data })
         }
         Form::Text => Ok(()),
     }
