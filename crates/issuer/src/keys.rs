@@ -14,7 +14,7 @@ pub(crate) struct OrgKeys {
 }
 
 impl OrgKeys {
-    /// Reads what the store kept, newest first.
+    /// Reads what the store kept, the one that signs first.
     pub(crate) fn read(kept: Vec<StoredSigningKey>) -> Result<Self, OAuthError> {
         let unreadable = |_| OAuthError::server_error().because("an org's signing key cannot be read");
         let (mut signing, mut published) = (None, Vec::with_capacity(kept.len()));

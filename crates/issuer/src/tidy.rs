@@ -3,10 +3,15 @@
 use std::time::Duration;
 
 use hallpass_model::cut::Why;
-use hallpass_model::id::SessionId;
+use hallpass_model::id::{OrgId, SessionId};
+use hallpass_model::jose::SigningKey;
 use hallpass_model::ledger::Actor;
+use hallpass_model::secret::Secret;
 use hallpass_model::time::{Lifetime, Steady};
-use hallpass_store::{AwaitAllRuns, EndLease, StoreError, Sweep};
+use hallpass_store::{
+    AdvanceSigningKeys, AwaitAllRuns, EndLease, RotateSigningKey, SigningKeyRotated, SigningKeyRow,
+    StoreError, Sweep, WhyRotated,
+};
 
 use crate::Issuer;
 
@@ -34,6 +39,11 @@ pub(crate) async fn now_and_then(issuer: Issuer) {
         ticks = ticks.wrapping_add(1);
         if ticks.is_multiple_of(SWEEP_EVERY) {
             issuer.write_key_uses().await;
+        }
+        if ticks.is_multiple_of(SWEEP_EVERY)
+            && let Err(error) = issuer.advance_signing_keys().await
+        {
+            tracing::warn!(%error, "signing keys could not be changed; trying again");
         }
         if ticks.is_multiple_of(SWEEP_EVERY)
             && let Err(error) = issuer.sweep(&mut sweeper).await
@@ -77,6 +87,29 @@ impl Issuer {
             self.store.change(Actor::System, now, EndLease { lease, why: Why::RunLost }).await?;
         }
         Ok(())
+    }
+
+    /// Has orgs sign with the key whose turn it is, takes away what signed its last long ago, and makes the next where one has
+    /// signed long enough.
+    pub async fn advance_signing_keys(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        for org in self.store.change(Actor::System, now, AdvanceSigningKeys).await? {
+            self.rotate_signing_key(Actor::System, org, WhyRotated::Scheduled).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes an org another key to sign with.
+    pub async fn rotate_signing_key(
+        &self,
+        actor: Actor,
+        org: OrgId,
+        why: WhyRotated,
+    ) -> Result<SigningKeyRotated, StoreError> {
+        let key = SigningKey::generate();
+        let pkcs8 = Secret::new(key.to_pkcs8().to_vec());
+        let key = SigningKeyRow { kid: key.kid().to_owned(), pkcs8 };
+        self.store.change(actor, self.clock.now(), RotateSigningKey { org, key, why }).await
     }
 
     /// Writes down how API keys were used since it was last written. What cannot be written stays counted.

@@ -85,6 +85,10 @@ pub const CLOCK_SKEW: Lifetime = Lifetime::seconds(30);
 /// How long a clock must have gone evenly before anything is thrown away for being old by it: long enough that whoever
 /// set it wrong has noticed, or been asked why nobody can log in.
 pub const STEADY_CLOCK: Lifetime = Lifetime::hours(1);
+/// A signing key signs so long, unless somebody replaces it earlier: often enough that replacing it is nothing new to anybody.
+pub const SIGNING_KEY: Lifetime = Lifetime::days(90);
+/// A signing key is published so long before it signs: longer than anybody keeps the published keys without asking again.
+pub const SIGNING_KEY_AHEAD: Lifetime = Lifetime::minutes(10);
 /// A signing key stays published this long after its last use: everything it signed is dead by then.
 pub const SIGNING_KEY_OVERLAP: Lifetime = Lifetime::hours(1);
 /// An introspection answer may be kept this long by its caller.
@@ -157,6 +161,12 @@ pub const TABLE: &[(&str, Lifetime, &str)] = &[
         "clock, gone evenly before old things are thrown away",
         STEADY_CLOCK,
         "a clock set wrong is noticed by then",
+    ),
+    ("signing key", SIGNING_KEY, "replaced often enough that it is nothing new to anybody"),
+    (
+        "signing key, published before it signs",
+        SIGNING_KEY_AHEAD,
+        "whoever keeps the published keys has asked again",
     ),
     ("retired signing key", SIGNING_KEY_OVERLAP, "everything it signed is dead by then"),
     ("introspection answer", INTROSPECTION_CACHE, "bounds what a cache can miss"),

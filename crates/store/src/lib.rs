@@ -105,7 +105,9 @@ pub use federate::{Federated, FederatedRefusal, FederatedToken, IssueByTrust, On
 pub use folder::{DATABASE, is_new};
 pub use guess::{GUESSES_BY_ADDRESS, GUESSES_BY_PERSON, GuessUserCode, Guessed};
 pub use key_users::{KeyUser, NewOnes};
-pub use keys::{SigningKeyRow, StoredSigningKey};
+pub use keys::{
+    AdvanceSigningKeys, RotateSigningKey, SigningKeyRotated, SigningKeyRow, StoredSigningKey, WhyRotated,
+};
 pub use leases::{AwaitAllRuns, EndLease, Lease, LeaseConnected, LeaseDropped, LeaseState};
 pub use leaving::{LeftBehind, OwnerSet};
 pub use links::{Link, LinkMade, LinkPurpose, MakeLink};

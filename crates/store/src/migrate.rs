@@ -18,6 +18,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "agents", sql: include_str!("migrations/006_agents.sql") },
     Step { name: "pushed_requests", sql: include_str!("migrations/007_pushed_requests.sql") },
     Step { name: "client_environment", sql: include_str!("migrations/008_client_environment.sql") },
+    Step { name: "key_rotation", sql: include_str!("migrations/009_key_rotation.sql") },
 ];
 
 /// One step; its number is its place in the list, from 1.

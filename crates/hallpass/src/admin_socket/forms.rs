@@ -59,6 +59,8 @@ questions! {
     PersonAdd { org: Option<String>, handle: String, name: Option<String>, }
     /// A passkey to remove.
     PasskeyRemove { org: Option<String>, handle: String, passkey: String, }
+    /// An org that is to sign with another key.
+    OrgRotateKey { name: String, emergency: bool, }
     /// A new team.
     TeamAdd { org: Option<String>, handle: String, members: Vec<String>, }
     /// Who is in a team from now on.
@@ -275,6 +277,18 @@ answers! {
         thing: String, from: String, to: String,
         /// `none`, as they answered for it already, `owner`, or `owner, suspension lifted`.
         change: String,
+    }
+    /// The keys that an org signs with, or did.
+    OrgKeysShown { org: String, keys: Vec<SigningKeyShown>, }
+    /// One of them.
+    SigningKeyShown {
+        kid: String,
+        /// `next`, `signs` or `signed`.
+        state: String,
+        /// When it began to sign, or will.
+        signs_from: String,
+        /// When it signed its last.
+        signed_until: Option<String>,
     }
     /// A client.
     ClientShown {

@@ -73,6 +73,8 @@ verbs! {
     "person.passkey.list" RunDirectory people::list_passkeys;
     "person.passkey.remove" RemoveLostPasskey people::remove_passkey;
     "person.erase" ErasePersonal people::erase;
+    "org.keys" RunOrgs orgs::keys;
+    "org.rotate_key" RunOrgs orgs::rotate_key;
     "team.add" RunDirectory teams::add;
     "team.list" RunDirectory teams::list;
     "team.show" RunDirectory teams::show;

@@ -29,6 +29,23 @@ fn everything_names_its_owner_or_is_refused() {
 }
 
 #[test]
+fn an_org_s_key_is_shown_and_replaced() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    let states = |keys: &serde_json::Value| -> Vec<String> {
+        let keys = keys["keys"].as_array().unwrap().iter();
+        keys.map(|key| key["state"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(states(&server.admin(&["org", "keys", "acme"]).json()), ["signs"]);
+    assert_eq!(states(&server.admin(&["org", "rotate-key", "acme"]).json()), ["signs", "next"]);
+    server.admin(&["org", "rotate-key", "acme"]).failed(1, &["another key is on its way", "--emergency"]);
+    assert_eq!(states(&server.admin(&["org", "rotate-key", "acme", "--emergency"]).json()), ["signs"]);
+    let listed = server.ledger(&["list", "--json"]).out;
+    assert!(listed.contains("emergency") && listed.contains("key_rotated"), "{listed}");
+    server.admin(&["org", "rotate-key", "nowhere"]).failed(1, &["nowhere"]);
+}
+
+#[test]
 fn an_owner_who_is_disabled_answers_for_nothing_new() {
     let root = tempfile::tempdir().unwrap();
     let server = Server::start(root.path(), &[]).with_org();

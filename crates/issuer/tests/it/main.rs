@@ -28,6 +28,7 @@ mod revoke;
 mod roles;
 mod rungs;
 mod sessions_page;
+mod signing_keys;
 mod step_up;
 mod story;
 mod tidy;

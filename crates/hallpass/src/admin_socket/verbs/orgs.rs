@@ -5,11 +5,17 @@ use hallpass_model::lifetimes;
 use hallpass_model::principal::{Handle, Org, OrgLimits};
 use hallpass_model::secret::Secret;
 use hallpass_model::time::Lifetime;
-use hallpass_store::{AddOrg, SetOrgLimits, SetOrgStanding, SigningKeyRow, Taken};
+use hallpass_store::{
+    AddOrg, RotateSigningKey, SetOrgLimits, SetOrgStanding, SigningKeyRotated, SigningKeyRow, Taken,
+    WhyRotated,
+};
 
 use super::links::enrol;
 use super::people::shown as shown_person;
-use crate::admin_socket::forms::{Named, Nothing, OrgAdd, OrgAdded, OrgLimitsSet, OrgRungsSet, OrgShown};
+use crate::admin_socket::forms::{
+    Named, Nothing, OrgAdd, OrgAdded, OrgKeysShown, OrgLimitsSet, OrgRotateKey, OrgRungsSet, OrgShown,
+    SigningKeyShown,
+};
 use crate::admin_socket::office::{Office, PAGE, render_standing};
 use crate::admin_socket::refused::Refused;
 
@@ -68,6 +74,41 @@ async fn stand(office: &Office, name: &str, active: bool) -> Result<OrgShown, Re
     let outcome = office.change(SetOrgStanding { org: org.id, active }).await?;
     Refused::unless_set(outcome, &format!("org `{name}`"))?;
     shown(office, office.org(Some(name)).await?).await
+}
+
+pub(super) async fn keys(office: &Office, form: Named) -> Result<OrgKeysShown, Refused> {
+    let org = office.org(Some(&form.name)).await?;
+    let now = office.now();
+    let kept = office.store().list_signing_keys(org.id, now).await?;
+    let keys = kept.iter().map(|key| SigningKeyShown {
+        kid: key.kid.clone(),
+        state: match key.retired {
+            Some(_) => "signed",
+            None if key.signs_from > now => "next",
+            None => "signs",
+        }
+        .to_owned(),
+        signs_from: key.signs_from.to_string(),
+        signed_until: key.retired.map(|at| at.to_string()),
+    });
+    Ok(OrgKeysShown { org: form.name, keys: keys.collect() })
+}
+
+pub(super) async fn rotate_key(office: &Office, form: OrgRotateKey) -> Result<OrgKeysShown, Refused> {
+    let org = office.org(Some(&form.name)).await?;
+    let why = if form.emergency { WhyRotated::Emergency } else { WhyRotated::Command };
+    let key = SigningKey::generate();
+    let key = SigningKeyRow { kid: key.kid().to_owned(), pkcs8: Secret::new(key.to_pkcs8().to_vec()) };
+    match office.change(RotateSigningKey { org: org.id, key, why }).await? {
+        SigningKeyRotated::Done { .. } => keys(office, Named { name: form.name }).await,
+        SigningKeyRotated::Already { kid, signs_from } => Err(Refused::conflict(format_args!(
+            "another key is on its way: `{kid}` signs from {signs_from} on"
+        ))
+        .hint("where the one that signs may be somebody else's, `--emergency` waits for nothing")),
+        SigningKeyRotated::NotThere => {
+            Err(Refused::not_there(format_args!("there is no org `{}`", form.name)))
+        }
+    }
 }
 
 pub(super) async fn limits(office: &Office, form: OrgLimitsSet) -> Result<OrgShown, Refused> {

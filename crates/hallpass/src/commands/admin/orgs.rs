@@ -9,7 +9,8 @@ use super::table::{Table, facts};
 use super::{give, give_list};
 use crate::admin_socket::client::AdminClient;
 use crate::admin_socket::forms::{
-    Named, Nothing, OrgAdd, OrgAdded, OrgLimitsSet, OrgRequire, OrgRungsSet, OrgShown, UnmetShown,
+    Named, Nothing, OrgAdd, OrgAdded, OrgKeysShown, OrgLimitsSet, OrgRequire, OrgRotateKey, OrgRungsSet,
+    OrgShown, UnmetShown,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -55,10 +56,34 @@ Examples:
 Example:
   hallpass admin org check acme")]
     Check(OrgNameArgs),
+    /// Show the keys that an org signs with
+    Keys(OrgNameArgs),
+    /// Have an org sign with another key
+    ///
+    /// By itself it does so every 90 days. The new key is published ten minutes before it signs, and the old one an hour after its
+    /// last, so that nobody notices. Where somebody else may have the key, `--emergency` takes it away at once: every access
+    /// token that it signed is dead, here and wherever the published keys are looked up again (within five minutes); sign-ins
+    /// go on.
+    #[command(after_help = "\
+Examples:
+  hallpass admin org rotate-key acme
+  hallpass admin org rotate-key acme --emergency")]
+    RotateKey(OrgRotateKeyArgs),
     /// Take an org out of use, and cut everything issued in it
     Disable(OrgNameArgs),
     /// Put an org back to use; what was cut stays cut
     Enable(OrgNameArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OrgRotateKeyArgs {
+    /// Its name
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// Take the old key away at once, and with it all that it signed
+    #[arg(long)]
+    emergency: bool,
 }
 
 #[derive(Debug, Args)]
@@ -209,6 +234,19 @@ pub(super) async fn run(
             let form = OrgRequire { name, acr, max_age, static_by_exception };
             show(server.ask("org.require", &form).await?, out)
         }
+        OrgCommand::Keys(args) => {
+            let keys: OrgKeysShown = server.ask("org.keys", &Named { name: args.name }).await?;
+            show_keys(&keys, out)
+        }
+        OrgCommand::RotateKey(args) => {
+            let form = OrgRotateKey { name: args.name, emergency: args.emergency };
+            let keys: OrgKeysShown = server.ask("org.rotate_key", &form).await?;
+            out.say(match args.emergency {
+                true => "the old key is gone, and every access token that it signed is dead",
+                false => "the new key is published, and signs once everybody has it",
+            });
+            show_keys(&keys, out)
+        }
         OrgCommand::Check(args) => {
             let unmet: Vec<UnmetShown> = server.ask("org.check", &Named { name: args.name }).await?;
             give_list(
@@ -281,5 +319,20 @@ fn show(org: OrgShown, out: &mut Output) -> Result<Exit, Failure> {
             ("keys may rest in", org.limits.rungs.map_or("any place".into(), |rungs| rungs.to_string())),
             ("added", org.created.clone()),
         ])
+    })
+}
+
+fn show_keys(keys: &OrgKeysShown, out: &mut Output) -> Result<Exit, Failure> {
+    give(out, "hallpass.admin.org.keys/1", keys, |keys| {
+        let mut table = Table::new(["KEY", "STATE", "SIGNS FROM", "SIGNED UNTIL"]);
+        for key in &keys.keys {
+            table.row([
+                &key.kid,
+                &key.state,
+                &key.signs_from,
+                key.signed_until.as_deref().unwrap_or_default(),
+            ]);
+        }
+        table.to_string()
     })
 }
