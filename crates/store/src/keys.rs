@@ -211,20 +211,28 @@ impl Store {
         now: Timestamp,
     ) -> Result<Vec<StoredSigningKey>, StoreError> {
         let published_since = now - SIGNING_KEY_OVERLAP;
-        let rows: Vec<(String, Vec<u8>, Timestamp, Timestamp, Option<Timestamp>)> = self.read(|db| {
+        let rows: Vec<(Vec<u8>, StoredSigningKey)> = self.read(|db| {
             db.all(
                 "SELECT kid, sealed, created, signs_from, retired FROM signing_keys \
                  WHERE org = ?1 AND (retired IS NULL OR retired > ?2) \
                  ORDER BY signs_from > ?3, retired IS NOT NULL, signs_from DESC",
                 (org.bytes(), published_since.millis(), now.millis()),
-                |row| Ok((row.text(0)?, row.get(1)?, row.time(2)?, row.time(3)?, row.maybe_time(4)?)),
+                |row| {
+                    let key = StoredSigningKey {
+                        kid: row.text(0)?,
+                        pkcs8: Secret::new(Vec::new()), // until it is opened, below
+                        created: row.time(2)?,
+                        signs_from: row.time(3)?,
+                        retired: row.maybe_time(4)?,
+                    };
+                    Ok((row.get(1)?, key))
+                },
             )
         })?;
         rows.into_iter()
-            .map(|(kid, sealed, created, signs_from, retired)| {
-                let pkcs8 = self.inner.keys.open(&row(&org, &kid), &sealed)?;
-                let pkcs8 = Secret::new(pkcs8.to_vec());
-                Ok(StoredSigningKey { kid, pkcs8, created, signs_from, retired })
+            .map(|(sealed, key)| {
+                let pkcs8 = self.inner.keys.open(&row(&org, &key.kid), &sealed)?;
+                Ok(StoredSigningKey { pkcs8: Secret::new(pkcs8.to_vec()), ..key })
             })
             .collect()
     }
