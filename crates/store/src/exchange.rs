@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::leases::open_lease;
 use crate::reach::{OutOfGrant, Reach, Reached, Wanted, reach};
 use crate::refusals::{RefusedSubject, refuse};
-use crate::runs::{self, ActingFor, Run, RunRefusal};
+use crate::runs::{self, ActingFor, Entered, RunRefusal};
 use crate::sessions::{about, is_session_dead, load};
 use crate::sql::Sql;
 use crate::step_up::Proved;
@@ -139,20 +139,19 @@ impl Change for Exchange {
             Ok(run) => run,
             Err(why) => return self.refused_of_run(tx, &session, None, why),
         };
-        if let Some(run) = &mut run {
-            if let Err(why) = runs::charge(tx, run, self.resource_of(&session))? {
-                return self.refused_of_run(tx, &session, Some(run.acting()), why);
+        if let Some(entered) = &mut run {
+            if let Err(why) = runs::charge(tx, &mut entered.run, self.resource_of(&session))? {
+                return self.refused_of_run(tx, &session, entered.known(), why);
             }
             // SECURITY: what the agent may not have is not there for it.
             let persons = std::mem::take(&mut granted);
-            granted = persons.within(&run.scopes);
+            granted = persons.within(&entered.run.scopes);
             let asked = self.wanted.scopes.as_ref();
             let beyond = asked.is_some_and(|asked| persons.include(asked) && !granted.include(asked));
             if beyond || granted.is_empty() {
-                return self.refused_of_run(tx, &session, Some(run.acting()), RunRefusal::Scope);
+                return self.refused_of_run(tx, &session, entered.known(), RunRefusal::Scope);
             }
         }
-        let acting = run.as_ref().map(Run::acting);
         let (reached, scopes) = match reach(
             tx.db(),
             session.org,
@@ -163,6 +162,7 @@ impl Change for Exchange {
         )? {
             Ok(within) => within,
             Err(why) => {
+                let acting = run.as_ref().and_then(Entered::known);
                 let subject = RefusedSubject { acting, ..about(tx, Event::Denied, &session).into() };
                 refuse(tx, &subject, why.rule())?;
                 return Ok(Exchanged::Refused(why.into()));
@@ -175,18 +175,18 @@ impl Change for Exchange {
         let mut chain = Vec::new();
         let expires = match &mut run {
             None => expires,
-            Some(run) => {
+            Some(entered) => {
                 let url = match &reached {
                     Reached::Resource { url, .. } => Some(url.as_str()),
                     Reached::Issuer => None,
                 };
-                runs::handed(tx, run, url)?;
-                chain = runs::chain(tx.db(), run)?;
+                runs::handed(tx, &session, entered, url)?;
+                chain = runs::chain(tx.db(), &entered.run)?;
                 // Each run's name is an ancestor of its passes: a cut of any of them ends this one.
                 lin.extend(
                     chain.iter().map(|acting| acting.run).filter(|run| !place.credentials.contains(run)),
                 );
-                expires.min(run.expires)
+                expires.min(entered.run.expires)
             }
         };
         tx.db().run(
@@ -194,6 +194,7 @@ impl Change for Exchange {
             (session.id.bytes(), tx.now.millis()),
         )?;
         let entry = about(tx, Event::Exchanged, &session);
+        let acting = chain.first().copied();
         let lease = match self.lease {
             true => Some(open_lease(tx, &entry, credential, expires, acting)?),
             false => None,

@@ -135,6 +135,21 @@ impl RunRefusal {
     }
 }
 
+/// The run that an exchange is for, as far as it has come. One that begins is kept once something came of it: an agent that
+/// was told no has not begun anything.
+pub(crate) struct Entered {
+    pub(crate) run: Run,
+    begins: bool,
+}
+
+impl Entered {
+    /// Who acts, for the record of a refusal. SECURITY: not a run that only began with the request: each would be another
+    /// subject, and whoever asks in a loop would buy an entry each time.
+    pub(crate) fn known(&self) -> Option<Acting> {
+        (!self.begins).then(|| self.run.acting())
+    }
+}
+
 /// Finds or begins the run that an exchange is for. `above` is the run whose token was the subject.
 pub(crate) fn enter(
     tx: &mut Tx<'_>,
@@ -142,14 +157,15 @@ pub(crate) fn enter(
     acting: Option<&ActingFor>,
     above: Option<CredentialId>,
     purpose: Option<&Purpose>,
-) -> Result<Result<Option<Run>, RunRefusal>, StoreError> {
+) -> Result<Result<Option<Entered>, RunRefusal>, StoreError> {
+    let goes_on = |run| Entered { run, begins: false };
     match (acting, above) {
         (None, None) => Ok(Ok(None)),
         // Its token was the subject: what is made of that stays the run's.
-        (None, Some(run)) => Ok(alive(tx, session, run)?.map(Some)),
+        (None, Some(run)) => Ok(alive(tx, session, run)?.map(|run| Some(goes_on(run)))),
         (Some(ActingFor::Run(run)), above) => Ok(match alive(tx, session, *run)? {
             // SECURITY: a run asks for itself, or its starter does; nobody beside it.
-            Ok(run) if run.above == above || above == Some(run.id) => Ok(Some(run)),
+            Ok(run) if run.above == above || above == Some(run.id) => Ok(Some(goes_on(run))),
             Ok(_) => Err(RunRefusal::Unknown),
             Err(why) => Err(why),
         }),
@@ -161,7 +177,7 @@ pub(crate) fn enter(
                     Err(why) => return Ok(Err(why)),
                 },
             };
-            Ok(begin(tx, session, handle, above, purpose)?.map(Some))
+            Ok(begin(tx, session, handle, above, purpose)?.map(|run| Some(Entered { run, begins: true })))
         }
     }
 }
@@ -249,9 +265,15 @@ fn begin(
         expires: (tx.now + agent.longest).min(latest),
         ended: None,
     };
+    Ok(Ok(run))
+}
+
+/// Keeps a run that began.
+fn insert(tx: &mut Tx<'_>, session: &Session, run: &Run) -> Result<(), StoreError> {
     tx.db().run(
         "INSERT INTO runs (id, org, agent, person, client, device, session, above, depth, scopes, purpose, budget, used, \
-         resources, created, seen, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, '', ?14, ?14, ?15)",
+         resources, created, seen, expires) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15, ?16)",
         (
             run.id.bytes(),
             run.org.bytes(),
@@ -266,6 +288,7 @@ fn begin(
             run.purpose.as_str(),
             json(&run.budget),
             json(&run.used),
+            run.resources.join("\n"),
             run.created.millis(),
             run.expires.millis(),
         ),
@@ -278,8 +301,8 @@ fn begin(
         None => detail,
     };
     let entry = Entry { credential: Some(run.id), detail, ..about(tx, Event::RunStarted, session) };
-    tx.record_personal(entry, &[(Field::Purpose, purpose.as_str())]);
-    Ok(Ok(run))
+    tx.record_personal(entry, &[(Field::Purpose, run.purpose.as_str())]);
+    Ok(())
 }
 
 /// Counts a request against a run's budget, before it is known whether anything comes of it. `wanted` is the API it is for, if
@@ -306,13 +329,22 @@ pub(crate) fn charge(
 }
 
 /// Counts a pass that was handed out.
-pub(crate) fn handed(tx: &mut Tx<'_>, run: &mut Run, resource: Option<&str>) -> Result<(), StoreError> {
+pub(crate) fn handed(
+    tx: &mut Tx<'_>,
+    session: &Session,
+    entered: &mut Entered,
+    resource: Option<&str>,
+) -> Result<(), StoreError> {
+    let run = &mut entered.run;
     run.used.tokens = run.used.tokens.saturating_add(1);
     if let Some(url) = resource.filter(|url| run.resources.iter().all(|known| known != url)) {
         run.resources.push(url.to_owned());
         run.used.resources = run.used.resources.saturating_add(1);
     }
-    keep(tx.db(), run)
+    match entered.begins {
+        true => insert(tx, session, run),
+        false => keep(tx.db(), run),
+    }
 }
 
 fn keep(db: &Connection, run: &Run) -> Result<(), StoreError> {

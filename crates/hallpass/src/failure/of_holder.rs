@@ -115,14 +115,14 @@ pub(crate) const STEP_UP: &str =
 fn of_refusal(code: &ErrorCode) -> Option<&'static str> {
     match code {
         ErrorCode::InvalidTarget => Some(
-            "the API must be known to the issuer and named at sign-in: `hallpass login ISSUER --resource URL`",
+            "the API must be known to the issuer, of the client's environment, and named at sign-in: `hallpass login ISSUER --resource URL`",
         ),
         ErrorCode::RungNotAllowed => Some(
             "sign in again with `--store` and one of those; if this machine has none, ask whoever runs the org",
         ),
-        ErrorCode::InvalidScope | ErrorCode::InsufficientScope => {
-            Some("ask for scopes that were granted at sign-in: `hallpass status` shows them")
-        }
+        ErrorCode::InvalidScope | ErrorCode::InsufficientScope => Some(
+            "ask for scopes that were granted at sign-in: `hallpass status` shows them; an agent's are in `hallpass agents`",
+        ),
         ErrorCode::UnauthorizedClient | ErrorCode::UnsupportedGrantType => Some(
             "this client may not do that here: ask whoever runs the issuer, or name another with `--client-id`",
         ),

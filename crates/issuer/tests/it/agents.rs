@@ -105,6 +105,10 @@ async fn a_run_has_no_more_than_its_agent_may_and_its_person_has() {
     let form = [("resource", NOTES), ("scope", "notes:write"), ("agent", "coder"), ("purpose", "more")];
     let refused = world.exchange(&login, &form).await.unwrap_err();
     assert_eq!((refused.code, refused.rule.as_deref()), (ErrorCode::InvalidScope, Some("agent_scope")));
+    let elsewhere = [("resource", "https://nowhere.example/"), ("agent", "coder"), ("purpose", "more")];
+    assert_eq!(world.exchange(&login, &elsewhere).await.unwrap_err().code, ErrorCode::InvalidTarget);
+    assert!(list(&world, &login).await.runs.is_empty(), "what was told no has not begun");
+    assert!(!world.ledger_since(&login).await.iter().any(|entry| entry.starts_with("run_started")));
     let form = [("resource", NOTES), ("scope", "admin:all"), ("agent", "coder"), ("purpose", "more")];
     assert_eq!(world.exchange(&login, &form).await.unwrap_err().code, ErrorCode::InvalidScope);
     let pass = begin(&world, &login, "coder").await.unwrap();
