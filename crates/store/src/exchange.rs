@@ -129,7 +129,9 @@ impl Change for Exchange {
         let session = loaded.session;
         tx.acts(Actor::Principal(session.principal));
         if let Some((why, rule)) = self.judge(tx, &session, loaded.in_use)? {
-            refuse(tx, &about(tx, Event::Denied, &session).into(), rule)?;
+            let acting = place.acting;
+            let subject = RefusedSubject { acting, ..about(tx, Event::Denied, &session).into() };
+            refuse(tx, &subject, rule)?;
             return Ok(Exchanged::Refused(why));
         }
         // What the subject lacks is not given back, though the session was granted it.

@@ -3,6 +3,7 @@
 use hallpass_model::agent::{AgentKind, Budget, CHAIN_MAX};
 use hallpass_model::cut::{Place, Stamp, Target, Why};
 use hallpass_model::id::CredentialId;
+use hallpass_model::ledger::{Event, Key};
 use hallpass_model::random::{Entropy, Seeded};
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::oauth::Scopes;
@@ -112,6 +113,24 @@ async fn no_chain_of_agents_ever_has_more_than_any_link_of_it() {
         world.change(end).await;
     }
     assert!((1..60).contains(&refused), "both ways were met: {refused}");
+}
+
+/// What is refused to an agent's token is recorded as the agent's, whatever the reason.
+#[tokio::test]
+async fn a_refusal_of_an_agent_s_token_names_the_agent() {
+    let world = World::new().await;
+    let opened = world.log_in(None).await;
+    register(&world, &opened, "coder", &scopes("notes:read openid"), Lifetime::hours(8)).await;
+    let own = Subject { place: place(&opened), scopes: opened.scopes.clone() };
+    let run = issued(&world, beginning(&world, &opened, own, "coder")).await;
+    let asked =
+        Exchange { subject: subject(&opened, &run), wanted: for_notes(), ..exchange(&world, &opened) };
+    let target = Target::Session(opened.session.id);
+    world.change(MakeCut { org: None, target, why: Why::SignedOut }).await;
+    assert!(matches!(world.change(asked).await, Exchanged::Refused(_)));
+    let entry = world.ledger().await.pop().unwrap();
+    let (event, agent) = (entry.event, entry.detail.find(&Key::AGENT).map(ToString::to_string));
+    assert_eq!((event, agent), (Event::Denied, Some(run.acting[0].agent.to_string())));
 }
 
 /// Each axis, the credentials of the lineage among them, cut before or after the pass was made.

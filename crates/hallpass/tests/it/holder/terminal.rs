@@ -25,8 +25,17 @@ impl Terminal {
     pub(super) fn run(machine: &Home, line: &str, environment: &[(&str, &str)]) -> Self {
         let prepared = machine.hallpass::<&str>(&[]);
         let given = prepared.as_std().get_envs().filter_map(|(name, value)| Some((name, value?)));
-        let mut child = Command::new("script")
-            .args(["--quiet", "--return", "--command", line, "/dev/null"])
+        // Whoever started the tests may have them ignore what is typed at a terminal, and what ignores a signal hands that on.
+        let mut child = Command::new("env")
+            .args([
+                "--default-signal=INT,QUIT",
+                "script",
+                "--quiet",
+                "--return",
+                "--command",
+                line,
+                "/dev/null",
+            ])
             .env_clear()
             .envs(given)
             .env("HALLPASS", env!("CARGO_BIN_EXE_hallpass"))
