@@ -19,6 +19,7 @@ mod ledger;
 mod login;
 mod logout;
 mod man;
+mod mcp_proxy;
 mod profile;
 mod serve;
 mod setup;
@@ -35,6 +36,7 @@ pub(crate) enum Command {
     Exec(exec::ExecArgs),
     Token(token::TokenArgs),
     Curl(curl::CurlArgs),
+    McpProxy(mcp_proxy::McpProxyArgs),
     Status(status::StatusArgs),
     Agents(Box<agents::AgentsArgs>),
     Logout(logout::LogoutArgs),
@@ -85,6 +87,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Exec(args) => on_this_thread(exec::exec(args, out)).map_err(exec::ours),
         Command::Token(args) => on_this_thread(token::token(args, out)),
         Command::Curl(args) => on_this_thread(curl::curl(args, out)),
+        Command::McpProxy(args) => on_this_thread(mcp_proxy::mcp_proxy(args, out)),
         Command::Status(args) => status::status(&args, out),
         Command::Agents(args) => on_this_thread(agents::agents(*args, out)),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),

@@ -113,6 +113,8 @@ variables! {
     HALLPASS_TRUSTED_PROXIES;
     /// The networks that are not public and from which the server may fetch keys of outside issuers, with commas between them.
     HALLPASS_OUTSIDE_NETWORKS;
+    /// The certificates that outside issuers may show the server beside those the system trusts.
+    HALLPASS_OUTSIDE_CA;
     /// The file of the server's key-encryption key.
     HALLPASS_KEK;
     /// The file of the server's ledger key.

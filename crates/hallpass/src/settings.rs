@@ -55,6 +55,8 @@ settings! {
         "the networks whose forwarded headers are believed";
     OUTSIDE_NETWORKS: "outside_networks", HALLPASS_OUTSIDE_NETWORKS, "--outside-network",
         "the networks that are not public and from which keys of outside issuers may be fetched";
+    OUTSIDE_CA: "outside_ca", HALLPASS_OUTSIDE_CA, "--outside-ca",
+        "the certificates, PEM, that outside issuers may show beside those the system trusts";
     KEK: "kek", HALLPASS_KEK, "--kek", "the file of the key that the database's keys are encrypted under";
     LEDGER_KEY: "ledger_key", HALLPASS_LEDGER_KEY, "--ledger-key", "the file of the key that signs the ledger";
     METRICS_LISTEN: "metrics_listen", HALLPASS_METRICS_LISTEN, "--metrics-listen",
@@ -83,6 +85,8 @@ pub(crate) struct Settings {
     pub(crate) trusted_proxies: Vec<Network>,
     /// Networks that are not public and from which keys of outside issuers may be fetched.
     pub(crate) outside_networks: Vec<Network>,
+    /// The certificates that outside issuers may show beside those the system trusts.
+    pub(crate) outside_ca: Option<PathBuf>,
     /// The key-encryption key's file.
     pub(crate) kek: KeyPlace,
     /// The ledger key's file.
@@ -231,6 +235,7 @@ impl Settings {
                 .list(TRUSTED_PROXIES, or("it must be an address or a network such as `10.0.0.0/8`"))?,
             outside_networks: layers
                 .list(OUTSIDE_NETWORKS, or("it must be an address or a network such as `10.0.0.0/8`"))?,
+            outside_ca: layers.maybe_path(OUTSIDE_CA)?,
             kek: key_place(layers, KEK, &data)?,
             ledger_key: key_place(layers, LEDGER_KEY, &data)?,
             metrics_listen: layers

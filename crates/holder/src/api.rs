@@ -149,6 +149,20 @@ impl ApiClient {
         ApiRequest { client: self.clone(), builder }
     }
 
+    /// The connections alone: for what an API says of itself to anybody (RFC 9728). Nothing that is sent by it has a token.
+    pub fn anonymous(&self) -> reqwest::Client {
+        self.0.http.clone()
+    }
+
+    /// The same text without the token that is in use, if it is in there in any of the usual forms: for what an API answers,
+    /// where somebody else reads it.
+    #[cfg(feature = "exec")]
+    pub async fn without_tokens(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let current = self.0.current.lock().await;
+        let tokens = current.iter().map(|presentable| presentable.pass().token.expose());
+        crate::exec::Words::of(tokens).taken_out_of(text)
+    }
+
     /// Sends a request of reqwest's own making.
     ///
     /// # Errors

@@ -37,6 +37,8 @@ pub use child::{Ended, look_up};
 pub use mask::{monitor, start_in_turn};
 pub use memory::hold_files;
 pub use proxy::{ProxyRequest, TRUST_VARIABLES};
+#[cfg(feature = "client")]
+pub(crate) use scrub::Words;
 pub use watcher::watch;
 pub use witness::witness;
 

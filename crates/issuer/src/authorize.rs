@@ -32,6 +32,7 @@ use http::StatusCode;
 use http::header::{ACCEPT, CACHE_CONTROL, LOCATION};
 use serde::{Deserialize, Serialize};
 
+use crate::client_document;
 use crate::error::OAuthError;
 use crate::form::{Asked, AskedToAuthorize};
 use crate::org::OrgIssuer;
@@ -244,8 +245,9 @@ fn read_back(kept: &str) -> Result<AuthorizeRequest, OAuthError> {
 /// Who asks and where the answer goes. What is wrong here is never redirected (RFC 6749, section 4.1.2.1).
 pub(crate) async fn recipient(asked: &Asked) -> Result<(Arc<Client>, String), OAuthError> {
     let handle = asked.form.required("client_id")?;
+    client_document::admit(asked).await?;
     let unknown = || OAuthError::invalid_request("the client_id is not known here");
-    let client = asked.issuer.store.find_client_by_handle(asked.org.id(), handle).await?;
+    let client = asked.issuer.store.find_client_by_client_id(asked.org.id(), handle).await?;
     let Some(client) = client else {
         asked.issuer.store.count_stranger("unknown client");
         return Err(unknown());

@@ -46,7 +46,8 @@ impl ClientCaller {
     }
 
     async fn known(asked: &Asked, presented: Presented<'_>) -> Result<Self, OAuthError> {
-        let client = asked.issuer.store.find_client_by_handle(asked.org.id(), &presented.client_id).await?;
+        let client =
+            asked.issuer.store.find_client_by_client_id(asked.org.id(), &presented.client_id).await?;
         let Some(client) = client else {
             asked.issuer.store.count_stranger("unknown client");
             return Err(refused("unknown client"));
@@ -194,7 +195,7 @@ fn judge_assertion(
     // SECURITY: the issuer's own identifier and nothing else (RFC 10070); never the token endpoint's address. The type
     // that the RFC adds is demanded, but of a client that was let off it for a while (decision 0004).
     let expected = ExpectedClient {
-        client_id: client.handle.as_str(),
+        client_id: client.client_id(),
         issuer: &asked.org.issuer,
         older_form: client.takes_older_assertions(asked.now),
     };

@@ -7,6 +7,7 @@ use hallpass_model::lifetimes;
 use hallpass_model::principal::OrgLimits;
 use hallpass_model::purpose::Purpose;
 use hallpass_model::role::Act;
+use hallpass_model::wire::client_document::DocumentUrl;
 use hallpass_model::wire::oauth::{GrantType, Scopes};
 use http::StatusCode;
 use url::Url;
@@ -131,6 +132,7 @@ pub(crate) async fn asked(person: &Person, client: &Client, wanted: &Wanted<'_>)
     }
     Ok(Asked {
         client: client.name.clone(),
+        vouched_by: host_of(client),
         person: person.person.name.clone(),
         scopes: wanted.scopes.iter().map(ScopeLine::new).collect(),
         resources,
@@ -138,6 +140,11 @@ pub(crate) async fn asked(person: &Person, client: &Client, wanted: &Wanted<'_>)
         machine: wanted.device.map(|device| device.name.clone()),
         purpose: wanted.purpose.map(ToString::to_string),
     })
+}
+
+/// The host of a client's document, if it is known by one.
+fn host_of(client: &Client) -> Option<String> {
+    client.document.as_deref().and_then(|document| DocumentUrl::parse(document).ok()).map(|url| url.host())
 }
 
 /// For how long, in words.

@@ -76,7 +76,7 @@ async fn api_key(asked: &Asked, caller: ClientId, text: &str) -> Result<Introspe
     Ok(IntrospectionResponse {
         active: true,
         scope: (!used.scopes.is_empty()).then_some(used.scopes),
-        client_id: Some(client.handle.to_string()),
+        client_id: Some(client.client_id().to_owned()),
         token_type: Some(TokenType::Bearer),
         exp: Some(used.expires.seconds()),
         iat: Some(used.issued.seconds()),

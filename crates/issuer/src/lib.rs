@@ -15,11 +15,12 @@ mod dpop; // proofs of possession: nonces, and which were used
 mod tokens; // minting, and reading back, access and ID tokens
 mod minted; // which access tokens this process signed
 mod metadata; // where everything is
-mod outside; // keys of outside issuers, fetched through a guard
+mod outside; // keys of outside issuers and documents of clients, fetched through a guard
 mod published; // what a client publishes of itself
 mod outsider; // who an outside token says has come
 mod target; // what a token is asked for: one resource, these scopes
 mod authorize; // a login in a browser, begun and finished
+mod client_document; // clients that say what they are at an address of their own
 mod pushed; // a login in a browser, its request sent ahead
 mod device_authorization; // a login where there is no browser, begun
 mod token; // codes and tokens traded for tokens, one file a grant type
@@ -65,6 +66,7 @@ pub use base_url::{BadBaseUrl, BaseUrl};
 pub use hallpass_model::network::{BadNetwork, Network};
 pub use listen::{Listen, ListenError, Listener, TlsFiles};
 pub use metrics::serve_metrics;
+pub use outside::{BadRoots, OutsideRoots};
 pub use outsider::{TestedToken, TestedTrust};
 pub use published::NotPublished;
 pub use routes::{Access, Endpoint, endpoints};
@@ -79,6 +81,8 @@ pub struct Settings {
     /// Networks that are not public and from which keys of outside issuers may be fetched all the same: a GitLab or a
     /// cluster of the organisation's own.
     pub outside_networks: Vec<Network>,
+    /// Whose certificates are believed there, beside those the system trusts.
+    pub outside_roots: OutsideRoots,
 }
 
 /// The issuing service: what every handler may use. Cheap to clone.
@@ -117,7 +121,8 @@ impl Issuer {
     pub fn new(store: Store, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, settings: Settings) -> Self {
         let relying_party = passkey::RelyingParty::new(&settings.base_url);
         let proofs = dpop::Proofs::new(&*entropy);
-        let outside = outside::Outside::new(settings.outside_networks.clone());
+        let outside =
+            outside::Outside::new(settings.outside_networks.clone(), settings.outside_roots.clone());
         let metrics = metrics::Metrics::new(clock.now());
         Self(Arc::new(Parts {
             store,

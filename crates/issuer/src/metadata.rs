@@ -62,7 +62,8 @@ const SIGNED_BY_CLIENTS: [Algorithm; 2] = [Algorithm::Es256, Algorithm::EdDsa];
 /// How clients prove who they are, the better ways first: whoever takes the first that it knows takes the best.
 const CLIENTS_PROVE_BY: [&str; 4] = ["none", "private_key_jwt", "client_secret_basic", "client_secret_post"];
 
-pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>) -> Bytes {
+/// `documents` says whether the org takes clients that are known by a document of their own.
+pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>, documents: bool) -> Bytes {
     let endpoint = |name: &str| Url::parse(&format!("{issuer}/{name}")).ok();
     let texts = |algorithms: &[Algorithm]| algorithms.iter().map(|a| a.text().to_owned()).collect::<Vec<_>>();
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
@@ -96,6 +97,7 @@ pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>) -> Bytes {
         code_challenge_methods_supported: words(&["S256"]),
         dpop_signing_alg_values_supported: texts(&SIGNED_BY_CLIENTS),
         authorization_response_iss_parameter_supported: true,
+        client_id_metadata_document_supported: documents,
         request_uri_parameter_supported: Some(false),
         subject_types_supported: words(&["public"]),
         id_token_signing_alg_values_supported: texts(&SIGNED_BY_US),

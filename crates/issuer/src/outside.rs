@@ -5,7 +5,8 @@
 //! 2. One fetch at a time for each source: ten thousand jobs that come at once wait for the same one.
 //! 3. Keys are good for [`KEYS_FRESH`]; a key id that is not among them is worth another fetch, but none more often than
 //!    every [`FETCH_REST`].
-//! 4. An issuer that does not answer stops nobody for [`KEYS_STALE`]: its last keys stand so long.
+//! 4. A client's own document is fetched only from a host that its org named, and read anew as often as keys are.
+//! 5. An issuer that does not answer stops nobody for [`KEYS_STALE`]: its last keys stand so long.
 
 mod guard; // where may be asked
 mod fetch; // one document, bounded in time and size
@@ -16,10 +17,12 @@ use std::time::{Duration, Instant};
 
 use hallpass_model::jose::JwkSet;
 use hallpass_model::trust::{IssuerKeys, Trust};
+use hallpass_model::wire::client_document::{BadDocument, ClientDocument, DOCUMENT_LEN_MAX, DocumentUrl};
 use tokio::sync::Mutex as AsyncMutex;
 
 use fetch::Fetcher;
 pub(crate) use fetch::NotFetched;
+pub use fetch::{BadRoots, OutsideRoots};
 use hallpass_model::network::Network;
 
 /// How long keys are taken as they were fetched: a key that an issuer withdraws is believed so much longer.
@@ -35,6 +38,25 @@ const SOURCES_MAX: usize = 1_024;
 pub(crate) struct Outside {
     fetcher: Fetcher,
     sources: Mutex<HashMap<Source, Arc<Turn>>>,
+    documents: Mutex<HashMap<DocumentUrl, Arc<AsyncMutex<Read>>>>,
+}
+
+/// When a client's document was last asked for, and what came of that.
+#[derive(Default)]
+pub(crate) struct Read {
+    asked: Option<Instant>,
+    heard: Option<Result<ClientDocument, NotRead>>,
+}
+
+/// Why there is nothing of a client's document.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum NotRead {
+    /// It is not to be had.
+    #[error(transparent)]
+    Fetched(#[from] NotFetched),
+    /// It is no document of that client's.
+    #[error("the document at the client_id is not taken: {0}")]
+    Document(#[from] BadDocument),
 }
 
 /// Where keys come from.
@@ -62,8 +84,12 @@ struct Kept {
 }
 
 impl Outside {
-    pub(crate) fn new(networks: Vec<Network>) -> Self {
-        Self { fetcher: Fetcher::new(networks), sources: Mutex::default() }
+    pub(crate) fn new(networks: Vec<Network>, roots: OutsideRoots) -> Self {
+        Self {
+            fetcher: Fetcher::new(networks, roots),
+            sources: Mutex::default(),
+            documents: Mutex::default(),
+        }
     }
 
     /// The keys of a trust's issuer. `kid` is the key a token says it was signed with: if it is not among those that are
@@ -79,6 +105,31 @@ impl Outside {
     /// The keys that are published at this address: a trust's, or a client's own.
     pub(crate) async fn keys_at(&self, url: &str, kid: Option<&str>) -> Result<Arc<JwkSet>, NotFetched> {
         self.keys_of(Source::At(url.to_owned()), kid).await
+    }
+
+    /// A client's document, and whether it was read just now: what was read last is fresh for a while.
+    ///
+    /// One asks, and the others wait for what it hears. What failed is left alone for a while, and told again.
+    pub(crate) async fn document(&self, url: &DocumentUrl) -> Result<(ClientDocument, bool), NotRead> {
+        let turn = {
+            let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+            if documents.len() >= SOURCES_MAX && !documents.contains_key(url) {
+                documents.clear();
+            }
+            documents.entry(url.clone()).or_default().clone()
+        };
+        let mut read = turn.lock().await;
+        if let (Some(asked), Some(heard)) = (read.asked, &read.heard) {
+            let rest = if heard.is_ok() { KEYS_FRESH } else { FETCH_REST };
+            if asked.elapsed() < rest {
+                return heard.clone().map(|document| (document, false));
+            }
+        }
+        let body = self.fetcher.body(url.as_str(), DOCUMENT_LEN_MAX).await;
+        let document = body.map_err(NotRead::from).and_then(|body| Ok(ClientDocument::read(url, &body)?));
+        read.asked = Some(Instant::now());
+        read.heard = Some(document.clone());
+        document.map(|document| (document, true))
     }
 
     /// The keys there now, asked for by the operator: nothing is kept.

@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use crate::authorize::{self, AuthorizeRequest};
 use crate::caller::ClientCaller;
+use crate::client_document;
 use crate::error::{DPOP_NONCE, OAuthError, json};
 use crate::form::Asked;
 
@@ -50,6 +51,7 @@ pub(crate) async fn push(asked: Asked) -> Response {
 
 async fn pushed(asked: &Asked) -> Result<Pushed, OAuthError> {
     asked.slow_down()?;
+    client_document::admit(asked).await?;
     let caller = ClientCaller::authenticate(asked).await?;
     // Section 2.1: one that names another is none.
     if asked.form.find("request_uri").is_some() {
@@ -105,7 +107,7 @@ pub(crate) async fn named(asked: &Asked) -> Result<Named, OAuthError> {
         )
     };
     let client = asked.form.required("client_id")?;
-    let client = asked.issuer.store.find_client_by_handle(asked.org.id(), client).await?;
+    let client = asked.issuer.store.find_client_by_client_id(asked.org.id(), client).await?;
     let Some(client) = client.filter(|client| client.standing.is_active()) else {
         asked.issuer.store.count_stranger("unknown client");
         return Err(unknown());

@@ -62,7 +62,7 @@ impl NewAccessToken<'_> {
             iss: org.issuer.clone(),
             sub: self.subject,
             aud: Audience::one(self.audience),
-            client_id: self.client.handle.to_string(),
+            client_id: self.client.client_id().to_owned(),
             iat: now.seconds(),
             exp: self.expires.seconds(),
             nbf: None,
@@ -120,7 +120,7 @@ impl NewIdToken<'_> {
         let claims = IdClaims {
             iss: org.issuer.clone(),
             sub: self.subject,
-            aud: Audience::one(self.client.handle.as_str()),
+            aud: Audience::one(self.client.client_id()),
             exp: (now + lifetimes::ID_TOKEN).seconds(),
             iat: now.seconds(),
             nonce: self.nonce,
@@ -183,7 +183,7 @@ impl Issuer {
             Ok(claims) => claims,
             Err(bad) => return Ok(Err(bad.into())),
         };
-        let client = self.store.find_client_by_handle(org.id(), &claims.client_id).await?;
+        let client = self.store.find_client_by_client_id(org.id(), &claims.client_id).await?;
         let place = client.and_then(|client| place(org.id(), client.id, &claims));
         let Some(place) = place else { return Ok(Err(NotOurs::Claims)) };
         let token = Arc::new(OwnToken { claims, place, org: org.clone() });

@@ -112,8 +112,10 @@ pub struct Client {
     pub id: ClientId,
     /// The tenant it is registered in.
     pub org: OrgId,
-    /// Its `client_id` on the wire, unique in the org.
+    /// Its short name, unique in the org: its `client_id` on the wire, if it has no document.
     pub handle: Handle,
+    /// The address of its document, if it is known by that: then its `client_id` on the wire.
+    pub document: Option<String>,
     /// The name shown to people.
     pub name: String,
     /// Where it runs.
@@ -147,6 +149,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// Its `client_id` on the wire.
+    pub fn client_id(&self) -> &str {
+        self.document.as_deref().unwrap_or(self.handle.as_str())
+    }
+
     /// Whether it is registered for this grant type.
     pub fn may_use(&self, grant_type: &GrantType) -> bool {
         self.grant_types.contains(grant_type)

@@ -40,6 +40,8 @@ pub const CEREMONY: Lifetime = Lifetime::minutes(5);
 pub const AUTHORIZE_REQUEST: Lifetime = Lifetime::minutes(10);
 /// A request that was pushed (RFC 9126, section 2.2): the browser is sent on at once.
 pub const PUSHED_REQUEST: Lifetime = Lifetime::seconds(60);
+/// A client that is known by its document, and that nobody said yes to: a day on, whoever looked at it has gone.
+pub const DOCUMENT_CLIENT_UNUSED: Lifetime = Lifetime::hours(24);
 /// The set-up link of the first administrator: the operator is at the terminal.
 pub const SETUP_LINK: Lifetime = Lifetime::minutes(15);
 /// An enrolment link sent to a person: a working day, as it crosses a mailbox or a chat.
@@ -126,6 +128,7 @@ pub const TABLE: &[(&str, Lifetime, &str)] = &[
     ("passkey ceremony", CEREMONY, "the browser's own prompt gives up then"),
     ("request waiting for login", AUTHORIZE_REQUEST, "a ceremony and a second try"),
     ("pushed authorization request", PUSHED_REQUEST, "the browser is sent on at once"),
+    ("client by document, unused", DOCUMENT_CLIENT_UNUSED, "whoever looked at it has gone"),
     ("set-up link", SETUP_LINK, "the operator is at the terminal"),
     ("enrolment link", ENROLMENT_LINK, "it crosses a mailbox or a chat"),
     ("run without its connection", RUN_RESUME, "a network blip, no more"),

@@ -22,10 +22,12 @@ pub mod oauth; // requests and responses of the OAuth endpoints, scopes, forms
 pub mod errors; // OAuth's error codes and the body that carries one
 pub mod claims; // what an access token says
 pub mod id_token; // what an ID token says, and when to believe it
+pub mod client_document; // what a client says of itself at its own address
 pub mod assertion; // what a client says of itself (private_key_jwt)
 pub mod pkce; // code verifiers and challenges
 pub mod dpop; // proofs of possession, and the nonces they answer
 pub mod replay; // ids that are good for one use
 pub mod metadata; // where an issuer's endpoints are
+pub mod resource_metadata; // what an API says of itself
 pub mod agents; // what our issuer says of agents and their runs
 pub mod redirect; // redirect URIs: what may be registered, what matches

@@ -229,7 +229,7 @@ impl Change for SetClientStanding {
 }
 
 impl Store {
-    /// The client of this `client_id`. Remembered until the directory changes.
+    /// The client of this `client_id` or short name. Remembered until the directory changes.
     pub async fn find_client_by_handle(
         &self,
         org: OrgId,
@@ -238,13 +238,23 @@ impl Store {
         self.remember(Known::Client(org, handle.to_owned()), |db| find_by_handle(db, org, handle))
     }
 
+    /// The client that has this `client_id` on the wire: what is no name of its own for it there does not count.
+    pub async fn find_client_by_client_id(
+        &self,
+        org: OrgId,
+        client_id: &str,
+    ) -> Result<Option<Arc<Client>>, StoreError> {
+        let found = self.find_client_by_handle(org, client_id).await?;
+        Ok(found.filter(|client| client.client_id() == client_id))
+    }
+
     /// The client of this id.
     pub async fn find_client(&self, client: ClientId) -> Result<Option<Client>, StoreError> {
         self.read(|db| {
             db.one(
                 "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
                  any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until, \
-                 pushed_only, environment FROM clients WHERE id = ?1",
+                 pushed_only, environment, document FROM clients WHERE id = ?1",
                 [client.bytes()],
                 read_client,
             )?
@@ -264,7 +274,7 @@ impl Store {
             db.all(
                 "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
                  any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until, \
-                 pushed_only, environment FROM clients \
+                 pushed_only, environment, document FROM clients \
                  WHERE org = ?1 AND handle > ?2 ORDER BY handle LIMIT ?3",
                 (org.bytes(), after.map_or("", Handle::as_str), Page::<Client>::rows(limit)),
                 read_client,
@@ -285,7 +295,7 @@ pub(crate) fn find_by_handle(
     db.one(
         "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
          any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until, \
-                 pushed_only, environment FROM clients WHERE org = ?1 AND handle = ?2",
+         pushed_only, environment, document FROM clients WHERE org = ?1 AND (handle = ?2 OR document = ?2)",
         (org.bytes(), handle),
         read_client,
     )?
@@ -308,6 +318,7 @@ fn read_client(row: &Row<'_>) -> rusqlite::Result<Client> {
         id: row.id(0)?,
         org: row.id(1)?,
         handle: row.word(2)?,
+        document: row.get(20)?,
         name: row.text(3)?,
         kind: row.json(4)?,
         owner: row.owner(5)?,

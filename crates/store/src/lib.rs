@@ -36,6 +36,7 @@ mod leaving; // what becomes of it when they leave
 mod people; // persons
 mod teams; // people who answer together
 mod clients; // software that asks for credentials
+mod documents; // those that say what they are at an address of their own
 mod client_keys; // what they sign assertions with
 mod client_secrets; // what those without a key prove themselves by
 mod resources; // APIs that accept them
@@ -97,6 +98,9 @@ pub use device::{
     EndAfterApproval, EndedAfterApproval, StartDevice,
 };
 pub use directory::{NotAdded, StandingSet};
+pub use documents::{
+    AdmitClient, AllowDocuments, AllowedHost, DOCUMENT_CLIENTS_MAX, ForbidDocuments, NotAdmitted,
+};
 pub use enrol::{FinishEnrolment, FinishLogin, LoginRefusal, SetUp, SetUpDone};
 pub use entries::{Filter, LedgerEntry};
 pub use error::{OpenError, StoreError};

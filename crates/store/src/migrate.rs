@@ -19,6 +19,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "pushed_requests", sql: include_str!("migrations/007_pushed_requests.sql") },
     Step { name: "client_environment", sql: include_str!("migrations/008_client_environment.sql") },
     Step { name: "key_rotation", sql: include_str!("migrations/009_key_rotation.sql") },
+    Step { name: "client_documents", sql: include_str!("migrations/010_client_documents.sql") },
 ];
 
 /// One step; its number is its place in the list, from 1.

@@ -85,6 +85,7 @@ impl Sweep {
              (SELECT secret, way, network, machine, class, purpose FROM api_key_users WHERE last < ?1 LIMIT ?2)",
             ((over - API_KEY_USERS_KEPT).millis(), PIECE),
         )?);
+        swept.took(crate::documents::forget_unused(tx, PIECE)?);
         swept.took(forget_old(tx, over, PIECE)?);
         // Passes that reached their end, and with them their runs.
         let ended: Vec<LeaseId> = tx.db().all(

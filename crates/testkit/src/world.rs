@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use hallpass_issuer::{Issuer, Listen, Listener, Settings, serve};
+use hallpass_issuer::{Issuer, Listen, Listener, OutsideRoots, Settings, serve};
 use hallpass_model::client::{ClientAuthentication, ClientKind};
 use hallpass_model::grant::{Acr, Amr, Approval, Authentication, Grant};
 use hallpass_model::id::{ClientId, OrgId, PrincipalId, SessionId};
@@ -66,6 +66,11 @@ pub struct World {
     entropy: Arc<dyn Entropy>,
 }
 
+/// A certificate for `localhost` that outside sites of tests show, and that the world's issuer believes.
+pub const LOCALHOST_PEM: &[u8] = include_bytes!("../../issuer/tests/it/tls/localhost.pem");
+/// Its key, PKCS #8 in PEM.
+pub const LOCALHOST_KEY: &[u8] = include_bytes!("../../issuer/tests/it/tls/localhost.key");
+
 impl World {
     /// A world whose time begins at [`START`].
     pub async fn new() -> Self {
@@ -86,18 +91,7 @@ impl World {
         let data = place.data.clone();
         let store = open_store(place, &entropy);
 
-        let listen = Listen { address: ([127, 0, 0, 1], 0).into(), tls: None, trusted_proxies: Vec::new() };
-        let listener = Listener::bind(&listen).await.expect("a free port is bound");
-        let port = listener.address().expect("a bound socket has an address").port();
-        let base_url = format!("http://localhost:{port}");
-        let settings = Settings {
-            base_url: base_url.parse().expect("localhost is a base URL"),
-            // Outside issuers of tests are on this machine.
-            outside_networks: vec!["127.0.0.0/8".parse().expect("loopback is a network")],
-        };
-        let issuer = Issuer::new(store.clone(), clock.clone(), entropy.clone(), settings);
-        tokio::spawn(serve(issuer.clone(), listener));
-
+        let (issuer, base_url) = serve_store(&store, &clock, &entropy).await;
         let (org, ada) = add_org(&store, "acme", "ada").await;
         let cli = store.find_client_by_handle(org, "hallpass-cli").await.expect("the store reads");
         let notes_api_key = SigningKey::generate();
@@ -121,6 +115,12 @@ impl World {
         world.notes_api = world.add_service("notes-api", &world.notes_api_key, "").await;
         world.add_resource(NOTES, "notes:read notes:write", Some(world.notes_api)).await;
         world
+    }
+
+    /// Another process serves the same store from now on, as after a restart: what the one before kept in memory is forgotten.
+    pub async fn serve_anew(&mut self) {
+        (self.issuer, self.base_url) = serve_store(&self.store, &self.clock, &self.entropy).await;
+        self.issuer_url = format!("{}/acme", self.base_url);
     }
 
     /// Makes a change, as the operator.
@@ -390,6 +390,23 @@ fn open_store(place: StorePlace, entropy: &Arc<dyn Entropy>) -> Store {
             .expect("a name and a seed make a key"),
     };
     Store::open(place, keys, entropy.clone(), START).expect("a new store opens")
+}
+
+/// An issuer over a store, served on a free port, and where that is.
+async fn serve_store(store: &Store, clock: &Arc<TestClock>, entropy: &Arc<dyn Entropy>) -> (Issuer, String) {
+    let listen = Listen { address: ([127, 0, 0, 1], 0).into(), tls: None, trusted_proxies: Vec::new() };
+    let listener = Listener::bind(&listen).await.expect("a free port is bound");
+    let port = listener.address().expect("a bound socket has an address").port();
+    let base_url = format!("http://localhost:{port}");
+    let settings = Settings {
+        base_url: base_url.parse().expect("localhost is a base URL"),
+        // Outside issuers of tests are on this machine.
+        outside_networks: vec!["127.0.0.0/8".parse().expect("loopback is a network")],
+        outside_roots: OutsideRoots::from_pem(LOCALHOST_PEM).expect("it is a certificate"),
+    };
+    let issuer = Issuer::new(store.clone(), clock.clone(), entropy.clone(), settings);
+    tokio::spawn(serve(issuer.clone(), listener));
+    (issuer, base_url)
 }
 
 async fn add_org(store: &Store, name: &str, administrator: &str) -> (OrgId, PrincipalId) {

@@ -32,9 +32,11 @@ pub use hallpass_model::time::{Lifetime, Timestamp};
 pub use hallpass_model::wire::claims::AccessClaims;
 pub use hallpass_model::wire::dpop::BadProof;
 pub use hallpass_model::wire::oauth::Scopes;
+pub use hallpass_model::wire::resource_metadata::ResourceMetadata;
 
 use http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue};
+use url::Url;
 
 pub use crate::dpop::{BadBase, Dpop, ProvenKey};
 #[cfg(feature = "fetch")]
@@ -64,6 +66,8 @@ struct Inner {
     audience: String,
     keys: keys::Keys,
     dpop: Option<Dpop>,
+    /// Where this resource publishes what it is, if it does.
+    metadata: Option<Url>,
     #[cfg(feature = "fetch")]
     introspection: Option<introspect::Introspection>,
 }
@@ -76,6 +80,7 @@ impl Verifier {
             audience: audience.into(),
             keys: keys::Keys::Given(keys),
             dpop: None,
+            metadata: None,
             #[cfg(feature = "fetch")]
             introspection: None,
         }))
@@ -91,6 +96,7 @@ impl Verifier {
             issuer,
             audience: audience.into(),
             dpop: None,
+            metadata: None,
             introspection: None,
         })))
     }
@@ -108,6 +114,34 @@ impl Verifier {
     #[must_use]
     pub fn with_dpop(self, dpop: Dpop) -> Self {
         Self(Arc::new(Inner { dpop: Some(dpop), ..Arc::unwrap_or_clone(self.0) }))
+    }
+
+    /// Also names, with each refusal, where it says whose tokens it takes (RFC 9728, section 5.1): for programs that were never
+    /// told, such as clients of MCP. Serve [`metadata`](Self::metadata) there.
+    ///
+    /// Does nothing where the audience is no address.
+    #[must_use]
+    pub fn with_metadata(self) -> Self {
+        let metadata = ResourceMetadata::url_of(&self.0.audience);
+        Self(Arc::new(Inner { metadata, ..Arc::unwrap_or_clone(self.0) }))
+    }
+
+    /// What this resource says of itself (RFC 9728, section 2), with the scopes it understands: JSON, for `GET` at
+    /// [`ResourceMetadata::url_of`] its audience.
+    pub fn metadata(&self, scopes: &Scopes) -> ResourceMetadata {
+        let bearer = self.0.dpop.as_ref().is_none_or(Dpop::takes_bearer);
+        let proofs = self.0.dpop.as_ref().map(|_| dpop::algs());
+        ResourceMetadata {
+            resource: self.0.audience.clone(),
+            authorization_servers: vec![self.0.issuer.clone()],
+            scopes_supported: scopes.iter().map(str::to_owned).collect(),
+            bearer_methods_supported: vec!["header".to_owned()],
+            resource_name: None,
+            dpop_signing_alg_values_supported: proofs
+                .map(|algs| algs.split(' ').map(str::to_owned).collect())
+                .unwrap_or_default(),
+            dpop_bound_access_tokens_required: !bearer,
+        }
     }
 
     /// Judges a bearer token with the keys known now: form, type, algorithm by key, signature, issuer, audience, time
@@ -207,7 +241,7 @@ impl Verifier {
         };
         let mut headers = HeaderMap::new();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        for challenge in refused.challenges(&self.0.audience, taken) {
+        for challenge in refused.challenges(&self.0.audience, self.0.metadata.as_ref(), taken) {
             headers.append(WWW_AUTHENTICATE, challenge);
         }
         if let Some(nonce) = self.0.dpop.as_ref().and_then(|dpop| dpop.nonce(None, now)) {

@@ -3,6 +3,7 @@
 use hallpass_model::jose::BadToken;
 use hallpass_model::wire::dpop::BadProof;
 use http::{HeaderValue, StatusCode};
+use url::Url;
 
 use crate::dpop::algs;
 use crate::{Scheme, Scopes, StepUp};
@@ -104,7 +105,12 @@ impl Refused {
     /// The `WWW-Authenticate` headers, one for each scheme that is `taken`. Every text in them is ours: nothing of the
     /// request comes back. `realm` says what is protected: a challenge has at least one parameter (RFC 6750, section 3).
     /// None where no other token would help.
-    pub(crate) fn challenges(&self, realm: &str, taken: &[Scheme]) -> Vec<HeaderValue> {
+    pub(crate) fn challenges(
+        &self,
+        realm: &str,
+        metadata: Option<&Url>,
+        taken: &[Scheme],
+    ) -> Vec<HeaderValue> {
         if self.why.status() == StatusCode::SERVICE_UNAVAILABLE {
             return Vec::new();
         }
@@ -116,7 +122,11 @@ impl Refused {
                 Scheme::Dpop => ("DPoP", format!(r#", algs="{}""#, algs())),
             };
             let error = if Some(*scheme) == names_error { self.why.error() } else { String::new() };
-            HeaderValue::try_from(format!(r#"{name} realm="{}"{more}{error}"#, quotable(realm))).ok()
+            // RFC 9728, section 5.1.
+            let metadata = metadata.map(|url| format!(r#", resource_metadata="{}""#, quotable(url.as_str())));
+            let metadata = metadata.unwrap_or_default();
+            HeaderValue::try_from(format!(r#"{name} realm="{}"{metadata}{more}{error}"#, quotable(realm)))
+                .ok()
         };
         taken.iter().filter_map(one).collect()
     }
@@ -134,7 +144,7 @@ mod tests {
     #[test]
     fn a_realm_cannot_end_its_own_quotation() {
         let challenges =
-            Rejection::Missing.by(None).challenges("no\"tes\\, \u{e9}\r\nx=\"1", &[Scheme::Bearer]);
+            Rejection::Missing.by(None).challenges("no\"tes\\, \u{e9}\r\nx=\"1", None, &[Scheme::Bearer]);
         assert_eq!(challenges, [r#"Bearer realm="notes, x=1""#]);
     }
 

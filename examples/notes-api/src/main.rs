@@ -15,7 +15,7 @@ use hallpass_model::random::{Entropy, SystemEntropy};
 use hallpass_model::time::Timestamp;
 use hallpass_verifier::introspect::ClientKey;
 use hallpass_verifier::layer::{Clock, RequireToken};
-use hallpass_verifier::{AccessClaims, Dpop, Verifier};
+use hallpass_verifier::{AccessClaims, Dpop, ResourceMetadata, Verifier};
 use serde::{Deserialize, Serialize};
 
 /// An example API that accepts Hallpass tokens
@@ -66,7 +66,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let here = format!("http://{}", listener.local_addr()?);
     // Tokens bound to a key are taken too, each with a proof that carries a nonce of ours.
     let dpop = Dpop::at(args.url.as_ref().unwrap_or(&here))?.with_nonces(&random());
-    let mut verifier = Verifier::discover(&args.issuer, &args.audience)?.with_dpop(dpop);
+    let mut verifier = Verifier::discover(&args.issuer, &args.audience)?.with_dpop(dpop).with_metadata();
     if let Some(file) = &args.client_key {
         verifier = verifier.with_introspection(ClientKey::new(&args.client_id, &read_key(file)?)?);
     }
@@ -80,7 +80,13 @@ fn routes(verifier: Verifier, clock: Clock) -> Router {
         let scopes = scope.parse().expect("a scope of this API's own");
         RequireToken::new(verifier.clone(), scopes, clock.clone())
     };
-    Router::new()
+    // Programs that were never told whose tokens this API takes find out here (RFC 9728).
+    let metadata = verifier.metadata(&"notes:read notes:write".parse().expect("this API's own scopes"));
+    let router = match ResourceMetadata::url_of(verifier.audience()) {
+        Some(at) => Router::new().route(at.path(), get(async move || Json(metadata))),
+        None => Router::new(),
+    };
+    router
         .route("/notes", get(list).layer(needs("notes:read")))
         .route("/notes", post(add).layer(needs("notes:write")))
         .with_state(Notes::default())

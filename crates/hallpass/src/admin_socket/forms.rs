@@ -92,6 +92,17 @@ questions! {
     }
     /// Of which environment's resources a client may have tokens from now on.
     ClientEnvironment { org: Option<String>, handle: String, environment: Option<String>, }
+    /// A host whose clients are known by a document of their own from now on.
+    DocumentsAllow {
+        org: Option<String>,
+        /// `*` for any host.
+        host: String,
+        owner: String,
+        scopes: Vec<String>,
+        environment: Option<String>,
+    }
+    /// A host whose documents are taken no more.
+    DocumentsForbid { org: Option<String>, host: String, }
     /// A new secret for a client.
     ClientRotate {
         org: Option<String>,
@@ -292,6 +303,8 @@ answers! {
     }
     /// A client.
     ClientShown {
+        /// The address of its document, if that is its `client_id`.
+        document: Option<String>,
         id: String, org: String, handle: String, name: String, kind: String, owner: String, state: String,
         /// `none`, `private_key_jwt` or `client_secret`.
         authentication: String,
@@ -340,6 +353,12 @@ answers! {
         id: String, org: String, url: String, name: String, owner: String, environment: String, scopes: Vec<String>,
         server: Option<String>, state: String, created: String,
     }
+    /// A host whose clients are known by a document of their own.
+    DocumentsShown {
+        org: String, host: String, owner: String, scopes: Vec<String>, environment: Option<String>, created: String,
+    }
+    /// What became of its clients.
+    DocumentsForbidden { org: String, host: String, clients_cut: usize, }
     /// A trust.
     TrustShown {
         id: String, org: String, handle: String, client: String,

@@ -17,6 +17,7 @@ mod backups;
 mod client_proofs;
 mod clients;
 mod devices;
+mod documents;
 mod keys;
 mod ledger;
 mod links;
@@ -90,6 +91,9 @@ verbs! {
     "client.enable" RunDirectory clients::enable;
     "client.require" RunDirectory step_up::client;
     "client.environment" RunDirectory clients::environment;
+    "client.documents.allow" RunDirectory documents::allow;
+    "client.documents.list" RunDirectory documents::list;
+    "client.documents.forbid" RunDirectory documents::forbid;
     "client.rotate" RunDirectory client_proofs::rotate;
     "client.secret.list" RunDirectory client_proofs::list_secrets;
     "client.secret.remove" RunDirectory client_proofs::remove_secret;

@@ -15,6 +15,7 @@ mod client_proofs;
 mod clients;
 mod credential_kinds;
 mod devices;
+mod documents;
 mod keys;
 mod links;
 mod orgs;

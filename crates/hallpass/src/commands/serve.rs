@@ -61,11 +61,15 @@ pub(crate) struct ServeArgs {
     #[arg(long = "trusted-proxy", value_name = "NETWORK")]
     trusted_proxies: Vec<String>,
 
-    /// Fetch keys of outside issuers from this network too, though it is not public, such as `10.0.0.0/8`
+    /// Fetch keys of outside issuers, and documents of clients, from this network too, though it is not public, such as `10.0.0.0/8`
     ///
     /// Where a GitLab or a cluster of your own is. Everywhere else only public addresses are asked.
     #[arg(long = "outside-network", value_name = "NETWORK")]
     outside_networks: Vec<String>,
+
+    /// Trust these certificates, PEM, of outside issuers and clients, beside the system's
+    #[arg(long, value_name = "FILE")]
+    outside_ca: Option<String>,
 
     /// Keep the key-encryption key in this file
     #[arg(long, value_name = "FILE")]
@@ -104,6 +108,7 @@ impl ServeArgs {
             one(settings::BASE_URL, &self.base_url),
             one(settings::TLS_CERT, &self.tls_cert),
             one(settings::TLS_KEY, &self.tls_key),
+            one(settings::OUTSIDE_CA, &self.outside_ca),
             one(settings::KEK, &self.kek),
             one(settings::LEDGER_KEY, &self.ledger_key),
             one(settings::METRICS_LISTEN, &self.metrics_listen),

@@ -14,6 +14,7 @@ mod down; // the issuer itself is killed
 mod api; // APIs to ask
 mod curl; // asking them
 mod keys; // the key of a sign-in is in nobody's answer
+mod mcp; // a remote MCP server, by an agent that never sees the token
 mod session; // login, status, token, logout
 mod which; // which sign-in is meant
 mod directory; // which one a directory asks for, and profiles

@@ -26,7 +26,7 @@ const PATIENCE_WITH_COINCIDENCE: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The words that are taken out. Wiped when dropped.
-pub(super) struct Words {
+pub(crate) struct Words {
     words: Vec<Zeroizing<Vec<u8>>>,
     /// Which bytes a word begins with.
     begins: Box<[bool; 256]>,
@@ -56,7 +56,7 @@ pub(super) struct Scrubber {
 
 impl Words {
     /// All forms of these secrets.
-    pub(super) fn of<'a>(secrets: impl Iterator<Item = &'a [u8]>) -> Self {
+    pub(crate) fn of<'a>(secrets: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut words: Vec<Zeroizing<Vec<u8>>> = Vec::new();
         for secret in secrets.filter(|secret| secret.len() >= WORD_LEN_MIN) {
             for form in forms(secret) {
@@ -88,7 +88,7 @@ impl Words {
     }
 
     /// The same text without the words, all at once.
-    pub(super) fn taken_out_of(&self, text: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn taken_out_of(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut scrubber = Scrubber::new(Mask::Stars);
         let mut out = Vec::with_capacity(text.len());
         scrubber.push(self, text, &mut out);

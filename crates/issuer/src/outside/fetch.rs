@@ -54,9 +54,30 @@ pub(crate) enum NotFetched {
     Silent,
 }
 
+/// Authorities whose certificates are believed of outside issuers, beside the system's: an organisation's own.
+#[derive(Debug, Clone, Default)]
+pub struct OutsideRoots(Vec<reqwest::Certificate>);
+
+/// A file holds no certificate that could be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it holds no PEM certificate that can be read")]
+pub struct BadRoots;
+
+impl OutsideRoots {
+    /// Reads certificates from PEM.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, BadRoots> {
+        let read = reqwest::Certificate::from_pem_bundle(pem).map_err(|_| BadRoots)?;
+        if read.is_empty() { Err(BadRoots) } else { Ok(Self(read)) }
+    }
+}
+
 /// Whoever fetches.
 pub(super) struct Fetcher {
     guard: Guard,
+    roots: OutsideRoots,
     /// Made when first used: most servers have no trust, and reading the system's certificates takes some milliseconds.
     client: OnceLock<Client>,
 }
@@ -69,8 +90,8 @@ struct Discovery {
 }
 
 impl Fetcher {
-    pub(super) fn new(networks: Vec<Network>) -> Self {
-        Self { guard: Guard::new(networks), client: OnceLock::new() }
+    pub(super) fn new(networks: Vec<Network>, roots: OutsideRoots) -> Self {
+        Self { guard: Guard::new(networks), roots, client: OnceLock::new() }
     }
 
     /// The keys that this source publishes now.
@@ -98,6 +119,15 @@ impl Fetcher {
     }
 
     async fn document<T: DeserializeOwned>(&self, at: &str) -> Result<T, NotFetched> {
+        let body = self.body(at, DOCUMENT_LEN_MAX).await?;
+        serde_json::from_slice(&body).map_err(|_| NotFetched::Answer {
+            url: at.to_owned(),
+            why: "something that is not the document".to_owned(),
+        })
+    }
+
+    /// What is answered there, whole and no longer than `most` bytes.
+    pub(super) async fn body(&self, at: &str, most: usize) -> Result<Vec<u8>, NotFetched> {
         let url: Url = at
             .parse()
             .map_err(|_| NotFetched::Forbidden { url: at.to_owned(), why: "it is not an absolute URL" })?;
@@ -112,19 +142,21 @@ impl Fetcher {
         }
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + piece.len() > DOCUMENT_LEN_MAX {
-                return Err(answered(format!("more than {} KiB", DOCUMENT_LEN_MAX / 1024)));
+            if body.len() + piece.len() > most {
+                return Err(answered(format!("more than {} KiB", most / 1024)));
             }
             body.extend_from_slice(&piece);
         }
-        serde_json::from_slice(&body).map_err(|_| answered("something that is not the document".to_owned()))
+        Ok(body)
     }
 
     fn client(&self) -> Result<&Client, NotFetched> {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let made = Client::builder()
+        let roots = self.roots.0.iter().cloned();
+        let made = roots
+            .fold(Client::builder(), reqwest::ClientBuilder::add_root_certificate)
             .user_agent(USER_AGENT)
             .timeout(TIME_OUT)
             .connect_timeout(CONNECT_TIME_OUT)

@@ -10,6 +10,8 @@ use super::{Frame, OrgHead};
 pub(crate) struct Asked {
     /// The client's name, from its registration.
     pub(crate) client: String,
+    /// Who answers for that name, where no administrator registered it: the host of its document.
+    pub(crate) vouched_by: Option<String>,
     /// The name of the person it would act for.
     pub(crate) person: String,
     /// How far it would reach.

@@ -37,6 +37,7 @@ fn ahead(by: Lifetime) -> Moment {
 fn asked(machine: &str, purpose: &str) -> Asked {
     Asked {
         client: "Hallpass CLI".into(),
+        vouched_by: None,
         person: "Ada Lovelace".into(),
         scopes: ["notes:read", "notes:write", "offline_access"].into_iter().map(ScopeLine::new).collect(),
         resources: vec![ResourceLine {

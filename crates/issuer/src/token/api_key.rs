@@ -54,7 +54,7 @@ pub(super) async fn redeem(asked: &Asked) -> Result<Answer, OAuthError> {
     let Some((key, _)) = known else { return Err(unknown(asked)) };
     let client = store.find_client(key.client).await?;
     let client = client.ok_or_else(|| unknown(asked))?;
-    if asked.form.find("client_id").is_some_and(|named| named != client.handle.as_str()) {
+    if asked.form.find("client_id").is_some_and(|named| named != client.client_id()) {
         let subject = RefusedSubject { client: Some(client.id), ..RefusedSubject::org(org) };
         asked.record_refusal_of(subject, "key_of_other_client").await?;
         return Err(OAuthError::invalid_client()

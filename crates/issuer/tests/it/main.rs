@@ -7,6 +7,7 @@ mod api_keys;
 mod authorize;
 mod browser;
 mod client_credentials;
+mod client_documents;
 mod client_proofs;
 mod consent;
 mod cuts;

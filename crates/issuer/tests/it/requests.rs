@@ -270,6 +270,7 @@ async fn quiet_server(tls: Option<hallpass_issuer::TlsFiles>) -> (std::net::Sock
     let settings = Settings {
         base_url: format!("http://localhost:{}", address.port()).parse().unwrap(),
         outside_networks: Vec::new(),
+        outside_roots: Default::default(),
     };
     let entropy = Arc::new(hallpass_model::random::SystemEntropy);
     let issuer = Issuer::new(world.store.clone(), world.clock.clone(), entropy, settings);

@@ -55,7 +55,11 @@ async fn runs_from_before_a_start_are_awaited_before_anybody_is_served() {
     let listen = Listen { address: ([127, 0, 0, 1], 0).into(), tls: None, trusted_proxies: Vec::new() };
     let listener = Listener::bind(&listen).await.unwrap();
     let port = listener.address().unwrap().port();
-    let settings = Settings { base_url: world.base_url.parse().unwrap(), outside_networks: Vec::new() };
+    let settings = Settings {
+        base_url: world.base_url.parse().unwrap(),
+        outside_networks: Vec::new(),
+        outside_roots: Default::default(),
+    };
     let issuer = Issuer::new(world.store.clone(), world.clock.clone(), Arc::new(SystemEntropy), settings);
     tokio::spawn(serve(issuer.clone(), listener));
     let reply = world.send(world.http.get(format!("http://localhost:{port}/healthz"))).await;

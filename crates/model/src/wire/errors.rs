@@ -94,6 +94,8 @@ codes! {
     ExpiredToken = "expired_token", 400;
     /// No such resource or audience, or not for this client (RFC 8693, section 2.2.2; RFC 8707, section 2).
     InvalidTarget = "invalid_target", 400;
+    /// What a client says of itself cannot be taken (RFC 7591, section 3.2.2).
+    InvalidClientMetadata = "invalid_client_metadata", 400;
     /// The proof is missing or wrong (RFC 9449, section 5).
     InvalidDpopProof = "invalid_dpop_proof", 400;
     /// The proof must carry the nonce that comes with this answer (RFC 9449, section 8).

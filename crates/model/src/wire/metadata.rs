@@ -142,6 +142,9 @@ pub struct IssuerMetadata {
     /// Whether `iss` comes with every authorization response (RFC 9207).
     #[serde(default)]
     pub authorization_response_iss_parameter_supported: bool,
+    /// Whether a `client_id` may be the address of a client's document (Client ID Metadata Documents, section 5).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub client_id_metadata_document_supported: bool,
     /// Whether a request may be passed by reference. Where an issuer does not say, OIDC Discovery (section 3) takes it for yes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_uri_parameter_supported: Option<bool>,

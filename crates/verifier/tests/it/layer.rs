@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::routing::get;
 use hallpass_model::jose::{JwkSet, SigningKey, Typ};
 use hallpass_verifier::layer::RequireToken;
-use hallpass_verifier::{AccessClaims, Lifetime, StepUp, Verifier};
+use hallpass_verifier::{AccessClaims, Dpop, Lifetime, ResourceMetadata, StepUp, Verifier};
 use http::{Request, StatusCode};
 use tower::ServiceExt;
 
@@ -95,4 +95,33 @@ async fn a_route_that_demands_a_fresh_login_challenges_with_what_would_do() {
     assert_eq!(ask(&|claims| claims.acr = None).await, refused);
     let unscoped = ask(&|claims| claims.scope = "mail:send".parse().unwrap()).await;
     assert_eq!(unscoped.0, StatusCode::FORBIDDEN, "a scope that is missing is told first");
+}
+
+/// RFC 9728, section 5.1: whoever is refused learns where it says whose tokens it takes, and what it says is true of it.
+#[tokio::test]
+async fn a_refusal_leads_to_what_the_resource_says_of_itself() {
+    let resource = "https://notes.example/v1";
+    let key = SigningKey::generate();
+    let keys = JwkSet::new(vec![key.public().clone()]);
+    let verifier = Verifier::with_keys(ISSUER, resource, keys).with_metadata();
+    let at = ResourceMetadata::url_of(resource).unwrap();
+    assert_eq!(at.as_str(), "https://notes.example/.well-known/oauth-protected-resource/v1");
+    let layer = RequireToken::new(verifier.clone(), "notes:read".parse().unwrap(), Arc::new(|| NOW));
+    let router: Router = Router::new().route("/", get(async || "notes").layer(layer));
+    let answer = router.oneshot(Request::builder().uri("/").body(Body::empty()).unwrap()).await.unwrap();
+    let challenge = answer.headers()["www-authenticate"].to_str().unwrap();
+    assert_eq!(challenge, format!(r#"Bearer realm="{resource}", resource_metadata="{at}""#));
+
+    let says = verifier.metadata(&"notes:read".parse().unwrap());
+    assert_eq!(
+        (says.resource.as_str(), &says.authorization_servers[..]),
+        (resource, &[ISSUER.to_owned()][..])
+    );
+    assert!(!says.takes_proofs(), "it was not told to take any");
+    let dpop = Dpop::at("https://notes.example").unwrap();
+    let says = verifier.clone().with_dpop(dpop).metadata(&Default::default());
+    assert!(says.takes_proofs() && !says.dpop_bound_access_tokens_required);
+    assert!(says.dpop_signing_alg_values_supported.contains(&"ES256".to_owned()));
+    let only = Dpop::at("https://notes.example").unwrap().only();
+    assert!(verifier.with_dpop(only).metadata(&Default::default()).dpop_bound_access_tokens_required);
 }

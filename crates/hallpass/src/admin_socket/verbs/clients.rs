@@ -55,7 +55,7 @@ pub(super) async fn environment(office: &Office, form: ClientEnvironment) -> Res
     }
 }
 
-fn parse_environment(text: Option<&str>) -> Result<Option<Handle>, Refused> {
+pub(super) fn parse_environment(text: Option<&str>) -> Result<Option<Handle>, Refused> {
     text.map(str::parse).transpose().map_err(Refused::usage)
 }
 
@@ -298,6 +298,7 @@ async fn shown(office: &Office, org: &Org, client: &Client) -> Result<ClientShow
         id: client.id.to_string(),
         org: org.name.to_string(),
         handle: client.handle.to_string(),
+        document: client.document.clone(),
         name: client.name.clone(),
         kind: render_kind(client.kind).to_owned(),
         owner: office.render_owner(&client.owner).await?,

@@ -6,9 +6,9 @@ use clap::{Args, Subcommand};
 use hallpass_model::jose::{JwkSet, SigningKey};
 
 use super::client_proofs::{self, KeyCommand, RotateArgs, SecretCommand};
-use super::step_up;
 use super::table::{Table, facts};
 use super::{HandleArgs, OrgArg, give, give_list};
+use super::{documents, step_up};
 use crate::admin_socket::client::AdminClient;
 use crate::admin_socket::forms::{ClientAdd, ClientEnvironment, ClientShown, InOrg, OneOf};
 use crate::failure::{Exit, Failure};
@@ -52,6 +52,8 @@ Example:
     ///
     /// The secret is shown this once, on standard output.
     Rotate(RotateArgs),
+    #[command(subcommand)]
+    Documents(documents::DocumentsCommand),
     #[command(subcommand)]
     Secret(SecretCommand),
     #[command(subcommand)]
@@ -187,6 +189,7 @@ pub(super) async fn run(
             show(client, out)
         }
         ClientCommand::Rotate(args) => client_proofs::rotate(args, server, out).await,
+        ClientCommand::Documents(command) => documents::run(command, server, out).await,
         ClientCommand::Secret(command) => client_proofs::secret(command, server, out).await,
         ClientCommand::Key(command) => client_proofs::key(command, server, out).await,
     }
@@ -275,7 +278,8 @@ pub(super) fn one(args: HandleArgs) -> OneOf {
 pub(super) fn show(client: ClientShown, out: &mut Output) -> Result<Exit, Failure> {
     give(out, "hallpass.admin.client/1", &client, |client| {
         facts([
-            ("client_id", client.handle.clone()),
+            ("client_id", client.document.clone().unwrap_or_else(|| client.handle.clone())),
+            ("short name", client.document.as_ref().map(|_| client.handle.clone()).unwrap_or_default()),
             ("name", client.name.clone()),
             ("id", client.id.clone()),
             ("kind", client.kind.clone()),

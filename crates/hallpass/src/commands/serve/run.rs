@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hallpass_issuer::{BaseUrl, Issuer, Listen, ListenError, Listener, TlsFiles};
+use hallpass_issuer::{BaseUrl, Issuer, Listen, ListenError, Listener, OutsideRoots, TlsFiles};
 use hallpass_model::random::SystemEntropy;
 use hallpass_model::time::Clock;
 use hallpass_store::Store;
@@ -45,6 +45,7 @@ pub(super) async fn run(settings: &Settings, store: Store, out: &mut Output) -> 
     let issuer_settings = hallpass_issuer::Settings {
         base_url: base_url.clone(),
         outside_networks: settings.outside_networks.clone(),
+        outside_roots: outside_roots(settings)?,
     };
     let issuer = Issuer::new(store.clone(), clock.clone(), Arc::new(SystemEntropy), issuer_settings);
 
@@ -162,4 +163,12 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+fn outside_roots(settings: &Settings) -> Result<OutsideRoots, Failure> {
+    let Some(file) = &settings.outside_ca else { return Ok(OutsideRoots::default()) };
+    let cannot = |why: String| Failure::usage(format_args!("`{}` cannot be used: {why}", file.display()));
+    let pem = std::fs::read(file).map_err(|error| cannot(error.to_string()))?;
+    OutsideRoots::from_pem(&pem)
+        .map_err(|bad| cannot(bad.to_string()).hint("`--outside-ca` takes a file of PEM certificates"))
 }

@@ -94,7 +94,7 @@ async fn a_tool_that_does_everything_wrong_fails_every_question_with_the_evidenc
     let arguments = [
         &["assess", "--json", "--api", &api, "--logout", "true", "--token", &token, "--scope", "notes:read"]
             [..],
-        &["--bites-within", "1", "--headless-within", "3", "--tenant", &print, "--tenant", &print],
+        &["--bites-within", "1", "--headless-within", "12", "--tenant", &print, "--tenant", &print],
         &["--", "sh", tool.to_str().unwrap()],
     ]
     .concat();

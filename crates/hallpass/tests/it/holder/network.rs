@@ -26,7 +26,11 @@ pub(super) async fn behind_tls(machine: &Machine) -> String {
     let listener = Listener::bind(&listen).await.unwrap();
     let base_url = format!("https://localhost:{}", listener.address().unwrap().port());
     let world = &machine.world;
-    let settings = Settings { base_url: base_url.parse().unwrap(), outside_networks: Vec::new() };
+    let settings = Settings {
+        base_url: base_url.parse().unwrap(),
+        outside_networks: Vec::new(),
+        outside_roots: Default::default(),
+    };
     let issuer = Issuer::new(world.store.clone(), world.clock.clone(), Arc::new(SystemEntropy), settings);
     tokio::spawn(serve(issuer, listener));
     format!("{base_url}/acme")

@@ -234,7 +234,7 @@ async fn converse(world: &World, dpop: bool, steps: Value) -> Vec<Value> {
 }
 
 /// Where the browser is sent back to, once ada has logged in with her passkey and agreed on the page that asked her.
-async fn approve(world: &World, address: &str) -> String {
+pub(super) async fn approve(world: &World, address: &str) -> String {
     let here = |address: &str| {
         let path = address.strip_prefix(&world.base_url);
         path.unwrap_or_else(|| panic!("not one of our pages: {address}")).to_owned()
@@ -253,7 +253,7 @@ async fn approve(world: &World, address: &str) -> String {
 }
 
 /// Has the world's time go on as time here does: the other side's clock, and its five seconds between two polls, are real.
-fn with_time(world: &World) {
+pub(super) fn with_time(world: &World) {
     let (clock, began, here) = (world.clock.clone(), world.clock.now(), Instant::now());
     tokio::spawn(async move {
         loop {
