@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart build install test torture check docs fmt bench
+.PHONY: help quickstart build install deb container test torture check docs fmt bench
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1#/p' $(MAKEFILE_LIST) | awk -F"#" '{ printf "%-18s%s\n", $$1, $$2 }'
@@ -22,6 +22,12 @@ build: ## the release programs: target/release/hallpass, and hallpass-main behin
 install: build ## put it under PREFIX (/usr/local)
 	install -D -m 755 target/release/hallpass-main $(DESTDIR)$(PREFIX)/libexec/hallpass/hallpass-main
 	install -D -m 755 target/release/hallpass $(DESTDIR)$(PREFIX)/bin/hallpass
+
+deb: build ## a Debian package of it, with the service, in target/debian
+	scripts/deb
+
+container: build ## an image of the server, named hallpass
+	scripts/container
 
 test: ## every test, with the browser and the other implementations it needs
 	@scripts/setup test

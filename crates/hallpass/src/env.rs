@@ -119,6 +119,12 @@ variables! {
     HALLPASS_KEK;
     /// The file of the server's ledger key.
     HALLPASS_LEDGER_KEY;
+    /// The file of the ledger's newest checkpoint.
+    HALLPASS_CHECKPOINT;
+    /// Where systemd puts a service's credentials (systemd.exec(5)).
+    CREDENTIALS_DIRECTORY;
+    /// Where systemd wants to hear that a service is ready (sd_notify(3)).
+    NOTIFY_SOCKET;
     /// `true` lets the operator approve logins through the admin socket.
     HALLPASS_LOCAL_APPROVAL;
     /// The least important log lines the server writes.

@@ -1,7 +1,8 @@
 //! Keys in files of their own: made once, durably, and never made again over a database that needs the old one.
 //!
 //! A key file is one line of text, 0600, a plain file of the server's own uid. What is wider, foreign or a symbolic
-//! link is refused: whoever could have put it there, or read it, could have the key.
+//! link is refused: whoever could have put it there, or read it, could have the key. What systemd hands in as a credential
+//! is root's, and readable by us alone in its own way; that is taken from the folder it names, and from nowhere else.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -14,6 +15,8 @@ use hallpass_model::ledger::LedgerKey;
 use hallpass_model::random::Entropy;
 use rustix::fs::{Mode, OFlags};
 use zeroize::Zeroizing;
+
+use crate::env;
 
 /// How a key-encryption key's line begins: which key it is, and the version of the form.
 const KEK_WORD: &str = "hallpass-key-encryption-key-1";
@@ -232,10 +235,16 @@ fn read(kind: KeyKind, path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
         return Err(KeyFileError::NotAFile(kind, path.to_owned()));
     }
     let mode = about.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    let handed_in = is_credential(path, env::CREDENTIALS_DIRECTORY.path().as_deref());
+    let (others, owners) = match handed_in {
+        // systemd.exec(5): the group's bits are the mask of the list that names our user, and root made it.
+        true => (0o037, [0, rustix::process::geteuid().as_raw()]),
+        false => (0o077, [rustix::process::geteuid().as_raw(); 2]),
+    };
+    if mode & others != 0 {
         return Err(KeyFileError::Wide { kind, path: path.to_owned(), mode });
     }
-    if about.uid() != rustix::process::geteuid().as_raw() {
+    if !owners.contains(&about.uid()) {
         return Err(KeyFileError::Foreign { kind, path: path.to_owned(), owner: about.uid() });
     }
     let mut text = Zeroizing::new(String::with_capacity(FILE_MAX as usize + 1));
@@ -248,6 +257,13 @@ fn read(kind: KeyKind, path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
         });
     }
     Ok(text)
+}
+
+/// Whether a file is one of the credentials that systemd put into this folder for us. SECURITY: right in it; what leads out of it
+/// is not.
+fn is_credential(path: &Path, folder: Option<&Path>) -> bool {
+    folder.is_some_and(|folder| folder.is_absolute() && path.parent() == Some(folder))
+        && path.file_name().is_some_and(|name| name != "..")
 }
 
 /// Makes a file that was not there, 0600: whole and durable, or not at all.
@@ -367,5 +383,17 @@ mod tests {
         let made = ledger_key(&path, true, "id.example/ledger", &Seeded::new(1)).unwrap();
         let read = ledger_key(&path, false, "another/name", &Seeded::new(2)).unwrap();
         assert_eq!(made.verifier(), read.verifier());
+    }
+
+    #[test]
+    fn a_credential_is_right_in_the_folder_that_systemd_names() {
+        let folder = Path::new("/run/credentials/hallpass.service");
+        assert!(is_credential(&folder.join("kek"), Some(folder)));
+        for elsewhere in ["kek", "..", "sub/kek", "../other.service/kek"] {
+            let path = if elsewhere == "kek" { PathBuf::from("/etc/kek") } else { folder.join(elsewhere) };
+            assert!(!is_credential(&path, Some(folder)), "{elsewhere}");
+        }
+        assert!(!is_credential(&folder.join("kek"), None));
+        assert!(!is_credential(Path::new("credentials/kek"), Some(Path::new("credentials"))));
     }
 }

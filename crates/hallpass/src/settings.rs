@@ -59,6 +59,8 @@ settings! {
         "the certificates, PEM, that outside issuers may show beside those the system trusts";
     KEK: "kek", HALLPASS_KEK, "--kek", "the file of the key that the database's keys are encrypted under";
     LEDGER_KEY: "ledger_key", HALLPASS_LEDGER_KEY, "--ledger-key", "the file of the key that signs the ledger";
+    CHECKPOINT: "checkpoint", HALLPASS_CHECKPOINT, "--checkpoint",
+        "the file that the newest checkpoint of the ledger is kept in, outside the database";
     METRICS_LISTEN: "metrics_listen", HALLPASS_METRICS_LISTEN, "--metrics-listen",
         "the address and port to answer Prometheus on";
     LOCAL_APPROVAL: "local_approval", HALLPASS_LOCAL_APPROVAL, "--local-approval",
@@ -91,6 +93,8 @@ pub(crate) struct Settings {
     pub(crate) kek: KeyPlace,
     /// The ledger key's file.
     pub(crate) ledger_key: KeyPlace,
+    /// The newest checkpoint's file, if it is not beside the ledger key's.
+    pub(crate) checkpoint: Option<PathBuf>,
     /// Where Prometheus is answered, if it is.
     pub(crate) metrics_listen: Option<SocketAddr>,
     /// Whether the admin socket may approve logins.
@@ -238,6 +242,7 @@ impl Settings {
             outside_ca: layers.maybe_path(OUTSIDE_CA)?,
             kek: key_place(layers, KEK, &data)?,
             ledger_key: key_place(layers, LEDGER_KEY, &data)?,
+            checkpoint: layers.maybe_path(CHECKPOINT)?,
             metrics_listen: layers
                 .maybe(METRICS_LISTEN, or("it must be an address and port such as `127.0.0.1:9484`"))?,
             local_approval: layers.one(LOCAL_APPROVAL, or("it must be `true` or `false`"))?,

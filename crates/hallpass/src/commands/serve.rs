@@ -10,6 +10,7 @@ use crate::output::{Form, Output};
 use crate::settings::{self, Layers, Settings};
 
 pub(super) mod open;
+mod notify;
 mod run;
 mod setup;
 
@@ -79,6 +80,16 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     ledger_key: Option<String>,
 
+    /// Keep the newest checkpoint of the ledger in this file, outside the database; beside the ledger's key if left out
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<String>,
+
+    /// Make the two key files, if there is no database yet, and end
+    ///
+    /// For a service that gets its keys handed in and cannot make them itself.
+    #[arg(long, conflicts_with = "explain")]
+    make_keys: bool,
+
     /// Answer Prometheus here, at `/metrics`, such as `127.0.0.1:9484`; nowhere if left out
     ///
     /// Plain HTTP, to whoever reaches it. It names no person, client or token, and tells how much goes on.
@@ -111,6 +122,7 @@ impl ServeArgs {
             one(settings::OUTSIDE_CA, &self.outside_ca),
             one(settings::KEK, &self.kek),
             one(settings::LEDGER_KEY, &self.ledger_key),
+            one(settings::CHECKPOINT, &self.checkpoint),
             one(settings::METRICS_LISTEN, &self.metrics_listen),
             one(settings::LOG, &self.log),
             one(settings::LOG_FORMAT, &self.log_format),
@@ -140,6 +152,9 @@ pub(crate) fn serve(args: ServeArgs, out: &mut Output) -> Result<Exit, Failure> 
     let settings = Settings::read(&layers)?;
     logging::start(settings.log, settings.log_format);
     keep_files_and_memory_private();
+    if args.make_keys {
+        return open::make_keys(&settings, out);
+    }
     let store = open::open(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

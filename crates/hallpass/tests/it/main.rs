@@ -8,6 +8,7 @@ mod front;
 mod holder;
 mod ledger;
 mod metrics;
+mod packaging;
 mod program;
 mod promises; // what must be true of the whole, whatever happens
 mod serve;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use hallpass_model::random::{Entropy, SystemEntropy};
 use hallpass_store::{DATABASE, Doubt, KeyEncryptionKey, OpenError, Store, StoreKeys, StorePlace, is_new};
 
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::keyfile::{self, KeyFileError};
+use crate::output::Output;
 use crate::settings::{KEYS_FOLDER, Settings};
 use crate::{clock, folder};
 
@@ -23,9 +24,24 @@ pub(super) fn open(settings: &Settings) -> Result<Store, Failure> {
 /// Where the store is, and its newest checkpoint: beside the ledger's key, so that whoever may keep the one safe from those
 /// who write to the database keeps the other safe too.
 pub(crate) fn place(settings: &Settings) -> StorePlace {
-    let mut outside = settings.ledger_key.path.clone().into_os_string();
-    outside.push(".checkpoint");
-    StorePlace::new(&settings.data).with_outside(PathBuf::from(outside))
+    let outside = settings.checkpoint.clone().unwrap_or_else(|| {
+        let mut beside = settings.ledger_key.path.clone().into_os_string();
+        beside.push(".checkpoint");
+        PathBuf::from(beside)
+    });
+    StorePlace::new(&settings.data).with_outside(outside)
+}
+
+/// Makes both keys where there is no database yet, and says where they are.
+pub(super) fn make_keys(settings: &Settings, out: &mut Output) -> Result<Exit, Failure> {
+    keys(settings)?;
+    for (what, place) in [("key-encryption key", &settings.kek), ("ledger key", &settings.ledger_key)] {
+        out.say(format_args!("the {what} is in `{}`", place.path.display()));
+    }
+    out.say(
+        "back them up apart from the database: without them it cannot be read, and nothing makes them anew",
+    );
+    Ok(Exit::DONE)
 }
 
 /// Both keys. SECURITY: once there is a database its keys are never made anew: a lost key must be noticed, not papered

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use super::setup;
+use super::{notify, setup};
 use crate::admin_socket::office::{Office, Parts};
 use crate::admin_socket::server::AdminSocket;
 use crate::clock::SystemClock;
@@ -73,8 +73,10 @@ pub(super) async fn run(settings: &Settings, store: Store, out: &mut Output) -> 
     }
     announce(settings, &base_url, (address, metrics_at), out)?;
     setup::offer(&store, &base_url, &settings.data, out).await?;
+    notify::tell(notify::READY);
 
     signals.next().await;
+    notify::tell(notify::STOPPING);
     tracing::info!("stopping: no new request is accepted");
     issuer.stop();
     stop.send_replace(true);
