@@ -8,7 +8,7 @@
 (() => {
   const form = document.querySelector("form[data-passkey]");
   if (!form) return;
-  const button = form.querySelector("button[type=submit]");
+  const button = form.querySelector("button[type=submit]:not([data-plain])");
   const trouble = form.querySelector("[data-trouble]");
   const progress = form.querySelector("[data-progress]");
   const link = form.elements.namedItem("link");
@@ -31,6 +31,7 @@
     trouble.hidden = !message;
   };
   const busy = (message) => {
+    if (!button) return;
     button.disabled = Boolean(message);
     progress.textContent = message;
   };
@@ -91,6 +92,8 @@
   };
 
   form.addEventListener("submit", async (event) => {
+    // The way to the organisation's own login needs no script.
+    if (event.submitter && event.submitter.hasAttribute("data-plain")) return;
     event.preventDefault();
     say("");
     if (!window.PublicKeyCredential) {

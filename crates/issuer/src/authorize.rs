@@ -13,7 +13,7 @@ use std::sync::Arc;
 use axum::response::{IntoResponse, Response};
 use hallpass_model::client::{Client, ClientKind};
 use hallpass_model::device::DeviceClaim;
-use hallpass_model::grant::{Acr, Approval, Authentication, Grant};
+use hallpass_model::grant::{Acr, Amr, Approval, Authentication, Grant};
 use hallpass_model::id::{ClientId, PrincipalId};
 use hallpass_model::jose::{BadThumbprint, Thumbprint};
 use hallpass_model::ledger::Actor;
@@ -75,6 +75,9 @@ pub(crate) struct AuthorizeRequest {
     /// And at least as strongly as this.
     #[serde(default)]
     pub(crate) acr: Option<Acr>,
+    /// And by the org's own provider.
+    #[serde(default)]
+    pub(crate) sso: bool,
     challenge: String,
     dpop_jkt: Option<Thumbprint>,
 }
@@ -201,7 +204,8 @@ pub(crate) async fn finish(
         let told = "the person must prove again who they are";
         return Ok(reply.error(OAuthError::new(ErrorCode::LoginRequired, told)));
     }
-    if request.acr.is_some_and(|least| consent.authentication.acr < least) {
+    let by_provider = consent.authentication.amr.contains(&Amr::Sso);
+    if request.acr.is_some_and(|least| consent.authentication.acr < least) || (request.sso && !by_provider) {
         record("step_up").await?;
         return Ok(reply.error(unmet()));
     }
@@ -309,6 +313,7 @@ pub(crate) async fn read(
         login_hint: within("login_hint", LOGIN_HINT_MAX, "the login_hint is too long")?,
         authenticated_after: asked_anew(form, asked.now)?.max(demand.not_before(asked.now)),
         acr: demand.acr,
+        sso: demand.sso,
         challenge: challenge.to_string(),
         dpop_jkt: dpop_jkt(form)?,
     })
@@ -391,7 +396,7 @@ pub(crate) async fn demand(
         None => None,
         Some(mut values) => Some(values.find_map(Acr::parse).ok_or_else(unmet)?),
     };
-    let said = Demand { acr, max_age: max_age(&asked.form)? };
+    let said = Demand { acr, max_age: max_age(&asked.form)?, sso: false };
     let demanded = asked.issuer.store.demand_of(asked.org.id(), client, scopes, resources).await?;
     Ok(said.and(demanded))
 }

@@ -3,6 +3,7 @@
 use axum::response::Response;
 use hallpass_model::client::{Client, ClientKind};
 use hallpass_model::device::DeviceClaim;
+use hallpass_model::grant::Amr;
 use hallpass_model::lifetimes;
 use hallpass_model::principal::OrgLimits;
 use hallpass_model::purpose::Purpose;
@@ -29,7 +30,9 @@ pub(crate) async fn show(person: Person) -> Result<Response, Trouble> {
     let Some(request) = authorize::load_request(&person.visit.issuer, &person.org, &handle).await? else {
         return Err(over(&person));
     };
-    if request.authenticated_after.is_some_and(|after| person.web.authentication.at < after) {
+    let authentication = &person.web.authentication;
+    let by_another_way = request.sso && !authentication.amr.contains(&Amr::Sso);
+    if by_another_way || request.authenticated_after.is_some_and(|after| authentication.at < after) {
         return Ok(Target::Consent(handle).to_login_again(person.org.org.name.as_str()));
     }
     let client = client(&person, request.client).await?;

@@ -30,10 +30,17 @@ impl Issuer {
 }
 
 /// `GET /{org}/enrol`
-pub(crate) async fn show(stranger: Stranger) -> Response {
+pub(crate) async fn show(stranger: Stranger) -> Result<Response, Trouble> {
     let org = stranger.head();
-    let shown = EnrolPage { frame: Frame::of(&org, "Join"), org, csrf: stranger.browser.csrf.clone() };
-    stranger.browser.remember(&stranger.visit.issuer, page(StatusCode::OK, &shown))
+    let provider = stranger.visit.issuer.store.login_provider(stranger.org.id()).await?;
+    let shown = EnrolPage {
+        frame: Frame::of(&org, "Join"),
+        org,
+        csrf: stranger.browser.csrf.clone(),
+        provider: provider.map(|provider| provider.name),
+        provider_alone: stranger.org.org.requires.demand.sso,
+    };
+    Ok(stranger.browser.remember(&stranger.visit.issuer, page(StatusCode::OK, &shown)))
 }
 
 /// `POST /{org}/enrol`: begins the ceremony, or ends it and spends the link.
@@ -45,6 +52,9 @@ pub(crate) async fn answer(stranger: Stranger) -> Response {
 }
 
 async fn begin(stranger: &Stranger) -> Result<Response, Trouble> {
+    if stranger.org.org.requires.demand.sso {
+        return Err(Trouble::provider_alone());
+    }
     let person = enrolled(stranger).await?;
     let store = &stranger.visit.issuer.store;
     let Some(row) = store.find_person(person).await? else { return Err(link_over()) };
@@ -66,6 +76,9 @@ async fn begin(stranger: &Stranger) -> Result<Response, Trouble> {
 }
 
 async fn finish(stranger: &Stranger) -> Result<Response, Trouble> {
+    if stranger.org.org.requires.demand.sso {
+        return Err(Trouble::provider_alone());
+    }
     let visit = &stranger.visit;
     let person = enrolled(stranger).await?;
     let Some(credential) = visit.form.find("credential") else { return Err(Trouble::no_script()) };

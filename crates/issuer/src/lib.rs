@@ -31,6 +31,7 @@ mod lease; // the connection of a run, whose end is its pass's end
 mod session_stream; // a session's own stream, for its holder
 mod web; // browsers: cookies, forms, who is logged in, every page
 mod passkey; // the relying party's half of WebAuthn
+mod provider_login; // logging in by the org's own provider
 mod login; // logging in to an org's pages, and out
 mod consent; // whether a person lets a client act for them
 mod agents_api; // a person's agents and their runs, for the person's own tool

@@ -50,7 +50,7 @@ impl Target {
     }
 
     /// What the fields of a login form say.
-    fn asked(form: &Form) -> Self {
+    pub(crate) fn asked(form: &Form) -> Self {
         Self::named(form.find("to").unwrap_or_default(), form)
     }
 
@@ -72,7 +72,7 @@ impl Target {
         }
     }
 
-    fn fields(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn fields(&self) -> Vec<(&'static str, String)> {
         let to = |page: &str| ("to", page.to_owned());
         match self {
             Self::Sessions => vec![to("sessions")],
@@ -136,17 +136,21 @@ pub(crate) async fn show(stranger: Stranger) -> Result<Response, Trouble> {
         Target::Consent(_) => "The program asks you to log in once more, to be sure that it is you.",
         _ => "This needs a login of the last few minutes. Log in once more, then repeat what you did.",
     });
-    Ok(login_page(&stranger, target, StatusCode::OK, notice))
+    login_page(&stranger, target, StatusCode::OK, notice).await
 }
 
-fn login_page(
+pub(crate) async fn login_page(
     stranger: &Stranger,
     target: Target,
     status: StatusCode,
     notice: Option<&'static str>,
-) -> Response {
+) -> Result<Response, Trouble> {
     let org = stranger.head();
+    let provider = stranger.visit.issuer.store.login_provider(stranger.org.id()).await?;
     let shown = LoginPage {
+        provider: provider.map(|provider| provider.name),
+        provider_alone: stranger.org.org.requires.demand.sso,
+        again: stranger.visit.form.find("again").is_some(),
         frame: Frame::of(&org, "Log in"),
         org,
         csrf: stranger.browser.csrf.clone(),
@@ -154,7 +158,7 @@ fn login_page(
         notice,
         target: target.fields(),
     };
-    stranger.browser.remember(&stranger.visit.issuer, page(status, &shown))
+    Ok(stranger.browser.remember(&stranger.visit.issuer, page(status, &shown)))
 }
 
 /// `POST /{org}/login`: begins the ceremony, or ends it.
@@ -166,13 +170,17 @@ pub(crate) async fn answer(stranger: Stranger) -> Response {
         Ok(response) => response,
         Err(Refused::Login(notice)) => {
             let target = Target::asked(&stranger.visit.form);
-            login_page(&stranger, target, StatusCode::FORBIDDEN, Some(notice))
+            let shown = login_page(&stranger, target, StatusCode::FORBIDDEN, Some(notice)).await;
+            shown.unwrap_or_else(|trouble| trouble.at(stranger.head()).into_response())
         }
         Err(Refused::Trouble(trouble)) => trouble.at(stranger.head()).into_response(),
     }
 }
 
 async fn begin(stranger: &Stranger) -> Result<Response, Trouble> {
+    if stranger.org.org.requires.demand.sso {
+        return Err(Trouble::provider_alone());
+    }
     let begun = stranger.visit.issuer.relying_party.begin_login().map_err(Trouble::ceremony)?;
     let kind = CeremonyKind::Login { org: stranger.org.id() };
     begin_ceremony(&stranger.visit, Actor::Nobody, kind, &stranger.browser.cookie, begun).await
@@ -206,7 +214,7 @@ pub(crate) async fn take_ceremony(
     Ok(taken.filter(|ceremony| is_right(&ceremony.kind)).map(|ceremony| ceremony.state))
 }
 
-fn again(secret: &Secret<WebCookie>) -> Secret<WebCookie> {
+pub(crate) fn again(secret: &Secret<WebCookie>) -> Secret<WebCookie> {
     Secret::new(secret.expose().to_vec())
 }
 
@@ -230,6 +238,11 @@ async fn finish(stranger: &Stranger) -> Result<Response, Refused> {
     let (visit, org) = (&stranger.visit, &stranger.org);
     let form = &visit.form;
     let Some(credential) = form.find("credential") else { return Err(Trouble::no_script().into()) };
+    if org.org.requires.demand.sso {
+        let record = RecordRefusal { subject: RefusedSubject::org(org.id()), rule: "sso_only" };
+        visit.issuer.store.change(Actor::Nobody, visit.now, record).await?;
+        return Err(Trouble::provider_alone().into());
+    }
     let right = |kind: &CeremonyKind| *kind == CeremonyKind::Login { org: org.id() };
     let state = take_ceremony(visit, Actor::Nobody, &stranger.browser.cookie, right).await?;
     let state = state.ok_or(Refused::Login(OVER))?;

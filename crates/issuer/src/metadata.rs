@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use hallpass_model::grant::Acr;
 use hallpass_model::jose::Algorithm;
 use hallpass_model::role::{Act, Role, may};
 use hallpass_model::wire::metadata::IssuerMetadata;
@@ -62,8 +63,16 @@ const SIGNED_BY_CLIENTS: [Algorithm; 2] = [Algorithm::Es256, Algorithm::EdDsa];
 /// How clients prove who they are, the better ways first: whoever takes the first that it knows takes the best.
 const CLIENTS_PROVE_BY: [&str; 4] = ["none", "private_key_jwt", "client_secret_basic", "client_secret_post"];
 
-/// `documents` says whether the org takes clients that are known by a document of their own.
-pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>, documents: bool) -> Bytes {
+/// What of an org's metadata depends on how it is set up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Has {
+    /// Whether it takes clients that are known by a document of their own.
+    pub(crate) documents: bool,
+    /// Whether its people may log in by a provider of its own.
+    pub(crate) provider: bool,
+}
+
+pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>, has: Has) -> Bytes {
     let endpoint = |name: &str| Url::parse(&format!("{issuer}/{name}")).ok();
     let texts = |algorithms: &[Algorithm]| algorithms.iter().map(|a| a.text().to_owned()).collect::<Vec<_>>();
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
@@ -97,11 +106,11 @@ pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>, documents: bool) -
         code_challenge_methods_supported: words(&["S256"]),
         dpop_signing_alg_values_supported: texts(&SIGNED_BY_CLIENTS),
         authorization_response_iss_parameter_supported: true,
-        client_id_metadata_document_supported: documents,
+        client_id_metadata_document_supported: has.documents,
         request_uri_parameter_supported: Some(false),
         subject_types_supported: words(&["public"]),
         id_token_signing_alg_values_supported: texts(&SIGNED_BY_US),
-        acr_values_supported: words(&["phr"]),
+        acr_values_supported: strengths(has.provider),
         claims_supported: words(&[
             "sub",
             "iss",
@@ -122,6 +131,12 @@ pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>, documents: bool) -
         ..IssuerMetadata::new(issuer)
     };
     serde_json::to_vec(&document).expect("metadata is a struct of strings").into()
+}
+
+/// How strongly people can log in here, as a client may ask for it.
+fn strengths(provider: bool) -> Vec<String> {
+    let of_provider = [Acr::MultiFactor, Acr::Sso].into_iter().filter(|_| provider);
+    [Acr::PhishingResistant].into_iter().chain(of_provider).map(|acr| acr.text().to_owned()).collect()
 }
 
 pub(crate) fn render_jwks(keys: &OrgKeys) -> Bytes {

@@ -68,8 +68,11 @@ impl Issuer {
         let keys = OrgKeys::read(self.store.list_signing_keys(org.id, self.clock.now()).await?)?;
         let scopes = self.scopes_of(org.id).await?;
         let issuer = self.settings.base_url.issuer(&org.name);
-        let metadata =
-            metadata::render(&issuer, &scopes, !self.store.document_hosts(org.id).await?.is_empty());
+        let has = metadata::Has {
+            documents: !self.store.document_hosts(org.id).await?.is_empty(),
+            provider: self.store.login_provider(org.id).await?.is_some(),
+        };
+        let metadata = metadata::render(&issuer, &scopes, has);
         let jwks = metadata::render_jwks(&keys);
         Ok(OrgIssuer { org, issuer, keys, scopes, metadata, jwks })
     }

@@ -18,7 +18,10 @@ use std::time::{Duration, Instant};
 use hallpass_model::jose::JwkSet;
 use hallpass_model::trust::{IssuerKeys, Trust};
 use hallpass_model::wire::client_document::{BadDocument, ClientDocument, DOCUMENT_LEN_MAX, DocumentUrl};
+use hallpass_model::wire::metadata::{IssuerMetadata, oidc_url};
 use tokio::sync::Mutex as AsyncMutex;
+use url::Url;
+use zeroize::Zeroizing;
 
 use fetch::Fetcher;
 pub(crate) use fetch::NotFetched;
@@ -31,6 +34,8 @@ const KEYS_FRESH: Duration = Duration::from_secs(15 * 60);
 const KEYS_STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long an issuer is left alone after it was asked, whatever it said: made-up key ids must not become a flood.
 const FETCH_REST: Duration = Duration::from_secs(30);
+/// What an issuer says of itself, and what its token endpoint answers, at most: far more than any does.
+const METADATA_LEN_MAX: usize = 256 * 1024;
 /// Sources whose keys are kept: as many issuers as a large organisation has clusters. Beyond it all are forgotten.
 const SOURCES_MAX: usize = 1_024;
 
@@ -130,6 +135,35 @@ impl Outside {
         read.asked = Some(Instant::now());
         read.heard = Some(document.clone());
         document.map(|document| (document, true))
+    }
+
+    /// What an issuer says of itself (OIDC Discovery, section 4): which endpoints it has.
+    pub(crate) async fn metadata(&self, issuer: &str) -> Result<IssuerMetadata, NotFetched> {
+        let at = oidc_url(issuer).map_err(|bad| NotFetched::Answer {
+            url: issuer.to_owned(),
+            why: format!("nothing, as no issuer is called so: {bad}"),
+        })?;
+        let body = self.fetcher.body(at.as_str(), METADATA_LEN_MAX).await?;
+        IssuerMetadata::parse(&body, issuer)
+            .map_err(|bad| NotFetched::Answer { url: at.to_string(), why: bad.to_string() })
+    }
+
+    /// The keys that an issuer of this name publishes.
+    pub(crate) async fn keys_of_issuer(
+        &self,
+        issuer: &str,
+        kid: Option<&str>,
+    ) -> Result<Arc<JwkSet>, NotFetched> {
+        self.keys_of(Source::Discovered(issuer.to_owned()), kid).await
+    }
+
+    /// What is answered to a form at an endpoint of an issuer's.
+    pub(crate) async fn post(
+        &self,
+        at: &Url,
+        form: &[(&'static str, Zeroizing<String>)],
+    ) -> Result<(u16, Vec<u8>), NotFetched> {
+        self.fetcher.post(at, form, METADATA_LEN_MAX).await
     }
 
     /// The keys there now, asked for by the operator: nothing is kept.

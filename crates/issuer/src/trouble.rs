@@ -122,6 +122,16 @@ impl Trouble {
         )
     }
 
+    /// A passkey where the org lets people in by its own provider alone.
+    pub(crate) fn provider_alone() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "Passkeys are not used here",
+            "This organisation requires that people log in by its own login, and by nothing else.",
+            "Go back to the login page, and choose that.",
+        )
+    }
+
     /// A ceremony that is over, or another browser's.
     pub(crate) fn ceremony_over() -> Self {
         Self::new(

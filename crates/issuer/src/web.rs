@@ -34,7 +34,7 @@ use crate::routes::{Access, Routes};
 use crate::trouble::Trouble;
 use crate::{
     Issuer, agents_page, assets, consent, device_page, enrol, login, passkeys_page, people_page,
-    sessions_page, setup, trouble,
+    provider_login, sessions_page, setup, trouble,
 };
 use cookies::CookieOf;
 
@@ -51,6 +51,8 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .post("/{org}/enrol", Access::Link, enrol::answer)
         .get("/{org}/login", Access::Anyone, login::show)
         .post("/{org}/login", Access::Anyone, login::answer)
+        .post("/{org}/login/provider", Access::Anyone, provider_login::begin)
+        .get("/{org}/login/provider", Access::Anyone, provider_login::back)
         .post("/{org}/logout", Access::Person, login::log_out)
         .get("/{org}/consent", Access::Person, consent::show)
         .post("/{org}/consent", Access::Person, consent::answer)

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::grant::{Acr, Authentication};
+use crate::grant::{Acr, Amr, Authentication};
 use crate::lifetimes::CLOCK_SKEW;
 use crate::time::{Lifetime, Timestamp};
 use crate::wire::claims::AccessClaims;
@@ -20,6 +20,9 @@ pub struct Demand {
     /// At most so long ago.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_age: Option<Lifetime>,
+    /// By the organisation's own provider, and in no other way.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sso: bool,
 }
 
 impl Demand {
@@ -35,7 +38,7 @@ impl Demand {
             (Some(one), Some(two)) => Some(one.min(two)),
             (one, two) => one.or(two),
         };
-        Self { acr: self.acr.max(other.acr), max_age }
+        Self { acr: self.acr.max(other.acr), max_age, sso: self.sso || other.sso }
     }
 
     /// Whether this authentication will do now.
@@ -46,6 +49,7 @@ impl Demand {
             return true;
         }
         authentication.acr > Acr::Local
+            && (!self.sso || authentication.amr.contains(&Amr::Sso))
             && self.acr.is_none_or(|least| authentication.acr >= least)
             && self.max_age.is_none_or(|most| now <= authentication.at + most)
     }
@@ -127,8 +131,8 @@ mod tests {
 
     #[test]
     fn a_demand_is_met_by_what_is_strong_and_late_enough() {
-        let five = Demand { max_age: Some(Lifetime::minutes(5)), acr: None };
-        let strong = Demand { acr: Some(Acr::PhishingResistant), max_age: None };
+        let five = Demand { max_age: Some(Lifetime::minutes(5)), acr: None, sso: false };
+        let strong = Demand { acr: Some(Acr::PhishingResistant), max_age: None, sso: false };
         for (demand, acr, ago, met) in [
             (Demand::default(), Acr::Local, 99_999, true),
             (five, Acr::PhishingResistant, 300, true),
@@ -145,9 +149,10 @@ mod tests {
 
     #[test]
     fn two_demands_are_the_stronger_and_the_shorter() {
-        let one = Demand { acr: Some(Acr::PhishingResistant), max_age: Some(Lifetime::hours(1)) };
-        let two = Demand { acr: None, max_age: Some(Lifetime::minutes(5)) };
-        let both = Demand { acr: Some(Acr::PhishingResistant), max_age: Some(Lifetime::minutes(5)) };
+        let one = Demand { acr: Some(Acr::PhishingResistant), max_age: Some(Lifetime::hours(1)), sso: false };
+        let two = Demand { acr: None, max_age: Some(Lifetime::minutes(5)), sso: false };
+        let both =
+            Demand { acr: Some(Acr::PhishingResistant), max_age: Some(Lifetime::minutes(5)), sso: false };
         assert_eq!((one.and(two), two.and(one), one.and(Demand::default())), (both, both, one));
         assert_eq!(both.to_string(), r#"acr_values="phr", max_age=300"#);
         assert_eq!(two.to_string(), "max_age=300");

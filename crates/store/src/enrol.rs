@@ -25,6 +25,12 @@ pub enum LoginRefusal {
     /// The passkey cannot be added.
     #[error(transparent)]
     Passkey(#[from] PasskeyRefusal),
+    /// The org's provider vouches for somebody who is nobody here.
+    #[error("whom the provider vouches for is nobody here")]
+    UnknownSubject,
+    /// The org's provider vouches for somebody who is somebody else here than the link says.
+    #[error("whom the provider vouches for is another person here")]
+    LinkedToAnother,
     /// The passkey is not one of this org's.
     #[error("the passkey is not known here")]
     UnknownPasskey,

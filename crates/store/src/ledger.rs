@@ -153,6 +153,9 @@ impl Change for ErasePersonal {
              (SELECT seq FROM ledger WHERE principal = ?1 AND org = ?2 AND seq >= ?3 AND seq < ?4)",
             (self.principal.bytes(), self.org.bytes(), self.from as i64, end),
         )?;
+        if next.is_none() {
+            crate::providers::forget(tx, self.principal)?;
+        }
         if erased > 0 {
             let detail = Detail::new().with(Key::COUNT, erased as i64);
             let entry = tx.entry(Event::Erased);

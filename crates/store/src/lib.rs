@@ -45,6 +45,7 @@ mod links; // one-time links
 mod passkeys; // passkeys and their ceremonies
 mod web; // logins to the issuer's own pages
 mod enrol; // the first administrator, everybody after, and logging in
+mod providers; // the same by an organisation's own provider
 mod authorize; // requests that wait for a login, and the codes they end in
 mod device; // the device flow
 mod poll; // its polls, and collecting what was approved
@@ -127,6 +128,9 @@ pub use passkeys::{
 };
 pub use people::{AddPerson, SetPersonStanding};
 pub use poll::{PollDevice, Polled};
+pub use providers::{
+    FinishProviderLogin, LoginProvider, NewProvider, Newcomer, SUBJECT_LEN_MAX, SetLoginProvider,
+};
 pub use reach::{OutOfGrant, Reach, Reached, Wanted};
 pub use redeem::{Redeem, Redeemed};
 pub use refusals::{RecordRefusal, RefusedSubject};

@@ -36,6 +36,11 @@ pub enum CeremonyKind {
         /// Where.
         org: OrgId,
     },
+    /// The same by the org's own provider.
+    Provider {
+        /// Where.
+        org: OrgId,
+    },
 }
 
 /// Begins a ceremony: keeps the server's half of it for a few minutes. Not recorded, as nothing happened yet.

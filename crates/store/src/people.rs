@@ -152,7 +152,11 @@ pub(crate) fn find_person(db: &Connection, person: PrincipalId) -> Result<Option
     )
 }
 
-fn find_by_handle(db: &Connection, org: OrgId, handle: &str) -> Result<Option<Principal>, StoreError> {
+pub(crate) fn find_by_handle(
+    db: &Connection,
+    org: OrgId,
+    handle: &str,
+) -> Result<Option<Principal>, StoreError> {
     db.one(
         "SELECT p.id, p.org, p.handle, p.name, o.administrators, p.disabled, p.created \
          FROM principals p JOIN orgs o ON o.id = p.org WHERE p.org = ?1 AND p.handle = ?2",

@@ -52,7 +52,23 @@ questions! {
     /// Where keys of an org's sign-ins may rest; anywhere where none is named.
     OrgRungsSet { name: String, rungs: Vec<Rung>, }
     /// What an org requires of everything in it, in place of what it did.
-    OrgRequire { name: String, acr: Option<String>, max_age: Option<Lifetime>, static_by_exception: bool, }
+    OrgRequire { name: String, acr: Option<String>, max_age: Option<Lifetime>, static_by_exception: bool,
+        /// Whether people log in by the org's own provider alone.
+        #[serde(default)]
+        sso_only: bool,
+    }
+    /// The provider that an org's people log in by from now on.
+    OrgLoginSet {
+        name: String,
+        issuer: String,
+        client_id: String,
+        /// The secret that we prove ourselves by there; without one we sign with the org's own key.
+        client_secret: Option<Zeroizing<String>>,
+        /// What people call it.
+        title: Option<String>,
+        /// Whether whoever it signs in becomes a person of the org.
+        newcomers: bool,
+    }
     /// A new administrator for an org that has none.
     Recover { org: String, handle: String, name: Option<String>, }
     /// A new person.
@@ -352,6 +368,18 @@ answers! {
     ResourceShown {
         id: String, org: String, url: String, name: String, owner: String, environment: String, scopes: Vec<String>,
         server: Option<String>, state: String, created: String,
+    }
+    /// The provider that an org's people log in by.
+    OrgLoginShown {
+        org: String, issuer: String, client_id: String,
+        /// `private_key_jwt` or `client_secret`.
+        authentication: String,
+        title: String, newcomers: bool,
+        /// What is registered there as the redirect URI.
+        redirect_uri: String,
+        /// Where our public keys are, for a provider that we sign for.
+        jwks_uri: String,
+        created: String,
     }
     /// A host whose clients are known by a document of their own.
     DocumentsShown {

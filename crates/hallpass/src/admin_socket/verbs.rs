@@ -24,6 +24,7 @@ mod links;
 mod orgs;
 mod owners;
 mod people;
+mod providers;
 mod requirements;
 mod resources;
 mod sessions;
@@ -63,6 +64,9 @@ verbs! {
     "org.rungs" RunOrgs orgs::rungs;
     "org.require" RunOrgs requirements::require;
     "org.check" RunOrgs requirements::check;
+    "org.login.set" RunOrgs providers::set;
+    "org.login.show" RunOrgs providers::show;
+    "org.login.remove" RunOrgs providers::remove;
     "org.recover" RecoverAdministrator links::recover;
     "setup.link" RunOrgs links::setup_link;
     "person.add" RunDirectory people::add;

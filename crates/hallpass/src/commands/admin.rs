@@ -21,6 +21,7 @@ mod links;
 mod orgs;
 mod owners;
 mod people;
+mod providers;
 mod resources;
 mod sessions;
 mod step_up;

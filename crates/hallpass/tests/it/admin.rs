@@ -397,3 +397,90 @@ fn a_client_s_keys_are_added_beside_each_other_and_the_last_stays() {
         server.admin(&add).failed(5, &["is not asked", words, "hint: "]);
     }
 }
+
+/// A provider, as far as its metadata: where it is, until the test is over.
+fn provider() -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let issuer = format!("http://{}", listener.local_addr().unwrap());
+    let here = issuer.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.read(&mut [0; 4096]);
+            let metadata = serde_json::json!({
+                "issuer": here, "authorization_endpoint": format!("{here}/authorize"),
+                "token_endpoint": format!("{here}/token"), "jwks_uri": format!("{here}/jwks"),
+            });
+            let body = metadata.to_string();
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all((head + &body).as_bytes());
+        }
+    });
+    issuer
+}
+
+#[test]
+fn an_org_s_own_login_is_looked_at_before_anybody_depends_on_it() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &["--outside-network", "127.0.0.0/8"]).with_org();
+    server
+        .admin(&["org", "require", "acme", "--sso-only"])
+        .failed(5, &["no login of its own", "org login set"]);
+    let set = |issuer: &str| {
+        server.admin(&["org", "login", "set", "acme", "--issuer", issuer, "--client-id", "hallpass"])
+    };
+    set("http://127.0.0.1:9").failed(5, &["cannot be used", "--outside-network"]);
+    set("http://login.acme.example").failed(2, &["cannot be an issuer"]);
+    let issuer = provider();
+    set(&format!("{issuer}/")).failed(5, &["cannot be used"]); // it calls itself otherwise
+    let shown = set(&issuer).json();
+    assert_eq!(shown["authentication"], "private_key_jwt");
+    assert_eq!(shown["redirect_uri"], format!("{}/acme/login/provider", server.url));
+    server.admin(&["org", "require", "acme", "--sso-only"]).json();
+    server.admin(&["org", "login", "remove", "acme"]).failed(5, &["nobody could any more"]);
+    server.admin(&["org", "require", "acme", "--nothing"]).json();
+    server.admin(&["org", "login", "remove", "acme"]).json();
+    server.admin(&["org", "login", "show", "acme"]).failed(1, &["no login of its own"]);
+    let told = server.ledger(&["list", "--json"]).out;
+    assert_eq!(told.matches("login_provider").count(), 2, "set and removed");
+}
+
+/// SECURITY: no secret is an argument, and none is shown again.
+#[test]
+fn the_secret_of_an_org_s_own_login_comes_by_a_pipe_and_stays_inside() {
+    use std::io::Write as _;
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &["--outside-network", "127.0.0.0/8"]).with_org();
+    let issuer = provider();
+    let arguments = [
+        "admin",
+        "--json",
+        "--data",
+        server.folder.to_str().unwrap(),
+        "org",
+        "login",
+        "set",
+        "acme",
+        "--issuer",
+        &issuer,
+        "--client-id",
+        "hallpass",
+        "--client-secret-stdin",
+    ];
+    let mut setting = command(&arguments);
+    setting.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = setting.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"a-canary-of-a-secret\n").unwrap();
+    let said = child.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8(said.stdout).unwrap(), String::from_utf8(said.stderr).unwrap());
+    assert!(said.status.success() && out.contains("client_secret") && !out.contains("canary"), "{out}{err}");
+    let shown = server.admin(&["org", "login", "show", "acme"]);
+    assert!(!shown.out.contains("canary"), "{}", shown.out);
+    let folder = server.folder.clone();
+    server.stop();
+    for file in ["hallpass.db", "hallpass.db-wal"] {
+        let bytes = std::fs::read(folder.join(file)).unwrap_or_default();
+        assert!(!bytes.windows(8).any(|part| part == b"a-canary"), "{file}");
+    }
+}

@@ -10,6 +10,8 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::Source;
+use zeroize::Zeroizing;
+
 use super::guard::Guard;
 use hallpass_model::network::Network;
 
@@ -148,6 +150,37 @@ impl Fetcher {
             body.extend_from_slice(&piece);
         }
         Ok(body)
+    }
+
+    /// What is answered to a form there, and with what status.
+    pub(super) async fn post(
+        &self,
+        at: &Url,
+        form: &[(&'static str, Zeroizing<String>)],
+        most: usize,
+    ) -> Result<(u16, Vec<u8>), NotFetched> {
+        self.guard.judge(at)?;
+        let url = at.as_str();
+        let unreachable =
+            |error: reqwest::Error| NotFetched::Unreachable { url: url.to_owned(), why: innermost(&error) };
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form.iter().map(|(name, value)| (*name, value.as_str())))
+            .finish();
+        let request = self.client()?.post(at.clone()).body(body);
+        let request = request
+            .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(http::header::ACCEPT, "application/json");
+        let mut response = request.send().await.map_err(unreachable)?;
+        let status = response.status().as_u16();
+        let mut answer = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(unreachable)? {
+            if answer.len() + piece.len() > most {
+                let why = format!("more than {} KiB", most / 1024);
+                return Err(NotFetched::Answer { url: url.to_owned(), why });
+            }
+            answer.extend_from_slice(&piece);
+        }
+        Ok((status, answer))
     }
 
     fn client(&self) -> Result<&Client, NotFetched> {

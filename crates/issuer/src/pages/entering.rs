@@ -17,6 +17,25 @@ pub(crate) struct LoginPage {
     pub(crate) notice: Option<&'static str>,
     /// Where to go afterwards, as form fields: never an address.
     pub(crate) target: Vec<(&'static str, String)>,
+    /// What the org calls its own provider, if it has one.
+    pub(crate) provider: Option<String>,
+    /// Whether that is the one way in.
+    pub(crate) provider_alone: bool,
+    /// Whether they must prove it again, though they are logged in.
+    pub(crate) again: bool,
+}
+
+/// The answer to `POST /{org}/login/provider`: the way to the org's own provider. A link and not a redirect: browsers hold
+/// `form-action` against redirects of a form's answer, too, and this page has no form.
+#[derive(Template)]
+#[template(path = "onward.html")]
+pub(crate) struct OnwardPage {
+    pub(crate) frame: Frame,
+    pub(crate) org: OrgHead,
+    /// What the org calls it.
+    pub(crate) provider: String,
+    /// Where it is, with all that is asked of it.
+    pub(crate) address: String,
 }
 
 /// `GET /setup`.
@@ -36,4 +55,8 @@ pub(crate) struct EnrolPage {
     pub(crate) frame: Frame,
     pub(crate) org: OrgHead,
     pub(crate) csrf: String,
+    /// What the org calls its own provider, if it has one.
+    pub(crate) provider: Option<String>,
+    /// Whether that is the one way in.
+    pub(crate) provider_alone: bool,
 }

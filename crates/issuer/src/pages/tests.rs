@@ -128,7 +128,14 @@ fn examples() -> Vec<(&'static str, String)> {
         ),
         (
             "enrol",
-            EnrolPage { frame: Frame::of(&org, "Join"), org: org.clone(), csrf: csrf.clone() }.render(),
+            EnrolPage {
+                frame: Frame::of(&org, "Join"),
+                org: org.clone(),
+                csrf: csrf.clone(),
+                provider: Some("Acme <Login>".into()),
+                provider_alone: false,
+            }
+            .render(),
         ),
         (
             "login",
@@ -139,6 +146,9 @@ fn examples() -> Vec<(&'static str, String)> {
                 reason: "Then you are asked whether a program may act for you.",
                 notice: None,
                 target: vec![("request", "abc".into())],
+                provider: Some("Acme <Login>".into()),
+                provider_alone: false,
+                again: true,
             }
             .render(),
         ),
@@ -151,6 +161,9 @@ fn examples() -> Vec<(&'static str, String)> {
                 reason: "To your sessions and passkeys.",
                 notice: Some("That passkey is not one of this organisation's. Choose another."),
                 target: vec![("to", "passkeys".into())],
+                provider: None,
+                provider_alone: false,
+                again: false,
             }
             .render(),
         ),

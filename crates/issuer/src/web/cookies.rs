@@ -1,7 +1,8 @@
 //! The cookies of the pages: what they are called, and how long browsers keep them.
 //!
-//! Two exist. The web login's, one for each org, so that one browser may be logged in to several; and the browser's own,
-//! which ties the forms and ceremonies of somebody who is not logged in yet to the browser that began them.
+//! Three exist. The web login's, one for each org, so that one browser may be logged in to several; and the browser's own,
+//! which ties the forms and ceremonies of somebody who is not logged in yet to the browser that began them; and an enrolment link's, for as
+//! long as its person is away at their organisation's own provider.
 //!
 //! Over TLS each has the `__Host-` prefix: set by this host alone, for all its paths, sent over TLS alone. Paths protect
 //! nothing, so that one org's cookie is never believed at another's page: the store is asked for org and cookie together.
@@ -10,7 +11,7 @@ use cookie::time::Duration;
 use cookie::{Cookie, SameSite};
 use hallpass_model::lifetimes;
 use hallpass_model::random::Entropy;
-use hallpass_model::secret::{Secret, WebCookie};
+use hallpass_model::secret::{OneTimeLink, Secret, WebCookie};
 use hallpass_model::spelling::{self, Prefix, RANDOM_BYTES};
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
@@ -25,10 +26,37 @@ pub(crate) enum CookieOf<'a> {
     Login(&'a str),
     /// The browser, before any login.
     Browser,
+    /// An enrolment link, while its person logs in at their organisation's own provider.
+    Link,
 }
 
 /// The secret in a cookie of ours, if the browser sent one and it is well-formed.
 pub(crate) fn find(base: &BaseUrl, headers: &HeaderMap, which: CookieOf<'_>) -> Option<Secret<WebCookie>> {
+    let value = only(base, headers, which)?;
+    spelling::parse::<RANDOM_BYTES>(Prefix::Web, value).ok()?;
+    Some(Secret::from_text(value.to_owned()))
+}
+
+/// The enrolment link that waits with the browser, if one does.
+pub(crate) fn find_link(base: &BaseUrl, headers: &HeaderMap) -> Option<Secret<OneTimeLink>> {
+    let value = only(base, headers, CookieOf::Link)?;
+    spelling::parse::<RANDOM_BYTES>(Prefix::Link, value).ok()?;
+    Some(Secret::from_text(value.to_owned()))
+}
+
+/// The `Set-Cookie` that has an enrolment link wait with the browser, or takes it away.
+pub(crate) fn link(base: &BaseUrl, link: Option<&Secret<OneTimeLink>>) -> HeaderValue {
+    match link {
+        Some(link) => {
+            let most = Duration::seconds(lifetimes::CEREMONY.as_seconds());
+            render(base, CookieOf::Link, link.expose_text(), most)
+        }
+        None => render(base, CookieOf::Link, "", Duration::ZERO),
+    }
+}
+
+/// What the one cookie of this name holds.
+fn only<'a>(base: &BaseUrl, headers: &'a HeaderMap, which: CookieOf<'_>) -> Option<&'a str> {
     let wanted = name(base, which);
     let pairs = headers
         .get_all(COOKIE)
@@ -38,11 +66,7 @@ pub(crate) fn find(base: &BaseUrl, headers: &HeaderMap, which: CookieOf<'_>) -> 
     let mut values = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(name, _)| *name == wanted);
     let (_, value) = values.next()?;
     // SECURITY: two of one name means that somebody else planted one; neither is believed.
-    if values.next().is_some() {
-        return None;
-    }
-    spelling::parse::<RANDOM_BYTES>(Prefix::Web, value).ok()?;
-    Some(Secret::from_text(value.to_owned()))
+    values.next().is_none().then_some(value)
 }
 
 /// A new secret for the browser's own cookie. It is in no store: it opens nothing.
@@ -84,6 +108,7 @@ fn name(base: &BaseUrl, which: CookieOf<'_>) -> String {
     match which {
         CookieOf::Login(org) => format!("{prefix}-login-{org}"),
         CookieOf::Browser => format!("{prefix}-browser"),
+        CookieOf::Link => format!("{prefix}-link"),
     }
 }
 

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use hallpass_model::agent::{AgentKind, Budget};
+use hallpass_model::principal::Owner;
 use hallpass_model::time::Lifetime;
 use hallpass_model::wire::oauth::{GrantType, Scopes};
-use hallpass_store::{LinkPurpose, RegisterAgent};
+use hallpass_store::{AllowDocuments, LinkPurpose, NewProvider, RegisterAgent, SetLoginProvider};
 use hallpass_testkit::World;
 use hallpass_testkit::browser::{Authenticator, Browser, Key};
+use hallpass_testkit::document_host::DocumentHost;
 use hallpass_testkit::world::NOTES;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -388,6 +390,36 @@ async fn every_page_fits_a_phone_in_light_and_dark() -> Done {
         ("device", at("device")),
         ("consent", authorize(&world, "http://127.0.0.1:53211/callback")),
         ("bad-client", at("authorize?client_id=nobody")),
+    ] {
+        browser.open(&address).await?;
+        looks(&browser, &pictures, name).await?;
+    }
+    let provider = SetLoginProvider {
+        org: world.org,
+        provider: Some(NewProvider {
+            issuer: "https://login.acme.example".into(),
+            client_id: "hallpass".into(),
+            secret: None,
+            name: "Acme single sign-on".into(),
+            newcomers: false,
+        }),
+    };
+    world.change(provider).await;
+    let host = DocumentHost::start().await;
+    let allow = AllowDocuments {
+        org: world.org,
+        host: hallpass_model::wire::client_document::DocumentHost::parse(&host.host)?,
+        owner: Owner::Person(world.ada),
+        scopes: "notes:read".parse()?,
+        environment: None,
+    };
+    world.change(allow).await?;
+    let client = host.publish("/mcp.json", json!({ "client_name": "An editor with a name of many words" }));
+    let asked = authorize(&world, "http://127.0.0.1:53211/callback").replace("hallpass-cli", &client);
+    for (name, address) in [
+        ("enrol-provider", at("enrol")),
+        ("login-provider", at("login?again=1")),
+        ("consent-document", asked),
     ] {
         browser.open(&address).await?;
         looks(&browser, &pictures, name).await?;

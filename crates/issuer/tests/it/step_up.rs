@@ -12,7 +12,7 @@ use hallpass_testkit::world::NOTES;
 use http::StatusCode;
 use url::Url;
 
-const FIVE: Demand = Demand { acr: None, max_age: Some(Lifetime::minutes(5)) };
+const FIVE: Demand = Demand { acr: None, max_age: Some(Lifetime::minutes(5)), sso: false };
 
 async fn demand_of_writing(world: &World, demand: Demand) {
     let resource = world.store.find_resource_by_url(world.org, NOTES).await.unwrap().unwrap().id;
@@ -170,7 +170,7 @@ async fn what_an_org_requires_is_asked_of_every_client_s_grants_as_if_each_deman
     assert!(world.refresh(&again).await.is_ok());
 
     let cli = world.store.find_client_by_handle(world.org, "hallpass-cli").await.unwrap().unwrap().id;
-    let longer = Demand { acr: None, max_age: Some(Lifetime::hours(1)) };
+    let longer = Demand { acr: None, max_age: Some(Lifetime::hours(1)), sso: false };
     assert!(
         world
             .change(SetClientDemand { org: world.org, client: cli, demand: longer, pushed_only: false })

@@ -157,6 +157,9 @@ pub struct IssuerMetadata {
     /// Claims it may give.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims_supported: Vec<String>,
+    /// Whether single claims may be asked for (OIDC Core, section 5.5).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub claims_parameter_supported: bool,
     /// Authentication strengths it knows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acr_values_supported: Vec<String>,

@@ -1,6 +1,7 @@
 //! What an org requires of everything in it, and what is there that does not meet it.
 
 use hallpass_model::principal::{Org, Requirements};
+use hallpass_model::step_up::Demand;
 use hallpass_store::SetOrgRequirements;
 
 use super::{orgs, step_up, trusts};
@@ -11,9 +12,13 @@ use crate::admin_socket::refused::Refused;
 pub(super) async fn require(office: &Office, form: OrgRequire) -> Result<OrgShown, Refused> {
     let org = office.org(Some(&form.name)).await?;
     let requires = Requirements {
-        demand: step_up::demand(form.acr.as_deref(), form.max_age)?,
+        demand: Demand { sso: form.sso_only, ..step_up::demand(form.acr.as_deref(), form.max_age)? },
         static_by_exception: form.static_by_exception,
     };
+    if form.sso_only && office.store().login_provider(org.id).await?.is_none() {
+        return Err(Refused::by_rule("the org has no login of its own, and nobody could log in any more")
+            .hint("set one with `hallpass admin org login set` first"));
+    }
     // Asking for what is so already is no change, and leaves no entry.
     if requires != org.requires {
         office.change(SetOrgRequirements { org: org.id, requires }).await?;

@@ -52,7 +52,7 @@ pub(super) fn demand(
                 .hint("`phr`: a passkey, with the person verified by it")
         })?),
     };
-    Ok(Demand { acr, max_age })
+    Ok(Demand { acr, max_age, sso: false })
 }
 
 fn shown(thing: String, scope: Option<String>, demand: Demand) -> DemandShown {

@@ -5,6 +5,7 @@ use hallpass_model::lifetimes;
 use hallpass_model::rung::Rung;
 use hallpass_model::time::Lifetime;
 
+use super::providers;
 use super::table::{Table, facts};
 use super::{give, give_list};
 use crate::admin_socket::client::AdminClient;
@@ -56,6 +57,8 @@ Examples:
 Example:
   hallpass admin org check acme")]
     Check(OrgNameArgs),
+    #[command(subcommand)]
+    Login(providers::LoginCommand),
     /// Show the keys that an org signs with
     Keys(OrgNameArgs),
     /// Have an org sign with another key
@@ -129,7 +132,7 @@ pub(super) struct OrgRungsArgs {
 
 #[derive(Debug, Args)]
 #[command(group(
-    ArgGroup::new("what").required(true).multiple(true).args(["acr", "max_age", "static_by_exception", "nothing"])
+    ArgGroup::new("what").required(true).multiple(true).args(["acr", "max_age", "static_by_exception", "sso_only", "nothing"])
 ))]
 pub(super) struct OrgRequireArgs {
     /// Its short name
@@ -148,8 +151,12 @@ pub(super) struct OrgRequireArgs {
     #[arg(long)]
     static_by_exception: bool,
 
+    /// Have people log in by the org's own provider and by nothing else (`hallpass admin org login`)
+    #[arg(long)]
+    sso_only: bool,
+
     /// Require nothing any more
-    #[arg(long, conflicts_with_all = ["acr", "max_age", "static_by_exception"])]
+    #[arg(long, conflicts_with_all = ["acr", "max_age", "static_by_exception", "sso_only"])]
     nothing: bool,
 }
 
@@ -230,10 +237,11 @@ pub(super) async fn run(
             show(server.ask("org.rungs", &form).await?, out)
         }
         OrgCommand::Require(args) => {
-            let OrgRequireArgs { name, acr, max_age, static_by_exception, nothing: _ } = args;
-            let form = OrgRequire { name, acr, max_age, static_by_exception };
+            let OrgRequireArgs { name, acr, max_age, static_by_exception, sso_only, nothing: _ } = args;
+            let form = OrgRequire { name, acr, max_age, static_by_exception, sso_only };
             show(server.ask("org.require", &form).await?, out)
         }
+        OrgCommand::Login(command) => providers::run(command, server, out).await,
         OrgCommand::Keys(args) => {
             let keys: OrgKeysShown = server.ask("org.keys", &Named { name: args.name }).await?;
             show_keys(&keys, out)
@@ -311,6 +319,10 @@ fn show(org: OrgShown, out: &mut Output) -> Result<Exit, Failure> {
             ("session, absolute", limit(org.limits.session_absolute, lifetimes::SESSION_ABSOLUTE)),
             ("API key, at most", limit(org.limits.api_key, lifetimes::API_KEY_MAX)),
             ("acr, at least", org.requires.demand.acr.map_or("any".into(), |acr| acr.text().to_owned())),
+            (
+                "people log in by",
+                if org.requires.demand.sso { "its own login alone" } else { "any way" }.to_owned(),
+            ),
             ("max age", org.requires.demand.max_age.map_or("any".into(), |most| most.to_string())),
             (
                 "static credentials",

@@ -33,7 +33,7 @@ async fn a_scope_that_demands_more_says_what_to_run_and_that_leads_through() {
     assert_eq!(answer_locally(world, &code).await, DeviceAnswered::Approved);
     assert_eq!(Said(in_time(child.wait_with_output()).await.unwrap()).code(), 0);
     let resource = world.store.find_resource_by_url(world.org, NOTES).await.unwrap().unwrap().id;
-    let demand = Demand { acr: Some(Acr::PhishingResistant), max_age: None };
+    let demand = Demand { acr: Some(Acr::PhishingResistant), max_age: None, sso: false };
     let set = SetScopeDemand { org: world.org, resource, scope: "notes:write".into(), demand };
     assert_eq!(world.change(set).await, ScopeDemandSet::Done);
 

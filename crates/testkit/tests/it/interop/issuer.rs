@@ -263,3 +263,9 @@ pub(super) fn with_time(world: &World) {
         }
     });
 }
+
+/// Has the world's time be the time here: where the other side's clock is compared with ours.
+pub(super) fn with_real_time(world: &World) {
+    world.clock.set(hallpass_testkit::clock::real_now());
+    with_time(world);
+}
