@@ -56,8 +56,7 @@ fn public_json(body: Bytes) -> Response {
 /// Scopes that no resource owns: who logged in, and for longer.
 pub(crate) const OWN_SCOPES: [&str; 3] = ["openid", "profile", "offline_access"];
 
-/// How the issuer's own tokens are signed, and what it verifies from clients.
-const SIGNED_BY_US: [Algorithm; 1] = [Algorithm::Es256];
+/// How what clients sign may be signed.
 const SIGNED_BY_CLIENTS: [Algorithm; 2] = [Algorithm::Es256, Algorithm::EdDsa];
 
 /// How clients prove who they are, the better ways first: whoever takes the first that it knows takes the best.
@@ -65,14 +64,16 @@ const CLIENTS_PROVE_BY: [&str; 4] = ["none", "private_key_jwt", "client_secret_b
 
 /// What of an org's metadata depends on how it is set up.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Has {
+pub(crate) struct Has<'a> {
+    /// How its own tokens are signed: by the keys that it publishes.
+    pub(crate) signs: &'a [Algorithm],
     /// Whether it takes clients that are known by a document of their own.
     pub(crate) documents: bool,
     /// Whether its people may log in by a provider of its own.
     pub(crate) provider: bool,
 }
 
-pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>, has: Has) -> Bytes {
+pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>, has: Has<'_>) -> Bytes {
     let endpoint = |name: &str| Url::parse(&format!("{issuer}/{name}")).ok();
     let texts = |algorithms: &[Algorithm]| algorithms.iter().map(|a| a.text().to_owned()).collect::<Vec<_>>();
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
@@ -109,7 +110,7 @@ pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>, has: Has) -> Bytes
         client_id_metadata_document_supported: has.documents,
         request_uri_parameter_supported: Some(false),
         subject_types_supported: words(&["public"]),
-        id_token_signing_alg_values_supported: texts(&SIGNED_BY_US),
+        id_token_signing_alg_values_supported: texts(has.signs),
         acr_values_supported: strengths(has.provider),
         claims_supported: words(&[
             "sub",

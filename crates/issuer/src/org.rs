@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use hallpass_model::id::OrgId;
+use hallpass_model::jose::Algorithm;
 use hallpass_model::principal::{Handle, Org};
 
 use crate::error::OAuthError;
@@ -68,7 +69,12 @@ impl Issuer {
         let keys = OrgKeys::read(self.store.list_signing_keys(org.id, self.clock.now()).await?)?;
         let scopes = self.scopes_of(org.id).await?;
         let issuer = self.settings.base_url.issuer(&org.name);
+        let known = [Algorithm::Es256, Algorithm::EdDsa].into_iter();
+        let signs: Vec<Algorithm> = known
+            .filter(|algorithm| keys.published.keys().iter().any(|key| key.permits(*algorithm)))
+            .collect();
         let has = metadata::Has {
+            signs: &signs,
             documents: !self.store.document_hosts(org.id).await?.is_empty(),
             provider: self.store.login_provider(org.id).await?.is_some(),
         };

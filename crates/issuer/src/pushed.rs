@@ -126,7 +126,7 @@ pub(crate) async fn named(asked: &Asked) -> Result<Named, OAuthError> {
 
 /// Refuses plain parameters of a client whose requests must be pushed (RFC 9126, section 6).
 pub(crate) async fn may_be_plain(asked: &Asked, client: &Client) -> Result<(), OAuthError> {
-    if !client.pushed_only {
+    if !client.pushed_only && !client.fapi {
         return Ok(());
     }
     asked.record_refusal(client.id, "not_pushed").await?;

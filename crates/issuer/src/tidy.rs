@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hallpass_model::cut::Why;
 use hallpass_model::id::{OrgId, SessionId};
-use hallpass_model::jose::SigningKey;
+use hallpass_model::jose::{Algorithm, SigningKey};
 use hallpass_model::ledger::Actor;
 use hallpass_model::secret::Secret;
 use hallpass_model::time::{Lifetime, Steady};
@@ -94,19 +94,32 @@ impl Issuer {
     pub async fn advance_signing_keys(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
         for org in self.store.change(Actor::System, now, AdvanceSigningKeys).await? {
-            self.rotate_signing_key(Actor::System, org, WhyRotated::Scheduled).await?;
+            self.rotate_signing_key(Actor::System, org, WhyRotated::Scheduled, None).await?;
         }
         Ok(())
     }
 
-    /// Makes an org another key to sign with.
+    /// Makes an org another key to sign with: of this algorithm, or of the one that it signs by now.
     pub async fn rotate_signing_key(
         &self,
         actor: Actor,
         org: OrgId,
         why: WhyRotated,
+        algorithm: Option<Algorithm>,
     ) -> Result<SigningKeyRotated, StoreError> {
-        let key = SigningKey::generate();
+        let algorithm = match algorithm {
+            Some(algorithm) => algorithm,
+            None => {
+                let kept = self.store.list_signing_keys(org, self.clock.now()).await?;
+                let signs = kept.iter().find(|key| key.retired.is_none());
+                let signs = signs.and_then(|key| SigningKey::from_pkcs8(key.pkcs8.expose()).ok());
+                signs.map_or(Algorithm::Es256, |key| key.algorithm())
+            }
+        };
+        let key = match algorithm {
+            Algorithm::EdDsa => SigningKey::generate_ed25519(),
+            _ => SigningKey::generate(),
+        };
         let pkcs8 = Secret::new(key.to_pkcs8().to_vec());
         let key = SigningKeyRow { kid: key.kid().to_owned(), pkcs8 };
         self.store.change(actor, self.clock.now(), RotateSigningKey { org, key, why }).await

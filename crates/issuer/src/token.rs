@@ -85,6 +85,15 @@ async fn answer(asked: &Asked) -> Result<Answer, OAuthError> {
     may_use(asked, &caller.client, &grant_type).await?;
     let proof =
         asked.issuer.proofs.at_token_endpoint(&asked.headers, &asked.org.endpoint("token"), asked.now)?;
+    // FAPI 2.0 security profile, section 5.3.2.1: nothing but tokens that are bound to a key.
+    if caller.client.fapi && proof.is_none() {
+        asked.record_refusal(caller.client.id, "fapi_bearer").await?;
+        return Err(OAuthError::new(
+            ErrorCode::InvalidDpopProof,
+            "this client's tokens are bound to a key: send a DPoP proof",
+        )
+        .rule("fapi_bearer"));
+    }
     match grant_type {
         GrantType::AuthorizationCode => code::redeem(asked, &caller, proof).await,
         GrantType::DeviceCode => device::redeem(asked, &caller, proof).await,

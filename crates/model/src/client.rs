@@ -140,6 +140,8 @@ pub struct Client {
     pub environment: Option<Handle>,
     /// Whether its authorization requests must be pushed (RFC 9126, section 6).
     pub pushed_only: bool,
+    /// Whether it is held to FAPI 2.0's security profile: pushed requests, a key of its own, and tokens bound to one.
+    pub fapi: bool,
     /// Its secrets: an exception, which has an end. It may have them beside its keys, while it moves to those.
     pub secrets: Option<ClientSecrets>,
     /// Whether it may be used.

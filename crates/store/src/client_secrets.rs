@@ -83,11 +83,15 @@ impl Change for RotateClientSecret {
 
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
         let found = tx.db().one(
-            "SELECT kind, secrets_until FROM clients WHERE id = ?1 AND org = ?2",
+            "SELECT kind, secrets_until, fapi FROM clients WHERE id = ?1 AND org = ?2",
             (self.client.bytes(), self.org.bytes()),
-            |row| Ok((row.json::<ClientKind>(0)?, row.maybe_time(1)?)),
+            |row| Ok((row.json::<ClientKind>(0)?, row.maybe_time(1)?, row.get::<_, bool>(2)?)),
         )?;
-        let Some((kind, until)) = found else { return Ok(Err(SecretNotMade::NotThere)) };
+        let Some((kind, until, fapi)) = found else { return Ok(Err(SecretNotMade::NotThere)) };
+        // SECURITY: what is held to FAPI 2.0 proves itself by a key and by nothing else.
+        if fapi {
+            return Ok(Err(SecretNotMade::NoException));
+        }
         if kind != ClientKind::Service {
             return Ok(Err(SecretNotMade::NoSecretKeeper));
         }

@@ -154,6 +154,68 @@ pub(crate) fn always_asked() -> Scopes {
     Scopes::parse("openid profile offline_access").expect("these are scopes")
 }
 
+/// Holds a client to FAPI 2.0's security profile (final, February 2025), or lets it off again.
+#[derive(Debug, Clone, Copy)]
+pub struct SetClientFapi {
+    /// Where.
+    pub org: OrgId,
+    /// Which.
+    pub client: ClientId,
+    /// Whether it is from now on.
+    pub fapi: bool,
+}
+
+/// Why a client cannot be held to it: it would be able to do nothing any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotFapi {
+    /// There is no such client in this org.
+    #[error("there is no such client")]
+    NotThere,
+    /// It has no key to prove itself by (section 5.3.2.1).
+    #[error("it has no key to prove itself by, and nothing else will do")]
+    NoKey,
+    /// It may prove itself by a secret.
+    #[error("it may prove itself by a secret")]
+    Secret,
+    /// An answer may be sent to an app's private scheme.
+    #[error("one of its redirect URIs is neither https nor a loopback literal")]
+    Redirect,
+}
+
+impl Change for SetClientFapi {
+    type Outcome = Result<(), NotFapi>;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
+        let found = tx.db().one(
+            "SELECT jwks IS NOT NULL OR jwks_uri IS NOT NULL, secrets_until IS NOT NULL, redirect_uris FROM clients \
+             WHERE id = ?1 AND org = ?2",
+            (self.client.bytes(), self.org.bytes()),
+            |row| Ok((row.get::<_, bool>(0)?, row.get::<_, bool>(1)?, row.text(2)?)),
+        )?;
+        let Some((has_key, has_secret, redirects)) = found else { return Ok(Err(NotFapi::NotThere)) };
+        if self.fapi {
+            if !has_key {
+                return Ok(Err(NotFapi::NoKey));
+            }
+            if has_secret {
+                return Ok(Err(NotFapi::Secret));
+            }
+            if redirects.lines().any(|uri| !uri.starts_with("https://") && !uri.starts_with("http://")) {
+                return Ok(Err(NotFapi::Redirect));
+            }
+        }
+        tx.db().run("UPDATE clients SET fapi = ?2 WHERE id = ?1", (self.client.bytes(), self.fapi))?;
+        let detail = Detail::new()
+            .with(Key::KIND, "client")
+            .with(Key::CHANGE, "fapi")
+            .with(Key::REASON, if self.fapi { "held to it" } else { "let off" });
+        let entry = tx.entry(Event::Changed);
+        tx.record(Entry { org: Some(self.org), client: Some(self.client), detail, ..entry });
+        tx.announce(News::Directory);
+        Ok(Ok(()))
+    }
+}
+
 /// Says of which environment's resources a client may have tokens. Those it has live out their minutes.
 #[derive(Debug, Clone)]
 pub struct SetClientEnvironment {
@@ -254,7 +316,7 @@ impl Store {
             db.one(
                 "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
                  any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until, \
-                 pushed_only, environment, document FROM clients WHERE id = ?1",
+                 pushed_only, environment, document, fapi FROM clients WHERE id = ?1",
                 [client.bytes()],
                 read_client,
             )?
@@ -274,7 +336,7 @@ impl Store {
             db.all(
                 "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
                  any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until, \
-                 pushed_only, environment, document FROM clients \
+                 pushed_only, environment, document, fapi FROM clients \
                  WHERE org = ?1 AND handle > ?2 ORDER BY handle LIMIT ?3",
                 (org.bytes(), after.map_or("", Handle::as_str), Page::<Client>::rows(limit)),
                 read_client,
@@ -295,7 +357,7 @@ pub(crate) fn find_by_handle(
     db.one(
         "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
          any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until, \
-         pushed_only, environment, document FROM clients WHERE org = ?1 AND (handle = ?2 OR document = ?2)",
+         pushed_only, environment, document, fapi FROM clients WHERE org = ?1 AND (handle = ?2 OR document = ?2)",
         (org.bytes(), handle),
         read_client,
     )?
@@ -319,6 +381,7 @@ fn read_client(row: &Row<'_>) -> rusqlite::Result<Client> {
         org: row.id(1)?,
         handle: row.word(2)?,
         document: row.get(20)?,
+        fapi: row.get(21)?,
         name: row.text(3)?,
         kind: row.json(4)?,
         owner: row.owner(5)?,

@@ -90,7 +90,7 @@ pub use client_secrets::{
     ClientSecretMade, NoteSecretUse, RemoveClientSecret, RotateClientSecret, SecretNotMade, SecretUse,
 };
 pub use client_tokens::{Assertion, ClientIssued, ClientProof, ClientToken, IssueForClient, SpendAssertion};
-pub use clients::{AddClient, SetClientEnvironment, SetClientStanding};
+pub use clients::{AddClient, NotFapi, SetClientEnvironment, SetClientFapi, SetClientStanding};
 pub use copies::{CopiedDevice, CopyNoted, NoteCopy};
 pub use copy::{Beside, CopyError, LedgerCopy, Verified};
 pub use cuts::{CutMade, EndSession, MakeCut, SessionEnded};

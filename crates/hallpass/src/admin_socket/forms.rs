@@ -76,7 +76,13 @@ questions! {
     /// A passkey to remove.
     PasskeyRemove { org: Option<String>, handle: String, passkey: String, }
     /// An org that is to sign with another key.
-    OrgRotateKey { name: String, emergency: bool, }
+    OrgRotateKey {
+        name: String,
+        emergency: bool,
+        /// `ES256` or `EdDSA`; the one that it signs by now where it is left out.
+        #[serde(default)]
+        algorithm: Option<String>,
+    }
     /// A new team.
     TeamAdd { org: Option<String>, handle: String, members: Vec<String>, }
     /// Who is in a team from now on.
@@ -108,6 +114,8 @@ questions! {
     }
     /// Of which environment's resources a client may have tokens from now on.
     ClientEnvironment { org: Option<String>, handle: String, environment: Option<String>, }
+    /// Whether a client is held to FAPI 2.0's security profile from now on.
+    ClientFapi { org: Option<String>, handle: String, fapi: bool, }
     /// A host whose clients are known by a document of their own from now on.
     DocumentsAllow {
         org: Option<String>,
@@ -310,6 +318,9 @@ answers! {
     /// One of them.
     SigningKeyShown {
         kid: String,
+        /// `ES256` or `EdDSA`.
+        #[serde(default)]
+        algorithm: String,
         /// `next`, `signs` or `signed`.
         state: String,
         /// When it began to sign, or will.
@@ -344,6 +355,9 @@ answers! {
         acr: Option<String>,
         #[serde(default)]
         max_age: Option<Lifetime>,
+        /// Whether it is held to FAPI 2.0's security profile.
+        #[serde(default)]
+        fapi: bool,
         /// Whether its authorization requests must be pushed.
         #[serde(default)]
         pushed_requests: bool,

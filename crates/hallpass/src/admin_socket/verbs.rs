@@ -95,6 +95,7 @@ verbs! {
     "client.enable" RunDirectory clients::enable;
     "client.require" RunDirectory step_up::client;
     "client.environment" RunDirectory clients::environment;
+    "client.fapi" RunDirectory clients::fapi;
     "client.documents.allow" RunDirectory documents::allow;
     "client.documents.list" RunDirectory documents::list;
     "client.documents.forbid" RunDirectory documents::forbid;

@@ -16,6 +16,7 @@ mod device_page;
 mod disk;
 mod environments;
 mod exchange;
+mod fapi;
 mod federated;
 mod introspect;
 mod lease;

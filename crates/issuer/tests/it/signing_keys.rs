@@ -1,9 +1,10 @@
 //! An org signs with one key after another, and nobody who did nothing wrong notices.
 
-use hallpass_model::jose::peek_unverified;
+use hallpass_model::jose::{Algorithm, peek_unverified};
 use hallpass_model::ledger::Actor;
 use hallpass_model::lifetimes::{SIGNING_KEY, SIGNING_KEY_AHEAD, SIGNING_KEY_OVERLAP};
-use hallpass_model::time::Lifetime;
+use hallpass_model::time::{Clock, Lifetime};
+use hallpass_model::verifier::{Expected, judge};
 use hallpass_store::{SigningKeyRotated, WhyRotated};
 use hallpass_testkit::World;
 use hallpass_testkit::world::NOTES;
@@ -23,7 +24,7 @@ fn all_but_a_second(lifetime: Lifetime) -> Lifetime {
 }
 
 async fn rotate(world: &World, why: WhyRotated) -> SigningKeyRotated {
-    world.issuer.rotate_signing_key(Actor::Operator, world.org, why).await.unwrap()
+    world.issuer.rotate_signing_key(Actor::Operator, world.org, why, None).await.unwrap()
 }
 
 #[tokio::test]
@@ -100,4 +101,35 @@ async fn in_an_emergency_the_key_is_gone_at_once_with_all_that_it_signed_and_sig
     assert_eq!(signed_by(&login.access), now[0]);
     let pass = world.exchange(&login, &[("resource", NOTES)]).await.unwrap();
     assert!(world.accepts(&pass.access).await);
+}
+
+/// EdDSA by choice: tokens, ID tokens and metadata go along, verifiers know both, and the next rotation keeps to it.
+#[tokio::test]
+async fn an_org_signs_by_ed25519_where_somebody_says_so_and_goes_on_with_it() {
+    let world = World::new().await;
+    let before = world.sign_in_for("ada", "hallpass-cli", &[NOTES], "openid notes:read").await;
+    let how = Some(Algorithm::EdDsa);
+    world.issuer.rotate_signing_key(Actor::Operator, world.org, WhyRotated::Command, how).await.unwrap();
+    let says = async || {
+        world.get(".well-known/openid-configuration").await.json()["id_token_signing_alg_values_supported"]
+            .clone()
+    };
+    assert_eq!(says().await, serde_json::json!(["ES256", "EdDSA"]));
+    world.clock.advance(SIGNING_KEY_AHEAD);
+    world.issuer.advance_signing_keys().await.unwrap();
+    let login = world.sign_in_for("ada", "hallpass-cli", &[NOTES], "openid notes:read").await;
+    let kid = signed_by(&login.access);
+    let keys = world.get("jwks").await.json();
+    let key = keys["keys"].as_array().unwrap().iter().find(|key| key["kid"] == *kid).unwrap();
+    assert_eq!((&key["crv"], &key["alg"]), (&"Ed25519".into(), &"EdDSA".into()));
+    let refreshed = world.refresh(&before).await.unwrap();
+    assert_eq!(signed_by(&refreshed.access), kid);
+    let pass = world.exchange(&login, &[("resource", NOTES)]).await.unwrap();
+    assert!(world.accepts(&pass.access).await);
+    // As any verifier judges it, by what is published.
+    let (keys, scopes) = (serde_json::from_value(keys).unwrap(), "notes:read".parse().unwrap());
+    let expected = Expected { issuer: &world.issuer_url, audience: NOTES, scopes: &scopes, proven: None };
+    assert!(judge(&pass.access, &keys, &expected, world.clock.now()).is_ok());
+    rotate(&world, WhyRotated::Emergency).await;
+    assert_eq!(says().await, serde_json::json!(["EdDSA"]), "it keeps to it");
 }

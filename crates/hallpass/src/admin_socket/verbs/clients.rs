@@ -7,9 +7,9 @@ use hallpass_model::principal::{Handle, Org};
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::oauth::{GrantType, Scopes};
 use hallpass_model::wire::redirect::RedirectUri;
-use hallpass_store::{AddClient, SetClientEnvironment, SetClientStanding};
+use hallpass_store::{AddClient, NotFapi, SetClientEnvironment, SetClientFapi, SetClientStanding};
 
-use crate::admin_socket::forms::{ClientAdd, ClientEnvironment, ClientShown, InOrg, OneOf};
+use crate::admin_socket::forms::{ClientAdd, ClientEnvironment, ClientFapi, ClientShown, InOrg, OneOf};
 use crate::admin_socket::office::{Office, PAGE, render_standing};
 use crate::admin_socket::refused::Refused;
 
@@ -52,6 +52,21 @@ pub(super) async fn environment(office: &Office, form: ClientEnvironment) -> Res
     match office.change(set).await? {
         true => find(office, &org, &form.handle).await,
         false => Err(Refused::not_there(format_args!("there is no client `{}`", form.handle))),
+    }
+}
+
+pub(super) async fn fapi(office: &Office, form: ClientFapi) -> Result<ClientShown, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
+    let client = load(office, &org, &form.handle).await?;
+    let set = SetClientFapi { org: org.id, client: client.id, fapi: form.fapi };
+    match office.change(set).await? {
+        Ok(()) => find(office, &org, &form.handle).await,
+        Err(NotFapi::NotThere) => Err(Refused::not_there(format_args!("there is no client `{}`", form.handle))),
+        Err(why) => Err(Refused::by_rule(format_args!("`{}` cannot be held to it: {why}", form.handle)).hint(match why {
+            NotFapi::Secret => "give it a key (`hallpass admin client key add`), and add it anew without `--secrets-until`",
+            NotFapi::Redirect => "add it anew with redirect URIs that are https or loopback",
+            _ => "give it a key: `hallpass admin client key add`",
+        })),
     }
 }
 
@@ -324,7 +339,8 @@ async fn shown(office: &Office, org: &Org, client: &Client) -> Result<ClientShow
         environment: client.environment.as_ref().map(Handle::to_string),
         acr: demand.acr.map(|acr| acr.text().to_owned()),
         max_age: demand.max_age,
-        pushed_requests: client.pushed_only,
+        pushed_requests: client.pushed_only || client.fapi,
+        fapi: client.fapi,
         created: client.created.to_string(),
     })
 }

@@ -1,13 +1,13 @@
 //! Orgs, and what they shorten.
 
-use hallpass_model::jose::SigningKey;
+use hallpass_model::jose::{Algorithm, SigningKey};
+use hallpass_model::ledger::Actor;
 use hallpass_model::lifetimes;
 use hallpass_model::principal::{Handle, Org, OrgLimits};
 use hallpass_model::secret::Secret;
 use hallpass_model::time::Lifetime;
 use hallpass_store::{
-    AddOrg, RotateSigningKey, SetOrgLimits, SetOrgStanding, SigningKeyRotated, SigningKeyRow, Taken,
-    WhyRotated,
+    AddOrg, SetOrgLimits, SetOrgStanding, SigningKeyRotated, SigningKeyRow, Taken, WhyRotated,
 };
 
 use super::links::enrol;
@@ -82,6 +82,9 @@ pub(super) async fn keys(office: &Office, form: Named) -> Result<OrgKeysShown, R
     let kept = office.store().list_signing_keys(org.id, now).await?;
     let keys = kept.iter().map(|key| SigningKeyShown {
         kid: key.kid.clone(),
+        algorithm: SigningKey::from_pkcs8(key.pkcs8.expose())
+            .map(|key| key.algorithm().text().to_owned())
+            .unwrap_or_default(),
         state: match key.retired {
             Some(_) => "signed",
             None if key.signs_from > now => "next",
@@ -97,9 +100,15 @@ pub(super) async fn keys(office: &Office, form: Named) -> Result<OrgKeysShown, R
 pub(super) async fn rotate_key(office: &Office, form: OrgRotateKey) -> Result<OrgKeysShown, Refused> {
     let org = office.org(Some(&form.name)).await?;
     let why = if form.emergency { WhyRotated::Emergency } else { WhyRotated::Command };
-    let key = SigningKey::generate();
-    let key = SigningKeyRow { kid: key.kid().to_owned(), pkcs8: Secret::new(key.to_pkcs8().to_vec()) };
-    match office.change(RotateSigningKey { org: org.id, key, why }).await? {
+    let algorithm = match form.algorithm.as_deref() {
+        None => None,
+        Some("ES256") => Some(Algorithm::Es256),
+        Some("EdDSA") => Some(Algorithm::EdDsa),
+        Some(other) => {
+            return Err(Refused::usage(format_args!("`{other}` is nothing to sign by: `ES256` or `EdDSA`")));
+        }
+    };
+    match office.issuer().rotate_signing_key(Actor::Operator, org.id, why, algorithm).await? {
         SigningKeyRotated::Done { .. } => keys(office, Named { name: form.name }).await,
         SigningKeyRotated::Already { kid, signs_from } => Err(Refused::conflict(format_args!(
             "another key is on its way: `{kid}` signs from {signs_from} on"

@@ -10,7 +10,7 @@ use super::table::{Table, facts};
 use super::{HandleArgs, OrgArg, give, give_list};
 use super::{documents, step_up};
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{ClientAdd, ClientEnvironment, ClientShown, InOrg, OneOf};
+use crate::admin_socket::forms::{ClientAdd, ClientEnvironment, ClientFapi, ClientShown, InOrg, OneOf};
 use crate::failure::{Exit, Failure};
 use crate::keyfile;
 use crate::output::Output;
@@ -43,6 +43,15 @@ Examples:
   hallpass admin client environment web-ide prod
   hallpass admin client environment web-ide --any")]
     Environment(EnvironmentArgs),
+    /// Hold a client to FAPI 2.0's security profile, or let it off
+    ///
+    /// From then on its authorization requests are pushed (RFC 9126), it proves itself by a key and by nothing else, and every
+    /// token of its is bound to a key (RFC 9449). Tokens that are out live out their minutes.
+    #[command(after_help = "\
+Examples:
+  hallpass admin client fapi bank-portal
+  hallpass admin client fapi bank-portal --off")]
+    Fapi(FapiArgs),
     /// Demand that people prove who they are strongly, or lately, before anything is issued to it (RFC 9470)
     #[command(after_help = "\
 Example:
@@ -58,6 +67,20 @@ Example:
     Secret(SecretCommand),
     #[command(subcommand)]
     Key(KeyCommand),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FapiArgs {
+    /// Its short name
+    #[arg(value_name = "HANDLE")]
+    handle: String,
+
+    /// Let it off again
+    #[arg(long)]
+    off: bool,
+
+    #[command(flatten)]
+    org: OrgArg,
 }
 
 #[derive(Debug, Args)]
@@ -182,6 +205,10 @@ pub(super) async fn run(
             out.say("tokens it has for resources of others live out their minutes");
             show(client, out)
         }
+        ClientCommand::Fapi(args) => {
+            let form = ClientFapi { org: args.org.org, handle: args.handle, fapi: !args.off };
+            show(server.ask("client.fapi", &form).await?, out)
+        }
         ClientCommand::Require(args) => step_up::client(args, server, out).await,
         ClientCommand::Enable(args) => {
             let client: ClientShown = server.ask("client.enable", &one(args)).await?;
@@ -303,6 +330,7 @@ pub(super) fn show(client: ClientShown, out: &mut Output) -> Result<Exit, Failur
             ("people prove themselves by", client.acr.clone().unwrap_or_default()),
             ("and that lately", client.max_age.map(|most| most.to_string()).unwrap_or_default()),
             ("requests", if client.pushed_requests { "pushed alone".into() } else { String::new() }),
+            ("profile", if client.fapi { "FAPI 2.0".into() } else { String::new() }),
             ("added", client.created.clone()),
         ])
     })

@@ -70,6 +70,7 @@ Example:
     #[command(after_help = "\
 Examples:
   hallpass admin org rotate-key acme
+  hallpass admin org rotate-key acme --algorithm EdDSA
   hallpass admin org rotate-key acme --emergency")]
     RotateKey(OrgRotateKeyArgs),
     /// Take an org out of use, and cut everything issued in it
@@ -87,6 +88,10 @@ pub(super) struct OrgRotateKeyArgs {
     /// Take the old key away at once, and with it all that it signed
     #[arg(long)]
     emergency: bool,
+
+    /// What the new one signs by; what signs now if left out, as at each rotation
+    #[arg(long, value_name = "ALGORITHM", value_parser = ["ES256", "EdDSA"])]
+    algorithm: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -247,7 +252,7 @@ pub(super) async fn run(
             show_keys(&keys, out)
         }
         OrgCommand::RotateKey(args) => {
-            let form = OrgRotateKey { name: args.name, emergency: args.emergency };
+            let form = OrgRotateKey { name: args.name, emergency: args.emergency, algorithm: args.algorithm };
             let keys: OrgKeysShown = server.ask("org.rotate_key", &form).await?;
             out.say(match args.emergency {
                 true => "the old key is gone, and every access token that it signed is dead",
@@ -336,10 +341,11 @@ fn show(org: OrgShown, out: &mut Output) -> Result<Exit, Failure> {
 
 fn show_keys(keys: &OrgKeysShown, out: &mut Output) -> Result<Exit, Failure> {
     give(out, "hallpass.admin.org.keys/1", keys, |keys| {
-        let mut table = Table::new(["KEY", "STATE", "SIGNS FROM", "SIGNED UNTIL"]);
+        let mut table = Table::new(["KEY", "ALGORITHM", "STATE", "SIGNS FROM", "SIGNED UNTIL"]);
         for key in &keys.keys {
             table.row([
                 &key.kid,
+                &key.algorithm,
                 &key.state,
                 &key.signs_from,
                 key.signed_until.as_deref().unwrap_or_default(),
