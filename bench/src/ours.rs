@@ -311,7 +311,7 @@ fn write_keys(data: &Path) -> Result<StoreKeys, Failure> {
         fs::write(keys.join(name), line)?;
         fs::set_permissions(keys.join(name), Permissions::from_mode(0o600))?;
     }
-    Ok(StoreKeys { kek: KeyEncryptionKey::from_bytes(&kek), ledger })
+    Ok(StoreKeys { kek: KeyEncryptionKey::from_bytes(&kek), previous: None, ledger })
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), Failure> {

@@ -117,6 +117,8 @@ variables! {
     HALLPASS_OUTSIDE_CA;
     /// The file of the server's key-encryption key.
     HALLPASS_KEK;
+    /// The file of the key-encryption key before it, while the newer takes its place.
+    HALLPASS_PREVIOUS_KEK;
     /// The file of the server's ledger key.
     HALLPASS_LEDGER_KEY;
     /// The file of the ledger's newest checkpoint.

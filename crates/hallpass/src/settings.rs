@@ -58,6 +58,8 @@ settings! {
     OUTSIDE_CA: "outside_ca", HALLPASS_OUTSIDE_CA, "--outside-ca",
         "the certificates, PEM, that outside issuers may show beside those the system trusts";
     KEK: "kek", HALLPASS_KEK, "--kek", "the file of the key that the database's keys are encrypted under";
+    PREVIOUS_KEK: "previous_kek", HALLPASS_PREVIOUS_KEK, "--previous-kek",
+        "the file of the key that the one of `kek` takes the place of";
     LEDGER_KEY: "ledger_key", HALLPASS_LEDGER_KEY, "--ledger-key", "the file of the key that signs the ledger";
     CHECKPOINT: "checkpoint", HALLPASS_CHECKPOINT, "--checkpoint",
         "the file that the newest checkpoint of the ledger is kept in, outside the database";
@@ -91,6 +93,8 @@ pub(crate) struct Settings {
     pub(crate) outside_ca: Option<PathBuf>,
     /// The key-encryption key's file.
     pub(crate) kek: KeyPlace,
+    /// The file of the key that the key-encryption key takes the place of, while it does.
+    pub(crate) previous_kek: Option<PathBuf>,
     /// The ledger key's file.
     pub(crate) ledger_key: KeyPlace,
     /// The newest checkpoint's file, if it is not beside the ledger key's.
@@ -241,6 +245,7 @@ impl Settings {
                 .list(OUTSIDE_NETWORKS, or("it must be an address or a network such as `10.0.0.0/8`"))?,
             outside_ca: layers.maybe_path(OUTSIDE_CA)?,
             kek: key_place(layers, KEK, &data)?,
+            previous_kek: layers.maybe_path(PREVIOUS_KEK)?,
             ledger_key: key_place(layers, LEDGER_KEY, &data)?,
             checkpoint: layers.maybe_path(CHECKPOINT)?,
             metrics_listen: layers

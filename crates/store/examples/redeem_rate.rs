@@ -42,6 +42,7 @@ async fn main() {
 
     let folder = std::env::temp_dir().join(format!("hallpass-redeem-rate-{}", std::process::id()));
     let keys = StoreKeys {
+        previous: None,
         kek: KeyEncryptionKey::generate(&SystemEntropy),
         ledger: LedgerKey::generate("rate", &SystemEntropy).unwrap(),
     };

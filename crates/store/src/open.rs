@@ -22,7 +22,7 @@ use crate::readers::{READERS, Readers};
 use crate::seal::{KeyEncryptionKey, Keys};
 use crate::vouch::Doubt;
 use crate::writer::Writer;
-use crate::{meta, migrate, vouch};
+use crate::{ledger, meta, migrate, vouch};
 
 /// The one door to what must survive a restart. Cheap to clone.
 #[derive(Clone)]
@@ -84,8 +84,10 @@ pub struct Engine {
 /// The keys of a store. Neither is kept in it.
 #[derive(Debug)]
 pub struct StoreKeys {
-    /// What secrets are encrypted and hashed under.
+    /// What the store's root is encrypted under, which everything secret in it is under.
     pub kek: KeyEncryptionKey,
+    /// The one before it, if it takes that one's place: the root is encrypted anew when the store is opened.
+    pub previous: Option<KeyEncryptionKey>,
     /// What checkpoints are signed with.
     pub ledger: LedgerKey,
 }
@@ -103,20 +105,24 @@ impl Store {
         now: Timestamp,
     ) -> Result<Self, OpenError> {
         let folder = Folder::hold(&place.data)?;
-        let keys = Arc::new(Keys::new(&keys.kek, keys.ledger));
         let outside = place.outside.clone().map(Outside::new);
         if !folder.has_database() {
             folder.refuse_if_gone()?;
-            refuse_if_signed(outside.as_ref(), &keys)?;
+            refuse_if_signed(outside.as_ref(), &keys.ledger)?;
         }
         let database = folder.database()?;
         let mut db = connect(&database, &place.engine, Access::Write)?;
         migrate::migrate(&mut db, now).map_err(|error| at(&place.data, error))?;
-        let meta = meta::open(&db, &keys).map_err(|error| at(&place.data, error))?;
+        let opened = meta::open(&db, keys, &*entropy, now).map_err(|error| at(&place.data, error))?;
+        let meta::Opened { meta, keys, takes_over } = opened;
+        let keys = Arc::new(keys);
         if let Some(doubt) = vouch::doubt_inside(&db, &meta.frontier, &keys.ledger.verifier())? {
             return Err(doubt.into());
         }
         let mut core = Core::new(db, Arc::clone(&keys), entropy, meta);
+        if let Some(takes_over) = takes_over {
+            ledger::change_and_sign(&mut core, takes_over, Actor::Operator, now)?;
+        }
         let file = |source| OpenError::File { path: place.data.clone(), source };
         if let Some(outside) = outside {
             outside.settle(&mut core, now)?;
@@ -147,6 +153,11 @@ impl Store {
                 _folder: folder,
             }),
         })
+    }
+
+    /// Since when the key-encryption key is the one that it is, if that was written down.
+    pub async fn kek_since(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(meta::kek_since)
     }
 
     /// Runs one whole operation, and answers once it is durable. Dropping the future does not take it back.
@@ -187,9 +198,9 @@ impl std::fmt::Debug for Store {
 }
 
 /// Refuses to begin a ledger with a key that has signed one: there was a database, and it is not here.
-fn refuse_if_signed(outside: Option<&Outside>, keys: &Keys) -> Result<(), OpenError> {
+fn refuse_if_signed(outside: Option<&Outside>, key: &LedgerKey) -> Result<(), OpenError> {
     let Some(outside) = outside else { return Ok(()) };
-    match outside.find(&keys.ledger.verifier())? {
+    match outside.find(&key.verifier())? {
         Some(kept) if kept.size > 0 => {
             Err(Doubt::Shorter { by: outside.signed(), size: kept.size, found: 0 }.into())
         }

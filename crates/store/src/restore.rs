@@ -26,7 +26,6 @@ use crate::ledger::KEPT_LEVEL;
 use crate::open::{Access, Engine, StoreKeys, StorePlace, connect};
 use crate::outside::Outside;
 use crate::returned::Returned;
-use crate::seal::Keys;
 use crate::sql::{Columns, Sql};
 use crate::vouch::{self, Signed};
 use crate::{ledger, meta, migrate};
@@ -106,7 +105,6 @@ pub fn restore(
     let folder = Folder::hold(&how.place.data)?;
     let fresh = folder.path().join(RESTORING);
     let outside = how.place.outside.clone().map(Outside::new);
-    let keys = Arc::new(Keys::new(&keys.kek, keys.ledger));
     let prepared = prepare(how, &fresh, outside.as_ref(), keys, entropy, now);
     let (checkpoint, accepted) = prepared.inspect_err(|_| {
         // Left behind, it would say that a restore was interrupted.
@@ -125,16 +123,19 @@ fn prepare(
     how: &Restore<'_>,
     fresh: &Path,
     outside: Option<&Outside>,
-    keys: Arc<Keys>,
+    keys: StoreKeys,
     entropy: Arc<dyn Entropy>,
     now: Timestamp,
 ) -> Result<(String, Vec<String>), RestoreError> {
     copy_in(how.from, fresh)?;
     let mut db = connect(fresh, &Engine::default(), Access::Write)?;
     migrate::migrate(&mut db, now)?;
-    let meta = meta::open(&db, &keys)?;
+    let meta::Opened { meta, keys, takes_over } = meta::open(&db, keys, &*entropy, now)?;
     let wrong = wrong_with(how.from, fresh, keys.ledger.verifier())?;
-    let mut core = Core::new(db, keys, entropy, meta);
+    let mut core = Core::new(db, Arc::new(keys), entropy, meta);
+    if let Some(takes_over) = takes_over {
+        ledger::change_and_sign(&mut core, takes_over, Actor::Operator, now)?;
+    }
     if !wrong.is_empty() {
         if !how.accept_ledger {
             return Err(RestoreError::Ledger { path: how.from.to_owned(), wrong });

@@ -385,6 +385,7 @@ fn told(entry: &hallpass_model::ledger::Entry) -> String {
 
 fn open_store(place: StorePlace, entropy: &Arc<dyn Entropy>) -> Store {
     let keys = StoreKeys {
+        previous: None,
         kek: KeyEncryptionKey::from_bytes(&[7; 32]),
         ledger: LedgerKey::generate("world.test/ledger", &Seeded::new(7))
             .expect("a name and a seed make a key"),

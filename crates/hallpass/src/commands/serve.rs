@@ -76,6 +76,13 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     kek: Option<String>,
 
+    /// Have the key of `--kek` take the place of the key-encryption key in this file
+    ///
+    /// The one of `--kek` is made, if it is not there. What it encrypts is encrypted anew as the server starts; nothing else changes, and from
+    /// the next start on this file is not needed but for backups of before.
+    #[arg(long, value_name = "FILE")]
+    previous_kek: Option<String>,
+
     /// Keep the ledger's key in this file
     #[arg(long, value_name = "FILE")]
     ledger_key: Option<String>,
@@ -121,6 +128,7 @@ impl ServeArgs {
             one(settings::TLS_KEY, &self.tls_key),
             one(settings::OUTSIDE_CA, &self.outside_ca),
             one(settings::KEK, &self.kek),
+            one(settings::PREVIOUS_KEK, &self.previous_kek),
             one(settings::LEDGER_KEY, &self.ledger_key),
             one(settings::CHECKPOINT, &self.checkpoint),
             one(settings::METRICS_LISTEN, &self.metrics_listen),

@@ -210,3 +210,27 @@ fn settings_are_explained_with_their_places() {
     assert!(source("log").ends_with("hallpass.toml, line 2"));
     assert_eq!((source("listen"), source("data")), ("HALLPASS_LISTEN".to_owned(), "--data".to_owned()));
 }
+
+#[test]
+fn another_key_encryption_key_takes_the_place_of_the_one_before_as_the_server_starts() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    let (old, new) = (server.folder.join("keys/kek"), server.folder.join("keys/kek-2"));
+    server.stop();
+    let (old, new) = (old.to_str().unwrap(), new.to_str().unwrap());
+    let data = root.path().join("data");
+    let alone = |kek: &str| {
+        run(&["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap(), "--kek", kek])
+    };
+    alone(new).failed(70, &["is missing", "backup"]);
+
+    let server = Server::start(root.path(), &["--kek", new, "--previous-kek", old]);
+    assert_eq!(server.admin(&["org", "keys", "acme"]).json()["keys"].as_array().unwrap().len(), 1);
+    assert!(server.ledger(&["list", "--json"]).out.contains("\"encryption\""));
+    server.stop();
+    use std::os::unix::fs::MetadataExt;
+    assert_eq!(std::fs::metadata(new).unwrap().mode() & 0o777, 0o600);
+    alone(old).failed(70, &["key-encryption key", "--kek"]);
+    let server = Server::start(root.path(), &["--kek", new]);
+    assert!(server.get("/acme/jwks").contains("\"kty\""));
+}

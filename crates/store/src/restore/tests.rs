@@ -33,7 +33,7 @@ const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 fn keys() -> StoreKeys {
     let ledger = LedgerKey::generate("store.test/ledger", &Seeded::new(7)).unwrap();
-    StoreKeys { kek: KeyEncryptionKey::from_bytes(&[7; 32]), ledger }
+    StoreKeys { kek: KeyEncryptionKey::from_bytes(&[7; 32]), previous: None, ledger }
 }
 
 fn open(place: &StorePlace) -> Result<Store, OpenError> {

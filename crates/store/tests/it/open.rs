@@ -4,11 +4,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 
-use hallpass_model::ledger::LedgerKey;
+use hallpass_model::ledger::{Actor, Event, Key, LedgerKey};
 use hallpass_model::random::{Seeded, SystemEntropy};
-use hallpass_store::{KeyEncryptionKey, OpenError, Store, StoreKeys, StorePlace};
+use hallpass_store::{
+    Filter, KeyEncryptionKey, LedgerEntry, LinkPurpose, MakeLink, OpenError, Store, StoreKeys, StorePlace,
+};
 
-use crate::world::{START, World, keys, open};
+use crate::world::{START, World, add_org, keys, open};
 
 fn place(world: &World) -> StorePlace {
     StorePlace::new(world.folder.path().join("data"))
@@ -134,4 +136,68 @@ async fn no_secret_stands_in_any_file() {
             assert!(!bytes.windows(secret.len()).any(|at| at == secret.as_bytes()));
         }
     }
+}
+
+/// What another key-encryption key takes the place of is good for nothing any more, and nothing that it led to is lost.
+#[tokio::test]
+async fn another_key_encryption_key_takes_the_place_of_the_one_before() {
+    let world = World::new().await;
+    let place = place(&world);
+    let make = MakeLink { purpose: LinkPurpose::Enrol { person: world.ada } };
+    let link = world.change(make).await.unwrap().link;
+    drop(world.store);
+    let kek = |byte| KeyEncryptionKey::from_bytes(&[byte; 32]);
+    let with = |kek, previous| {
+        let keys = StoreKeys { kek, previous, ..keys() };
+        Store::open(place.clone(), keys, Arc::new(SystemEntropy), START)
+    };
+    let wrong = |opened: Result<Store, OpenError>| {
+        assert!(matches!(opened, Err(OpenError::WrongKey("key-encryption key"))));
+    };
+    wrong(with(kek(8), Some(kek(9))));
+    let whole = async |store: &Store| {
+        let signing = store.list_signing_keys(world.org, START).await.unwrap();
+        assert_eq!(signing[0].pkcs8.expose(), b"canary-signing-key");
+        assert!(store.find_link(&link, START).await.unwrap().is_some(), "what was hashed is known again");
+    };
+    let store = with(kek(8), Some(keys().kek)).unwrap();
+    whole(&store).await;
+    let told = store.list_ledger(&Filter::default(), 0, 100).await.unwrap().items;
+    let rotated = |entry: &&LedgerEntry| {
+        let entry = entry.entry().unwrap();
+        entry.event == Event::KeyRotated && entry.detail.find(&Key::KIND) == Some(&"encryption".into())
+    };
+    assert_eq!(told.iter().filter(rotated).count(), 1);
+    drop(store);
+    wrong(with(keys().kek, None));
+    // Named again, the one before changes nothing; alone, the new one is enough.
+    let store = with(kek(8), Some(keys().kek)).unwrap();
+    assert_eq!(store.kek_since().await.unwrap(), Some(START));
+    drop(store);
+    let store = with(kek(8), None).unwrap();
+    whole(&store).await;
+    drop(store);
+    // And again: the root goes along, whichever key it is under.
+    whole(&with(kek(10), Some(kek(8))).unwrap()).await;
+}
+
+/// A store of before this was: there the key-encryption key is the root, and goes along as that.
+#[tokio::test]
+async fn a_store_of_before_opens_and_its_key_can_be_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = StorePlace::new(folder.path().join("data"));
+    drop(open(place.clone()).unwrap());
+    // As it was before anything was sealed: without a root of its own.
+    let database = rusqlite::Connection::open(place.data.join("hallpass.db")).unwrap();
+    database.execute_batch("UPDATE meta SET root = NULL, kek_since = NULL").unwrap();
+    drop(database);
+    let store = open(place.clone()).unwrap();
+    assert_eq!(store.kek_since().await.unwrap(), None);
+    let added = store.change(Actor::Operator, START, add_org("acme")).await.unwrap().unwrap();
+    drop(store);
+    let keys =
+        StoreKeys { kek: KeyEncryptionKey::from_bytes(&[8; 32]), previous: Some(keys().kek), ..keys() };
+    let store = Store::open(place, keys, Arc::new(SystemEntropy), START).unwrap();
+    assert_eq!(store.list_signing_keys(added.org, START).await.unwrap().len(), 1);
+    assert_eq!(store.kek_since().await.unwrap(), Some(START));
 }

@@ -42,6 +42,7 @@ pub(crate) struct World {
 /// The keys every test store is made with.
 pub(crate) fn keys() -> StoreKeys {
     StoreKeys {
+        previous: None,
         kek: KeyEncryptionKey::from_bytes(&[7; 32]),
         ledger: LedgerKey::generate("store.test/ledger", &Seeded::new(7)).unwrap(),
     }

@@ -60,10 +60,17 @@ fn read_keys(settings: &Settings, may_make: bool) -> Result<StoreKeys, Failure> 
         let folder = settings.data.join(KEYS_FOLDER);
         keyfile::make_folder(&folder).map_err(|error| folder::unwritable(&settings.data, error))?;
     }
-    let kek = keyfile::encryption_key(&settings.kek.path, may_make, &SystemEntropy)?;
+    // The one that it takes the place of must be there; then it may be made beside a database.
+    let previous = match &settings.previous_kek {
+        Some(file) => {
+            Some(KeyEncryptionKey::from_bytes(&*keyfile::encryption_key(file, false, &SystemEntropy)?))
+        }
+        None => None,
+    };
+    let kek = keyfile::encryption_key(&settings.kek.path, may_make || previous.is_some(), &SystemEntropy)?;
     let ledger =
         keyfile::ledger_key(&settings.ledger_key.path, may_make, &ledger_name(settings), &SystemEntropy)?;
-    Ok(StoreKeys { kek: KeyEncryptionKey::from_bytes(&kek), ledger })
+    Ok(StoreKeys { kek: KeyEncryptionKey::from_bytes(&kek), previous, ledger })
 }
 
 /// The ledger's name (C2SP tlog-checkpoint: the origin), which no other ledger has.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hallpass_issuer::{BaseUrl, Issuer, Listen, ListenError, Listener, OutsideRoots, TlsFiles};
 use hallpass_model::random::SystemEntropy;
-use hallpass_model::time::Clock;
+use hallpass_model::time::{Clock, Lifetime, Timestamp};
 use hallpass_store::Store;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -72,6 +72,7 @@ pub(super) async fn run(settings: &Settings, store: Store, out: &mut Output) -> 
         tokio::spawn(hallpass_issuer::serve_metrics(issuer.clone(), listener, stopping));
     }
     announce(settings, &base_url, (address, metrics_at), out)?;
+    remind(&store, crate::clock::now()).await;
     setup::offer(&store, &base_url, &settings.data, out).await?;
     notify::tell(notify::READY);
 
@@ -173,4 +174,16 @@ fn outside_roots(settings: &Settings) -> Result<OutsideRoots, Failure> {
     let pem = std::fs::read(file).map_err(|error| cannot(error.to_string()))?;
     OutsideRoots::from_pem(&pem)
         .map_err(|bad| cannot(bad.to_string()).hint("`--outside-ca` takes a file of PEM certificates"))
+}
+
+/// A key-encryption key that is older than this is worth a reminder at each start.
+const KEK_DUE: Lifetime = Lifetime::days(365);
+
+/// Says when it is time for another key-encryption key. That is the operator's to make: it is not in the server's own hands.
+async fn remind(store: &Store, now: Timestamp) {
+    if let Ok(Some(since)) = store.kek_since().await
+        && now >= since + KEK_DUE
+    {
+        tracing::warn!(%since, "the key-encryption key is older than a year: have another take its place (`--previous-kek`)");
+    }
 }
