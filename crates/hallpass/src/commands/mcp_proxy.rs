@@ -11,12 +11,15 @@ mod message; // JSON-RPC messages, as far as their transport must know them
 mod relay; // between the two
 mod resource; // whose tokens the server takes
 
+use std::io::{BufRead, Read};
+
 use clap::Args;
 use hallpass_holder::api::ApiClient;
 use hallpass_holder::{ActingFor, Binding, Holder, HolderError, Identity, PassRequest};
 use hallpass_model::principal::Handle;
 use hallpass_model::purpose::Purpose;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use hallpass_model::wire::resource_metadata::is_below;
+use tokio::io::AsyncWriteExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use url::Url;
@@ -50,7 +53,7 @@ pub(crate) struct McpProxyArgs {
     #[arg(value_name = "URL", value_parser = parse_server)]
     server: Url,
 
-    /// The API that tokens are for, if the server does not say so itself
+    /// The API that tokens are for, if the server does not say so itself: it, or what it is below of
     #[arg(long, value_name = "URL", value_parser = parse_resource)]
     resource: Option<String>,
 
@@ -97,7 +100,7 @@ pub(crate) async fn mcp_proxy(args: McpProxyArgs, out: &mut Output) -> Result<Ex
         false => Binding::Bearer,
     };
     let resource = match (args.resource, metadata) {
-        (Some(named), _) => named,
+        (Some(named), _) => own(named, &server)?,
         (None, Some(metadata)) => metadata.resource,
         (None, None) => holder.resource_at(&identity, &server)?.ok_or_else(|| unsaid(&server))?,
     };
@@ -113,6 +116,17 @@ pub(crate) async fn mcp_proxy(args: McpProxyArgs, out: &mut Output) -> Result<Ex
         agents::end_quietly(&holder, &identity, run).await;
     }
     ended.map(|()| Exit::DONE)
+}
+
+/// SECURITY: an agent's configuration is in many a repository, and may not have a token for one API sent to another's server.
+fn own(named: String, server: &Url) -> Result<String, Failure> {
+    match Url::parse(&named).is_ok_and(|resource| is_below(server, &resource)) {
+        true => Ok(named),
+        false => Err(Failure::refused(format_args!(
+            "`{server}` is not of `{named}`, and a token for that is not sent there"
+        ))
+        .hint("name the API that this very server is, or leave `--resource` out")),
+    }
 }
 
 fn unsaid(server: &Url) -> Failure {
@@ -150,39 +164,27 @@ async fn relay(api: ApiClient, server: &Url) -> Result<(), Failure> {
             }
         }
     });
-    let mut input = BufReader::new(tokio::io::stdin());
-    let mut line = Vec::new();
+    let mut input = lines_of_input();
     // An agent that goes closes our input; one in a hurry sends a signal beside.
     let signal = |kind| {
         signal(kind).map_err(|error| Failure::could_not_run(format_args!("cannot wait for signals: {error}")))
     };
     let (mut told, mut typed) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let limit = u64::try_from(EVENT_LEN_MAX).unwrap_or(u64::MAX);
     let ended = loop {
-        line.clear();
-        let mut bounded = (&mut input).take(limit);
-        let read = bounded.read_until(b'\n', &mut line);
-        // What the client does not read any more it will not ask for either.
-        let read = tokio::select! {
-            read = read => read,
+        let line = tokio::select! {
+            line = input.recv() => line,
+            // What the client does not read any more it will not ask for either.
             () = closed(&writing) => break Ok(()),
             _ = told.recv() => break Ok(()),
             _ = typed.recv() => break Ok(()),
         };
-        match read {
-            Ok(0) => break Ok(()),
-            Err(error) => {
+        let text = match line {
+            None => break Ok(()),
+            Some(Err(error)) => {
                 break Err(Failure::could_not_run(format_args!("cannot read what the agent says: {error}")));
             }
-            Ok(len) if len >= EVENT_LEN_MAX => {
-                break Err(Failure::usage(format_args!(
-                    "a message of more than {} MiB",
-                    EVENT_LEN_MAX / 1024 / 1024
-                )));
-            }
-            Ok(_) => {}
-        }
-        let text = String::from_utf8_lossy(&line);
+            Some(Ok(text)) => text,
+        };
         match Message::read(text.trim()) {
             Some(message) => relay.send(message),
             None if text.trim().is_empty() => {}
@@ -191,6 +193,32 @@ async fn relay(api: ApiClient, server: &Url) -> Result<(), Failure> {
     };
     relay.end().await;
     ended
+}
+
+/// What comes on standard input, line by line. By a thread of its own: a read that waits would hold up our end.
+fn lines_of_input() -> mpsc::Receiver<std::io::Result<String>> {
+    let (line_came, lines) = mpsc::channel(LINES_MAX);
+    std::thread::spawn(move || {
+        let mut input = std::io::stdin().lock();
+        let limit = u64::try_from(EVENT_LEN_MAX).unwrap_or(u64::MAX);
+        loop {
+            let mut line = Vec::new();
+            let read = match (&mut input).take(limit).read_until(b'\n', &mut line) {
+                Ok(0) => return,
+                Ok(len) if len >= EVENT_LEN_MAX => {
+                    let told = format!("a message of more than {} MiB", EVENT_LEN_MAX / 1024 / 1024);
+                    Err(std::io::Error::new(std::io::ErrorKind::InvalidData, told))
+                }
+                Ok(_) => Ok(String::from_utf8_lossy(&line).into_owned()),
+                Err(error) => Err(error),
+            };
+            let over = read.is_err();
+            if line_came.blocking_send(read).is_err() || over {
+                return;
+            }
+        }
+    });
+    lines
 }
 
 async fn closed(writing: &tokio::task::JoinHandle<()>) {

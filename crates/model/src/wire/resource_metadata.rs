@@ -76,7 +76,8 @@ impl ResourceMetadata {
     }
 }
 
-fn is_below(asked: &Url, resource: &Url) -> bool {
+/// Whether an address is a resource's own, or below it: what is asked there may be sent a token for that resource.
+pub fn is_below(asked: &Url, resource: &Url) -> bool {
     let path = resource.path().strip_suffix('/').unwrap_or(resource.path());
     let rest = asked.path().strip_prefix(path);
     let queries = resource.query().is_none() || resource.query() == asked.query();

@@ -30,6 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const GRACE: Duration = Duration::from_secs(5);
 /// How long one that showed an address may still say something that goes with it.
 const AFTER_ADDRESS: Duration = Duration::from_millis(500);
+/// How long the last words of one that has ended are waited for, where something it left behind keeps its terminal.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What one without a terminal says at most, in bytes: the rest is thrown away.
 const SAID_MAX: usize = 1024 * 1024;
 
@@ -158,12 +160,7 @@ pub(super) async fn at_terminal(
         seen.look_at_processes(session, &scene.given);
         seen.look_at_files(&scene.home());
         let over = child.0.try_wait().map_err(cannot)?;
-        for chunk in words.try_iter() {
-            ran.first_word.get_or_insert(started.elapsed());
-            let text = Zeroizing::new(String::from_utf8_lossy(&chunk).into_owned());
-            out.prompt(&*text);
-            ran.said.push_str(&text);
-        }
+        words.try_iter().for_each(|chunk| hear(&mut ran, started, &chunk, out));
         if let Some(status) = over {
             ran.code = Some(code_of(status));
             break;
@@ -174,11 +171,21 @@ pub(super) async fn at_terminal(
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    for chunk in words.try_iter() {
-        ran.said.push_str(&String::from_utf8_lossy(&chunk));
+    // Its last words may be on their way yet: they are over when nobody has the terminal any more.
+    let last = Instant::now() + LAST_WORDS;
+    while let Ok(chunk) = words.recv_timeout(last.saturating_duration_since(Instant::now())) {
+        hear(&mut ran, started, &chunk, out);
     }
     seen.look_at_files(&scene.home());
     Ok(ran)
+}
+
+/// Takes in what a tool said, and passes it on.
+fn hear(ran: &mut Ran, started: Instant, chunk: &[u8], out: &mut Output) {
+    ran.first_word.get_or_insert(started.elapsed());
+    let text = Zeroizing::new(String::from_utf8_lossy(chunk).into_owned());
+    out.prompt(&*text);
+    ran.said.push_str(&text);
 }
 
 /// Runs a command without a terminal, and without anybody who could answer. Once it has named an address to go on at, it is

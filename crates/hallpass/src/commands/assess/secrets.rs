@@ -107,7 +107,7 @@ pub(super) fn find(text: &str) -> BTreeSet<Token> {
             continue;
         }
         // The name says more than the form: some refresh tokens look like access tokens.
-        let kind = under.filter(|_| word.len() >= LEN_MIN).or_else(|| kind_of(word));
+        let kind = under.filter(|_| word.len() >= LEN_MIN && !is_place(word)).or_else(|| kind_of(word));
         if let Some(kind) = kind {
             found.insert(Token { kind, text: word.to_owned().into() });
         }
@@ -116,6 +116,11 @@ pub(super) fn find(text: &str) -> BTreeSet<Token> {
         }
     }
     found
+}
+
+/// A path, as a command that looks for a token in a file has it: where one is, and none.
+fn is_place(word: &str) -> bool {
+    ["/", "./", "../", "~/"].iter().any(|beginning| word.starts_with(beginning))
 }
 
 /// `--refresh-token`, as arguments have it.
@@ -225,5 +230,12 @@ mod tests {
         ] {
             assert!(kinds(none).is_empty(), "{none}");
         }
+    }
+
+    #[test]
+    fn where_a_token_is_looked_for_is_no_token() {
+        let sed = r#"sed s/.*refresh_token":"\([^"]*\).*/\1/ /dev/shm/somewhere-else/home/.tool"#;
+        assert!(find(sed).is_empty());
+        assert_eq!(find("refresh_token=abcdef/ghijklmnop").len(), 1);
     }
 }

@@ -81,9 +81,8 @@ impl Relay {
 
     /// Sends a message of the client's on, and goes on at once.
     pub(super) fn send(&self, message: Message) {
-        if let Some(id) = message.calls_off()
-            && let Some(waiting) = self.state().waiting.remove(&id)
-        {
+        let called_off = message.calls_off().and_then(|id| self.state().waiting.remove(&id));
+        if let Some(waiting) = called_off {
             // From 2026-07-28 on the end of the answer's stream says it; before, the message does.
             waiting.abort();
             if self.state().revision.is_none() {

@@ -205,6 +205,8 @@ struct Odd {
     metadata: Value,
     answer: Arc<dyn Fn(&Value) -> Response + Send + Sync>,
     tokens: Arc<Mutex<Vec<String>>>,
+    /// Where streams were taken up again.
+    resumed: Arc<Mutex<Vec<String>>>,
 }
 
 impl Odd {
@@ -214,8 +216,13 @@ impl Odd {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
-        let odd =
-            Self { metadata: metadata(&origin), origin, answer: Arc::new(answer), tokens: Arc::default() };
+        let odd = Self {
+            metadata: metadata(&origin),
+            origin,
+            answer: Arc::new(answer),
+            tokens: Arc::default(),
+            resumed: Arc::default(),
+        };
         let router = Router::new().fallback(odd_answer).with_state(odd.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         odd
@@ -229,6 +236,9 @@ impl Odd {
 async fn odd_answer(State(odd): State<Odd>, request: Request) -> Response {
     if let Some(token) = request.headers().get(AUTHORIZATION) {
         odd.tokens.lock().unwrap().push(token.to_str().unwrap().to_owned());
+    }
+    if let Some(id) = request.headers().get("last-event-id") {
+        odd.resumed.lock().unwrap().push(id.to_str().unwrap().to_owned());
     }
     if request.uri().path().starts_with("/.well-known/") {
         return match odd.metadata.is_null() {
@@ -275,6 +285,15 @@ async fn a_server_that_takes_other_tokens_gets_none() {
         assert!(said.err().contains(told) && said.err().contains("hint:"), "{}", said.err());
         assert!(odd.tokens.lock().unwrap().is_empty(), "no token was sent");
     }
+    // Not even where a configuration says so, which may be anybody's.
+    let odd = Odd::start(|_| Value::Null, ok).await;
+    let said = machine.run(&["mcp-proxy", "--resource", hallpass_testkit::world::NOTES, &odd.url()]).await;
+    assert_eq!(said.code(), 5, "{}", said.err());
+    assert!(
+        said.err().contains("is not sent there") && odd.tokens.lock().unwrap().is_empty(),
+        "{}",
+        said.err()
+    );
     let silent = Odd::start(|_| Value::Null, ok).await;
     let said = machine.run(&["mcp-proxy", &silent.url()]).await;
     assert_eq!(said.code(), 2, "{}", said.err());
@@ -373,4 +392,96 @@ async fn a_sign_in_that_ends_is_an_answer_to_whoever_waits() {
         answer["id"] == 2 && answer["error"]["message"].as_str().unwrap().contains("hallpass login")
     })
     .await;
+}
+
+/// An agent in a hurry: its input stays open, and the proxy goes all the same, and tells the server.
+#[tokio::test]
+async fn a_proxy_that_is_told_to_go_goes_though_its_input_is_open() {
+    let Some((machine, server)) = signed_in("/old").await else { return };
+    let mut proxy = Spoken::of(machine.hallpass(&["mcp-proxy", &server.at("/old")]));
+    let begin = json!({
+        "jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": { "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "x", "version": "1" } },
+    });
+    proxy.tell(&begin.to_string()).await;
+    assert_eq!(proxy.hear().await.unwrap()["id"], 1);
+    let pid = rustix::process::Pid::from_raw(i32::try_from(proxy.child.id().unwrap()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let ended = in_time(proxy.child.wait()).await.unwrap();
+    assert_eq!(ended.code(), Some(0));
+    until("the server knows that the session is over", async || {
+        server.requests().iter().any(|request| request["method"] == "DELETE")
+    })
+    .await;
+}
+
+/// A proxy to an odd server, for somebody who is signed in for it.
+async fn proxy_to(answer: impl Fn(&Value) -> Response + Send + Sync + 'static) -> (Machine, Odd, Spoken) {
+    let machine = Machine::new().await;
+    let issuer = machine.world.issuer_url.clone();
+    let says =
+        |origin: &str| json!({ "resource": format!("{origin}/mcp"), "authorization_servers": [issuer] });
+    let odd = Odd::start(says, answer).await;
+    machine.world.add_resource(&odd.url(), "notes:read", None).await;
+    machine.login(&["--resource", &odd.url()]).await;
+    let proxy = Spoken::of(machine.hallpass(&["mcp-proxy", &odd.url()]));
+    (machine, odd, proxy)
+}
+
+fn events(text: String) -> Response {
+    ([(CONTENT_TYPE, "text/event-stream")], text).into_response()
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_is_taken_up_where_it_was() {
+    let (_machine, odd, mut proxy) = proxy_to(|message| match message.is_null() {
+        false => events("id: 7\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n\n".into()),
+        // Only the stream that goes on has no message in it.
+        true => events("data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":[]}}\n\n".into()),
+    })
+    .await;
+    proxy.tell(&json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }).to_string()).await;
+    assert_eq!(proxy.hear().await.unwrap()["method"], "x");
+    assert_eq!(proxy.hear().await.unwrap()["result"], json!({ "tools": [] }));
+    assert_eq!(*odd.resumed.lock().unwrap(), ["7"]);
+}
+
+/// MCP, 2026-07-28: the end of the answer's stream says that nobody waits for it any more.
+#[tokio::test]
+async fn a_call_that_is_called_off_is_let_go_of_at_the_server() {
+    /// Says when it is gone.
+    struct Gone(Arc<Mutex<bool>>);
+    impl Drop for Gone {
+        fn drop(&mut self) {
+            *self.0.lock().unwrap() = true;
+        }
+    }
+    let (gone, heard) = (Arc::new(Mutex::new(false)), Arc::new(Mutex::new(Vec::new())));
+    let (is_gone, hears) = (gone.clone(), heard.clone());
+    let (_machine, _odd, mut proxy) = proxy_to(move |message| {
+        hears.lock().unwrap().push(message["method"].clone());
+        if message["method"] != "tools/call" {
+            return ok(message);
+        }
+        let guard = Gone(is_gone.clone());
+        let first = "data: {\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n\n";
+        let begun = futures_util::stream::once(async move { Ok::<_, std::convert::Infallible>(first) });
+        let never = futures_util::stream::once(async move {
+            let _guard = guard;
+            std::future::pending().await
+        });
+        let body = axum::body::Body::from_stream(futures_util::StreamExt::chain(begun, never));
+        ([(CONTENT_TYPE, "text/event-stream")], body).into_response()
+    })
+    .await;
+    let meta = json!({ "io.modelcontextprotocol/protocolVersion": "2026-07-28" });
+    let call = json!({ "jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": { "name": "n", "_meta": meta } });
+    proxy.tell(&call.to_string()).await;
+    assert_eq!(proxy.hear().await.unwrap()["method"], "x", "it is under way");
+    let off = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 5 } });
+    proxy.tell(&off.to_string()).await;
+    until("the server sees it end", async || *gone.lock().unwrap()).await;
+    proxy.tell(&json!({ "jsonrpc": "2.0", "id": 6, "method": "ping" }).to_string()).await;
+    assert_eq!(proxy.hear().await.unwrap()["id"], 6, "nothing else came of the one that was called off");
+    assert!(!heard.lock().unwrap().contains(&json!("notifications/cancelled")));
 }
