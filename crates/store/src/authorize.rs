@@ -251,6 +251,7 @@ impl Change for IssueCode {
                 expires.millis(),
             ),
         )?;
+        crate::documents::agreed(tx, self.client)?;
         let entry = Entry {
             org: Some(self.org),
             principal: Some(self.principal),

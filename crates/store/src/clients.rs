@@ -337,7 +337,7 @@ impl Store {
                 "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
                  any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until, \
                  pushed_only, environment, document, fapi FROM clients \
-                 WHERE org = ?1 AND handle > ?2 ORDER BY handle LIMIT ?3",
+                 WHERE org = ?1 AND handle > ?2 AND name <> '' ORDER BY handle LIMIT ?3",
                 (org.bytes(), after.map_or("", Handle::as_str), Page::<Client>::rows(limit)),
                 read_client,
             )?

@@ -124,7 +124,9 @@ impl DocumentHost {
             return Ok(Self(text.to_owned()));
         }
         let url: Url = format!("https://{text}/client").parse().map_err(|_| BadDocumentHost)?;
-        let named = matches!(url.host(), Some(Host::Domain(_) | Host::Ipv4(_) | Host::Ipv6(_)));
+        // A star within a host is no wildcard here, so nobody may think that it is.
+        let named = matches!(url.host(), Some(Host::Domain(_) | Host::Ipv4(_) | Host::Ipv6(_)))
+            && !text.contains('*');
         let read = DocumentUrl::parse(url.as_str()).map_err(|_| BadDocumentHost)?;
         match named && read.host() == text {
             true => Ok(Self(text.to_owned())),
@@ -244,7 +246,7 @@ impl ClientDocument {
 
 /// A name as it may be shown: one line of a few words, without what turns text around.
 fn shown(name: &str) -> String {
-    let kept = name.chars().filter(|c| !c.is_control() && !is_invisible(*c));
+    let kept = name.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !is_invisible(*c));
     let kept: String = kept.take(NAME_LEN_MAX).collect();
     kept.split_whitespace().collect::<Vec<_>>().join(" ")
 }
