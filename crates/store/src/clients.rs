@@ -92,14 +92,19 @@ impl Change for AddClient {
     }
 }
 
-/// Writes the row and its record. The short name must be free, the owner checked.
-pub(crate) fn insert_client(tx: &mut Tx<'_>, id: ClientId, add: &AddClient) -> Result<(), StoreError> {
-    let (person, team) = owner_columns(&add.owner);
-    let (jwks, jwks_uri) = match &add.authentication {
+/// A client's keys as the columns `jwks` and `jwks_uri`.
+pub(crate) fn key_columns(authentication: &ClientAuthentication) -> (Option<String>, Option<&str>) {
+    match authentication {
         ClientAuthentication::None | ClientAuthentication::Secret => (None, None),
         ClientAuthentication::PrivateKeyJwt(keys) => (Some(json(keys)), None),
         ClientAuthentication::PrivateKeyJwtAt(url) => (None, Some(url.as_str())),
-    };
+    }
+}
+
+/// Writes the row and its record. The short name must be free, the owner checked.
+pub(crate) fn insert_client(tx: &mut Tx<'_>, id: ClientId, add: &AddClient) -> Result<(), StoreError> {
+    let (person, team) = owner_columns(&add.owner);
+    let (jwks, jwks_uri) = key_columns(&add.authentication);
     let grant_types: Vec<&str> = add.grant_types.iter().map(GrantType::text).collect();
     tx.db().run(
         "INSERT INTO clients (id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, \

@@ -5,7 +5,7 @@
 //!    needs no person's yes.
 //! 3. One that nobody ever said yes to is forgotten after [`DOCUMENT_CLIENT_UNUSED`]: strangers buy no room here for long.
 
-use hallpass_model::client::{ClientAuthentication, ClientKind};
+use hallpass_model::client::ClientKind;
 use hallpass_model::cut::{Target, Why};
 use hallpass_model::id::{ClientId, OrgId};
 use hallpass_model::ledger::{Entry, Event, Key};
@@ -17,11 +17,11 @@ use hallpass_model::wire::oauth::{GrantType, Scopes};
 use rusqlite::{Connection, Row};
 
 use crate::change::{Change, News, Tx};
-use crate::clients::{AddClient, insert_client};
+use crate::clients::{AddClient, insert_client, key_columns};
 use crate::directory::{NotAdded, may_own, org_accepts, registered};
 use crate::error::StoreError;
 use crate::open::Store;
-use crate::sql::{Columns, Sql, disabled_column, json, owner_columns, unreadable};
+use crate::sql::{Columns, Sql, disabled_column, owner_columns, unreadable};
 
 /// Clients of this sort in one org that nobody has said yes to: a bound on what strangers can have kept.
 pub const DOCUMENT_CLIENTS_MAX: usize = 1_000;
@@ -219,11 +219,7 @@ impl AdmitClient {
         if same {
             return Ok(());
         }
-        let (jwks, jwks_uri) = match &said.authentication {
-            ClientAuthentication::None | ClientAuthentication::Secret => (None, None),
-            ClientAuthentication::PrivateKeyJwt(keys) => (Some(json(keys)), None),
-            ClientAuthentication::PrivateKeyJwtAt(url) => (None, Some(url.as_str())),
-        };
+        let (jwks, jwks_uri) = key_columns(&said.authentication);
         let grant_types = grant_types(said);
         let grant_types: Vec<&str> = grant_types.iter().map(GrantType::text).collect();
         tx.db().run(

@@ -4,16 +4,15 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use hallpass_model::jose::JwkSet;
+use hallpass_model::network::Network;
 use reqwest::{Client, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
-
-use super::Source;
 use zeroize::Zeroizing;
 
+use super::Source;
 use super::guard::Guard;
-use hallpass_model::network::Network;
 
 /// A whole answer must have come after this: a job waits for it.
 const TIME_OUT: Duration = Duration::from_secs(5);
@@ -134,22 +133,13 @@ impl Fetcher {
             .parse()
             .map_err(|_| NotFetched::Forbidden { url: at.to_owned(), why: "it is not an absolute URL" })?;
         self.guard.judge(&url)?;
-        let answered = |why: String| NotFetched::Answer { url: at.to_owned(), why };
-        let unreachable =
-            |error: reqwest::Error| NotFetched::Unreachable { url: at.to_owned(), why: innermost(&error) };
-        let mut response = self.client()?.get(url).send().await.map_err(unreachable)?;
+        let response = self.client()?.get(url).send().await.map_err(|error| unreachable(at, &error))?;
         // A redirect counts among them: none is followed, wherever it leads.
         if response.status() != http::StatusCode::OK {
-            return Err(answered(format!("with status {}", response.status().as_u16())));
+            let why = format!("with status {}", response.status().as_u16());
+            return Err(NotFetched::Answer { url: at.to_owned(), why });
         }
-        let mut body = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + piece.len() > most {
-                return Err(answered(format!("more than {} KiB", most / 1024)));
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok(body)
+        whole(response, at, most).await
     }
 
     /// What is answered to a form there, and with what status.
@@ -160,9 +150,6 @@ impl Fetcher {
         most: usize,
     ) -> Result<(u16, Vec<u8>), NotFetched> {
         self.guard.judge(at)?;
-        let url = at.as_str();
-        let unreachable =
-            |error: reqwest::Error| NotFetched::Unreachable { url: url.to_owned(), why: innermost(&error) };
         let body = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(form.iter().map(|(name, value)| (*name, value.as_str())))
             .finish();
@@ -170,17 +157,9 @@ impl Fetcher {
         let request = request
             .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(http::header::ACCEPT, "application/json");
-        let mut response = request.send().await.map_err(unreachable)?;
+        let response = request.send().await.map_err(|error| unreachable(at.as_str(), &error))?;
         let status = response.status().as_u16();
-        let mut answer = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(unreachable)? {
-            if answer.len() + piece.len() > most {
-                let why = format!("more than {} KiB", most / 1024);
-                return Err(NotFetched::Answer { url: url.to_owned(), why });
-            }
-            answer.extend_from_slice(&piece);
-        }
-        Ok((status, answer))
+        Ok((status, whole(response, at.as_str(), most).await?))
     }
 
     fn client(&self) -> Result<&Client, NotFetched> {
@@ -202,6 +181,25 @@ impl Fetcher {
             .map_err(|error| NotFetched::Unreachable { url: String::new(), why: innermost(&error) })?;
         Ok(self.client.get_or_init(|| made))
     }
+}
+
+/// A body to its end, if that comes before `most` bytes are over.
+async fn whole(mut response: reqwest::Response, at: &str, most: usize) -> Result<Vec<u8>, NotFetched> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(|error| unreachable(at, &error))? {
+        if body.len() + piece.len() > most {
+            return Err(NotFetched::Answer {
+                url: at.to_owned(),
+                why: format!("more than {} KiB", most / 1024),
+            });
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}
+
+fn unreachable(at: &str, error: &reqwest::Error) -> NotFetched {
+    NotFetched::Unreachable { url: at.to_owned(), why: innermost(error) }
 }
 
 /// The innermost cause of an error: the outer ones repeat the address.
