@@ -13,13 +13,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 pub(crate) mod client;
-pub(crate) mod forms;
-pub(crate) mod links;
-pub(crate) mod office;
-mod refused;
 pub(crate) mod server;
-mod story;
-mod verbs;
 
 const SOCKET: &str = "admin.sock";
 

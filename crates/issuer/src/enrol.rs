@@ -6,13 +6,9 @@
 use axum::response::{IntoResponse, Response};
 use hallpass_model::id::PrincipalId;
 use hallpass_model::ledger::Actor;
-use hallpass_model::principal::Handle;
-use hallpass_model::secret::{OneTimeLink, Secret};
 use hallpass_store::{CeremonyKind, FinishEnrolment, LinkPurpose, LoginRefusal};
 use http::StatusCode;
-use zeroize::Zeroizing;
 
-use crate::Issuer;
 use crate::login::{Target, begin_ceremony, by_passkey, logged_in, take_ceremony};
 use crate::pages::Frame;
 use crate::pages::answer::page;
@@ -21,13 +17,6 @@ use crate::passkey::{NewHolder, UserHandle};
 use crate::passkeys_page::{made, refused};
 use crate::trouble::Trouble;
 use crate::web::Stranger;
-
-impl Issuer {
-    /// The address of an enrolment at this org, with the link's secret behind the `#`.
-    pub(crate) fn enrolment_address(&self, org: &Handle, link: &Secret<OneTimeLink>) -> Zeroizing<String> {
-        Zeroizing::new(format!("{}/enrol#{}", self.settings.base_url.issuer(org), link.expose_text()))
-    }
-}
 
 /// `GET /{org}/enrol`
 pub(crate) async fn show(stranger: Stranger) -> Result<Response, Trouble> {

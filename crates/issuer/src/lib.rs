@@ -41,6 +41,7 @@ mod sessions_page; // what can act for a person, ended
 mod agents_page; // what acts for a person as itself, ended
 mod passkeys_page; // a person's passkeys
 mod people_page; // the people of an org, for its administrators
+pub mod admin; // what can be done about everything here
 mod enrol; // a first passkey, by a one-time link
 mod setup; // the first org and its administrator, by a one-time link
 mod trouble; // what a person is told when something is wrong

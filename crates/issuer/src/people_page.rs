@@ -11,8 +11,9 @@ use hallpass_store::{
     SetPersonStanding, StandingSet,
 };
 use http::StatusCode;
-use zeroize::Zeroizing;
 
+use crate::admin::enrolment_url;
+use crate::admin::forms::Revealed;
 use crate::authorize::see_other;
 use crate::login::Target;
 use crate::pages::Here;
@@ -97,7 +98,7 @@ async fn row(administrator: &Administrator, person: &Principal) -> Result<Person
 async fn one(
     administrator: &Administrator,
     person: Principal,
-    link: Option<Zeroizing<String>>,
+    link: Option<Revealed>,
     notice: Option<&'static str>,
 ) -> Result<Response, Trouble> {
     let passkeys = administrator.visit.issuer.store.list_passkeys(person.id).await?;
@@ -174,7 +175,7 @@ async fn invite(administrator: &Administrator, person: Principal) -> Result<Resp
     let issuer = &administrator.visit.issuer;
     let made = administrator.change(Act::RunDirectory, make).await?;
     let Some(made) = made else { return Err(Trouble::not_found()) };
-    let link = issuer.enrolment_address(&administrator.org.org.name, &made.link);
+    let link = enrolment_url(&issuer.settings.base_url, &administrator.org.org.name, &made.link);
     one(administrator, person, Some(link), None).await
 }
 

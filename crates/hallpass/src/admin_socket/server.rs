@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hallpass_issuer::admin::forms::Problem;
+use hallpass_issuer::admin::{Body, Kind, Office, Refused, find, whole};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -16,11 +18,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
-
-use super::forms::Problem;
-use super::office::Office;
-use super::refused::{Kind, Refused};
-use super::verbs;
 
 /// A question is a form with a JWK set at most.
 const QUESTION_MAX: usize = 256 * 1024;
@@ -114,7 +111,7 @@ async fn answer(stream: UnixStream, office: Office) {
     let _ = connection.await;
 }
 
-async fn respond(request: Request<Incoming>, office: Office) -> Response<verbs::Body> {
+async fn respond(request: Request<Incoming>, office: Office) -> Response<Body> {
     match ask(request, office).await {
         Ok(response) => response,
         Err(refused) => {
@@ -128,14 +125,14 @@ async fn respond(request: Request<Incoming>, office: Office) -> Response<verbs::
             };
             let problem = Problem { error: refused.message, hint: refused.hint };
             let body = serde_json::to_vec(&problem).expect("a problem is two texts");
-            json(status, verbs::whole(body.into()))
+            json(status, whole(body.into()))
         }
     }
 }
 
-async fn ask(request: Request<Incoming>, office: Office) -> Result<Response<verbs::Body>, Refused> {
+async fn ask(request: Request<Incoming>, office: Office) -> Result<Response<Body>, Refused> {
     let path = request.uri().path();
-    let verb = path.strip_prefix("/v1/").and_then(verbs::find).ok_or_else(|| {
+    let verb = path.strip_prefix("/v1/").and_then(find).ok_or_else(|| {
         Refused::not_there("this server does not know that command").hint("is it of another version?")
     })?;
     if request.method() != Method::POST {
@@ -156,7 +153,7 @@ async fn ask(request: Request<Incoming>, office: Office) -> Result<Response<verb
     Ok(json(StatusCode::OK, answer))
 }
 
-fn json(status: StatusCode, body: verbs::Body) -> Response<verbs::Body> {
+fn json(status: StatusCode, body: Body) -> Response<Body> {
     Response::builder()
         .status(status)
         .header(header::CONTENT_TYPE, "application/json")

@@ -1,10 +1,10 @@
 //! Pages of a person's account, and the administrators' page of people.
 
 use askama::Template;
-use zeroize::Zeroizing;
 
 use super::when::Moment;
 use super::{Frame, OrgHead};
+use crate::admin::forms::Revealed;
 
 /// One session, as its person sees it.
 #[derive(Debug, Clone)]
@@ -164,6 +164,6 @@ pub(crate) struct PersonPage {
     /// Whether it is the administrator themselves.
     pub(crate) yourself: bool,
     /// A new enrolment link, shown this once.
-    pub(crate) link: Option<Zeroizing<String>>,
+    pub(crate) link: Option<Revealed>,
     pub(crate) notice: Option<&'static str>,
 }

@@ -4,6 +4,7 @@
 use askama::Template;
 use hallpass_model::time::{Lifetime, Timestamp};
 use http::StatusCode;
+use zeroize::Zeroizing;
 
 use super::account::*;
 use super::asking::*;
@@ -12,6 +13,7 @@ use super::trouble::TroublePage;
 use super::when::Moment;
 use super::words::ScopeLine;
 use super::*;
+use crate::admin::forms::Revealed;
 
 /// Text a stranger may choose.
 const HOSTILE: &str = "\"><script>alert(1)</script><b onmouseover=x>";
@@ -305,11 +307,9 @@ fn examples() -> Vec<(&'static str, String)> {
                 person: person("Grace Hopper", "grace", false, false, 1),
                 passkeys: vec![passkey("Phone", false)],
                 yourself: false,
-                link: Some(
-                    "https://id.acme.example/acme/enrol#hpl_0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0uV1wX2"
-                        .to_owned()
-                        .into(),
-                ),
+                link: Some(Revealed::new(Zeroizing::new(
+                    "https://id.acme.example/acme/enrol#hpl_0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0uV1wX2".to_owned(),
+                ))),
                 notice: None,
             }
             .render(),

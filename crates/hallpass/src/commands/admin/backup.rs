@@ -10,11 +10,11 @@ use serde::Serialize;
 
 use super::{PlaceArgs, give};
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{Backup, BackupMade};
 use crate::commands::serve::open;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::{ask, clock, folder};
+use hallpass_issuer::admin::forms::{Backup, BackupMade};
 
 /// Copy the database into a new file, while the server goes on
 ///

@@ -9,12 +9,12 @@ use super::clients::{new_key, one, read_jwks, settle_key, show};
 use super::table::Table;
 use super::{HandleArgs, OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use hallpass_issuer::admin::forms::{
     ClientKeyAdd, ClientKeyOf, ClientKeyShown, ClientRotate, ClientSecretMade, ClientSecretOf,
     ClientSecretShown, ClientShown,
 };
-use crate::failure::{Exit, Failure};
-use crate::output::Output;
 
 #[derive(Debug, Args)]
 pub(super) struct RotateArgs {

@@ -10,10 +10,10 @@ use super::table::{Table, facts};
 use super::{HandleArgs, OrgArg, give, give_list};
 use super::{documents, step_up};
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{ClientAdd, ClientEnvironment, ClientFapi, ClientShown, InOrg, OneOf};
 use crate::failure::{Exit, Failure};
 use crate::keyfile;
 use crate::output::Output;
+use hallpass_issuer::admin::forms::{ClientAdd, ClientEnvironment, ClientFapi, ClientShown, InOrg, OneOf};
 
 /// Add, list, show, disable and enable clients: software that asks for credentials
 #[derive(Debug, Subcommand)]

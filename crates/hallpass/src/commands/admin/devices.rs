@@ -5,9 +5,9 @@ use clap::Subcommand;
 use super::table::Table;
 use super::{HandleArgs, give_list};
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{DeviceShown, OneOf};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use hallpass_issuer::admin::forms::{DeviceShown, OneOf};
 
 /// List the machines that sessions live on
 #[derive(Debug, Subcommand)]

@@ -5,11 +5,11 @@ use clap::{Args, Subcommand};
 use super::table::{Table, facts};
 use super::{OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{
-    DocumentsAllow, DocumentsForbid, DocumentsForbidden, DocumentsShown, InOrg,
-};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use hallpass_issuer::admin::forms::{
+    DocumentsAllow, DocumentsForbid, DocumentsForbidden, DocumentsShown, InOrg,
+};
 
 /// Say which hosts' programs may sign people in without being registered one by one
 ///

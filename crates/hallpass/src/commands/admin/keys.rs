@@ -6,11 +6,11 @@ use hallpass_model::time::Lifetime;
 use super::table::{Table, facts, plain};
 use super::{HandleArgs, OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{
-    InOrg, KeyAdd, KeyMadeShown, KeyMigrate, KeyMigration, KeyRevoke, KeyRotate, KeyShown, OneOf,
-};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use hallpass_issuer::admin::forms::{
+    InOrg, KeyAdd, KeyMadeShown, KeyMigrate, KeyMigration, KeyRevoke, KeyRotate, KeyShown, OneOf,
+};
 
 /// Make, show, rotate and revoke API keys, and move their users to something better
 #[derive(Debug, Subcommand)]

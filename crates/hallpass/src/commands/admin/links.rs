@@ -4,9 +4,9 @@ use clap::Args;
 
 use super::give;
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{LinkShown, Nothing, PersonAdded, Recover};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use hallpass_issuer::admin::forms::{LinkShown, Nothing, PersonAdded, Recover};
 
 /// Print a new link for setting up the first org; the one before it is void
 #[derive(Debug, Args)]

@@ -9,12 +9,12 @@ use super::providers;
 use super::table::{Table, facts};
 use super::{give, give_list};
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use hallpass_issuer::admin::forms::{
     Named, Nothing, OrgAdd, OrgAdded, OrgKeysShown, OrgLimitsSet, OrgRequire, OrgRotateKey, OrgRungsSet,
     OrgShown, UnmetShown,
 };
-use crate::failure::{Exit, Failure};
-use crate::output::Output;
 
 /// Add, list, show, disable and enable orgs
 #[derive(Debug, Subcommand)]

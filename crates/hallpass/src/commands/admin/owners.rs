@@ -5,9 +5,9 @@ use clap::{Args, Subcommand};
 use super::table::Table;
 use super::{OrgArg, give_list};
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{OwnerShown, OwnerTransfer};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use hallpass_issuer::admin::forms::{OwnerShown, OwnerTransfer};
 
 /// Have somebody else answer for clients and resources
 #[derive(Debug, Subcommand)]

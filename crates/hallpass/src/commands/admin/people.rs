@@ -6,12 +6,12 @@ use super::owners::say_left;
 use super::table::{Table, facts};
 use super::{HandleArgs, OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{
-    InOrg, LinkShown, OneOf, PasskeyRemove, PasskeyShown, PersonAdd, PersonAdded, PersonErased, PersonShown,
-};
 use crate::ask;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use hallpass_issuer::admin::forms::{
+    InOrg, LinkShown, OneOf, PasskeyRemove, PasskeyShown, PersonAdd, PersonAdded, PersonErased, PersonShown,
+};
 
 /// Add, list, show, disable and enable people; their links and passkeys
 #[derive(Debug, Subcommand)]

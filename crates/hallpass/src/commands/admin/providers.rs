@@ -8,9 +8,9 @@ use zeroize::Zeroizing;
 use super::give;
 use super::table::facts;
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{Named, OrgLoginSet, OrgLoginShown};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use hallpass_issuer::admin::forms::{Named, OrgLoginSet, OrgLoginShown};
 
 /// A secret at most, in bytes: more is another file.
 const SECRET_LEN_MAX: u64 = 1_024;

@@ -6,9 +6,9 @@ use super::step_up;
 use super::table::{Table, facts};
 use super::{OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{InOrg, OneResource, ResourceAdd, ResourceShown};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use hallpass_issuer::admin::forms::{InOrg, OneResource, ResourceAdd, ResourceShown};
 
 /// Add, list, show, disable and enable resources: APIs that accept tokens
 #[derive(Debug, Subcommand)]

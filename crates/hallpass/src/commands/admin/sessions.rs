@@ -5,11 +5,11 @@ use clap::{Args, Subcommand};
 use super::table::Table;
 use super::{OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{
-    Approve, Approved, CutMade, CutMake, SessionEnd, SessionList, SessionShown,
-};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use hallpass_issuer::admin::forms::{
+    Approve, Approved, CutMade, CutMake, SessionEnd, SessionList, SessionShown,
+};
 
 /// List and end sessions
 #[derive(Debug, Subcommand)]

@@ -6,9 +6,9 @@ use hallpass_model::time::Lifetime;
 use super::table::facts;
 use super::{OrgArg, give};
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{ClientRequire, DemandShown, ResourceRequire};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use hallpass_issuer::admin::forms::{ClientRequire, DemandShown, ResourceRequire};
 
 /// What is demanded.
 #[derive(Debug, Args)]

@@ -6,9 +6,9 @@ use super::owners::say_left;
 use super::table::{Table, facts};
 use super::{HandleArgs, OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{InOrg, OneOf, TeamAdd, TeamMembers, TeamShown};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use hallpass_issuer::admin::forms::{InOrg, OneOf, TeamAdd, TeamMembers, TeamShown};
 
 /// Add, list, show, change, disable and enable teams
 #[derive(Debug, Subcommand)]

@@ -12,9 +12,9 @@ use super::clients::read_jwks;
 use super::table::{Table, facts};
 use super::{HandleArgs, OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{InOrg, OneOf, Revealed, TrustAdd, TrustShown, TrustTest, TrustTested};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use hallpass_issuer::admin::forms::{InOrg, OneOf, Revealed, TrustAdd, TrustShown, TrustTest, TrustTested};
 
 /// Say which CI jobs, pods and services come in without a secret, and why one does not
 #[derive(Debug, Subcommand)]

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{CheckpointShown, Nothing};
 use crate::failure::{Exit, Failure};
 use crate::output::{Form, Output};
+use hallpass_issuer::admin::forms::{CheckpointShown, Nothing};
 
 /// Sign how the ledger stands, to keep elsewhere
 ///

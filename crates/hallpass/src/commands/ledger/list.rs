@@ -3,10 +3,10 @@
 use clap::Args;
 
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{EntryShown, LedgerAsk};
 use crate::commands::admin::plain;
 use crate::failure::{Exit, Failure};
 use crate::output::{Form, Output};
+use hallpass_issuer::admin::forms::{EntryShown, LedgerAsk};
 
 /// List what was decided and changed, oldest first
 ///

@@ -7,9 +7,9 @@ use clap::Args;
 use super::checkpoint::write;
 use super::verify::read_text;
 use crate::admin_socket::client::AdminClient;
-use crate::admin_socket::forms::{ProofAsk, ProofShown};
 use crate::failure::{Exit, Failure};
 use crate::output::{Form, Output};
+use hallpass_issuer::admin::forms::{ProofAsk, ProofShown};
 
 /// Write a proof that an entry is in the ledger, or that the ledger only grew since a checkpoint
 ///

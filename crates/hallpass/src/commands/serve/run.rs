@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use hallpass_issuer::admin::Office;
 use hallpass_issuer::{BaseUrl, Issuer, Listen, ListenError, Listener, OutsideRoots, TlsFiles};
 use hallpass_model::random::SystemEntropy;
 use hallpass_model::time::{Clock, Lifetime, Timestamp};
@@ -13,7 +14,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::{notify, setup};
-use crate::admin_socket::office::{Office, Parts};
 use crate::admin_socket::server::AdminSocket;
 use crate::clock::SystemClock;
 use crate::failure::{Exit, Failure};
@@ -55,15 +55,7 @@ pub(super) async fn run(settings: &Settings, store: Store, out: &mut Output) -> 
         None => None,
     };
     let metrics_at = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
-    let local_approval = settings.local_approval;
-    let office = Office::new(Parts {
-        store: store.clone(),
-        issuer: issuer.clone(),
-        base_url: base_url.clone(),
-        clock,
-        local_approval,
-        stop: stopping.clone(),
-    });
+    let office = Office::of_operator(issuer.clone(), settings.local_approval);
     let socket = AdminSocket::bind(&settings.data)
         .map_err(|error| Failure::could_not_run(format_args!("cannot open the admin socket: {error}")))?;
     let admin = tokio::spawn(socket.serve(office));

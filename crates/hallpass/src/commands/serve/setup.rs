@@ -11,7 +11,6 @@ use hallpass_model::ledger::Actor;
 use hallpass_model::lifetimes::SETUP_LINK;
 use hallpass_store::{LinkPurpose, MakeLink, Store};
 
-use crate::admin_socket::links;
 use crate::clock;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -34,7 +33,7 @@ pub(super) async fn offer(
     }
     let made = store.change(Actor::Operator, clock::now(), MakeLink { purpose: LinkPurpose::SetUp }).await;
     let Some(made) = made.map_err(failed)? else { return Ok(()) };
-    let url = links::setup_url(base_url, &made.link);
+    let url = hallpass_issuer::admin::setup_url(base_url, &made.link);
     if std::io::stderr().is_terminal() {
         out.tell(format_args!("set this server up within {SETUP_LINK}, at this address, which works once:"));
         out.tell(format_args!("  {}", url.text()));

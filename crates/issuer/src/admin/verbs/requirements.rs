@@ -5,9 +5,9 @@ use hallpass_model::step_up::Demand;
 use hallpass_store::SetOrgRequirements;
 
 use super::{orgs, step_up, trusts};
-use crate::admin_socket::forms::{InOrg, Named, OrgRequire, OrgShown, UnmetShown};
-use crate::admin_socket::office::{Office, PAGE};
-use crate::admin_socket::refused::Refused;
+use crate::admin::forms::{InOrg, Named, OrgRequire, OrgShown, UnmetShown};
+use crate::admin::office::{Office, PAGE};
+use crate::admin::refused::Refused;
 
 pub(super) async fn require(office: &Office, form: OrgRequire) -> Result<OrgShown, Refused> {
     let org = office.org(Some(&form.name)).await?;

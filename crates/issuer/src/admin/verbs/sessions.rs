@@ -5,9 +5,9 @@ use hallpass_model::grant::Approval;
 use hallpass_model::id::SessionId;
 use hallpass_store::{CutMade as Outcome, EndSession, MakeCut, SessionEnded, SessionSummary};
 
-use crate::admin_socket::forms::{CutMade, CutMake, SessionEnd, SessionList, SessionShown};
-use crate::admin_socket::office::{Office, PAGE};
-use crate::admin_socket::refused::Refused;
+use crate::admin::forms::{CutMade, CutMake, SessionEnd, SessionList, SessionShown};
+use crate::admin::office::{Office, PAGE};
+use crate::admin::refused::Refused;
 
 pub(super) async fn list(office: &Office, form: SessionList) -> Result<Vec<SessionShown>, Refused> {
     let org = office.org(form.org.as_deref()).await?;

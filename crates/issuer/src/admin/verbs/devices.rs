@@ -3,9 +3,9 @@
 use hallpass_model::grant::{Acr, Amr, Approval, Authentication};
 use hallpass_store::{Answer, AnswerDevice, Approver, DeviceAnswered};
 
-use crate::admin_socket::forms::{Approve, Approved, DeviceShown, OneOf};
-use crate::admin_socket::office::Office;
-use crate::admin_socket::refused::Refused;
+use crate::admin::forms::{Approve, Approved, DeviceShown, OneOf};
+use crate::admin::office::Office;
+use crate::admin::refused::Refused;
 
 pub(super) async fn list(office: &Office, form: OneOf) -> Result<Vec<DeviceShown>, Refused> {
     let org = office.org(form.org.as_deref()).await?;

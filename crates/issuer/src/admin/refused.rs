@@ -6,15 +6,18 @@ use hallpass_store::{NotAdded, StandingSet, StoreError};
 
 /// A refusal: what is told, and what to do next.
 #[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) kind: Kind,
-    pub(crate) message: String,
-    pub(crate) hint: Option<String>,
+pub struct Refused {
+    /// Of what sort.
+    pub kind: Kind,
+    /// What happened, and why.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
 }
 
 /// What sort of refusal, and so the exit code at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// The question makes no sense (2).
     Usage,
     /// A rule says no (5).
@@ -31,32 +34,32 @@ pub(crate) enum Kind {
 
 impl Refused {
     /// The question makes no sense.
-    pub(crate) fn usage(message: impl Display) -> Self {
+    pub fn usage(message: impl Display) -> Self {
         Self::new(Kind::Usage, message)
     }
 
     /// A rule says no.
-    pub(crate) fn by_rule(message: impl Display) -> Self {
+    pub fn by_rule(message: impl Display) -> Self {
         Self::new(Kind::Refused, message)
     }
 
     /// There is no such thing.
-    pub(crate) fn not_there(message: impl Display) -> Self {
+    pub fn not_there(message: impl Display) -> Self {
         Self::new(Kind::NotThere, message)
     }
 
     /// There is one already.
-    pub(crate) fn conflict(message: impl Display) -> Self {
+    pub fn conflict(message: impl Display) -> Self {
         Self::new(Kind::Conflict, message)
     }
 
     /// It could not be done.
-    pub(crate) fn broken(message: impl Display) -> Self {
+    pub fn broken(message: impl Display) -> Self {
         Self::new(Kind::Broken, message)
     }
 
     /// With what to do next.
-    pub(crate) fn hint(mut self, hint: impl Display) -> Self {
+    pub fn hint(mut self, hint: impl Display) -> Self {
         self.hint = Some(hint.to_string());
         self
     }

@@ -1,75 +1,61 @@
 //! What the operator's commands are answered with: the store, and what the operator's server was told.
 
-use std::sync::Arc;
-
-use hallpass_issuer::{BaseUrl, Issuer};
 use hallpass_model::id::OrgId;
 use hallpass_model::ledger::Actor;
 use hallpass_model::principal::{Org, Owner, Principal, Standing, Team};
-use hallpass_model::time::{Clock, Timestamp};
+use hallpass_model::time::Timestamp;
 use hallpass_store::{Change, Store};
-use tokio::sync::watch;
 
 use super::refused::Refused;
+use crate::{BaseUrl, Issuer};
 
 /// Rows asked for at a time.
 pub(crate) const PAGE: u32 = 500;
 
-/// The office behind the admin socket. Cheap to clone.
+/// The office behind the operator's commands. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Office(Arc<Parts>);
-
-/// What an office is made of.
-pub(crate) struct Parts {
-    /// The store.
-    pub(crate) store: Store,
-    /// The service that answers everybody else.
-    pub(crate) issuer: Issuer,
-    /// Where the server is reached.
-    pub(crate) base_url: BaseUrl,
-    /// The clock.
-    pub(crate) clock: Arc<dyn Clock>,
-    /// Whether logins may be approved here.
-    pub(crate) local_approval: bool,
-    /// Says true when the server is told to stop.
-    pub(crate) stop: watch::Receiver<bool>,
+pub struct Office {
+    issuer: Issuer,
+    local_approval: bool,
 }
 
 impl Office {
-    /// Opens the office.
-    pub(crate) fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+    /// The operator's own office, which everything of the server is open to. `local_approval` is whether logins may be
+    /// approved here.
+    ///
+    /// SECURITY: for who is known to be the server's own user or root, and nobody else.
+    pub fn of_operator(issuer: Issuer, local_approval: bool) -> Self {
+        Self { issuer, local_approval }
     }
 
     /// Where the server is reached.
     pub(crate) fn base_url(&self) -> &BaseUrl {
-        &self.0.base_url
+        &self.issuer.settings.base_url
     }
 
     /// The store.
     pub(crate) fn store(&self) -> &Store {
-        &self.0.store
+        &self.issuer.store
     }
 
     /// The service that answers everybody else.
     pub(crate) fn issuer(&self) -> &Issuer {
-        &self.0.issuer
+        &self.issuer
     }
 
     /// Whether logins may be approved here.
     pub(crate) fn local_approval(&self) -> bool {
-        self.0.local_approval
+        self.local_approval
     }
 
     /// What time it is.
     pub(crate) fn now(&self) -> Timestamp {
-        self.0.clock.now()
+        self.issuer.clock.now()
     }
 
     /// Resolves when the server is told to stop.
-    pub(crate) async fn closed(&self) {
-        // A sender that is gone has stopped too.
-        let _ = self.0.stop.clone().wait_for(|stop| *stop).await;
+    pub async fn closed(&self) {
+        self.issuer.stopped().await;
     }
 
     /// Changes something in the operator's name.

@@ -5,11 +5,9 @@ use hallpass_model::wire::client_document::DocumentHost;
 use hallpass_store::{AllowDocuments, AllowedHost, ForbidDocuments};
 
 use super::clients::{list_scopes, parse_environment, scopes};
-use crate::admin_socket::forms::{
-    DocumentsAllow, DocumentsForbid, DocumentsForbidden, DocumentsShown, InOrg,
-};
-use crate::admin_socket::office::Office;
-use crate::admin_socket::refused::Refused;
+use crate::admin::forms::{DocumentsAllow, DocumentsForbid, DocumentsForbidden, DocumentsShown, InOrg};
+use crate::admin::office::Office;
+use crate::admin::refused::Refused;
 
 pub(super) async fn allow(office: &Office, form: DocumentsAllow) -> Result<DocumentsShown, Refused> {
     let org = office.org(form.org.as_deref()).await?;

@@ -3,7 +3,7 @@
 //! SECURITY: the secret stands in the fragment, which a browser sends to nobody: it is in no request line, no log of a
 //! proxy and no referrer. The page's script posts it, and that spends it.
 
-use hallpass_issuer::BaseUrl;
+use crate::BaseUrl;
 use hallpass_model::principal::Handle;
 use hallpass_model::secret::{OneTimeLink, Secret};
 use zeroize::Zeroizing;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::forms::Revealed;
 
 /// The address at which the first org is set up.
-pub(crate) fn setup_url(base_url: &BaseUrl, secret: &Secret<OneTimeLink>) -> Revealed {
+pub fn setup_url(base_url: &BaseUrl, secret: &Secret<OneTimeLink>) -> Revealed {
     revealed(&format!("{}/setup", base_url.origin()), secret)
 }
 

@@ -7,11 +7,11 @@ use hallpass_store::{AddPerson, PasskeyRemoved, RemovePasskey, RemovedBy, SetPer
 
 use super::links::enrol;
 use super::owners::render_owned;
-use crate::admin_socket::forms::{
+use crate::admin::forms::{
     InOrg, OneOf, PasskeyRemove, PasskeyShown, PersonAdd, PersonAdded, PersonErased, PersonShown,
 };
-use crate::admin_socket::office::{Office, PAGE, render_standing};
-use crate::admin_socket::refused::Refused;
+use crate::admin::office::{Office, PAGE, render_standing};
+use crate::admin::refused::Refused;
 
 pub(super) async fn add(office: &Office, form: PersonAdd) -> Result<PersonAdded, Refused> {
     let org = office.org(form.org.as_deref()).await?;

@@ -1,4 +1,4 @@
-//! What is asked and answered over the admin socket: JSON, ids and times as text.
+//! What is asked and answered: JSON, ids and times as text.
 //!
 //! Both ends are this program, so an unknown member of a question is an error; of an answer it is ignored, so that
 //! an older command can speak to a newer server.
@@ -15,17 +15,19 @@ use zeroize::Zeroizing;
 macro_rules! questions {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
         $(#[$doc])*
+        #[allow(missing_docs, reason = "most names of members say what they are")]
         #[derive(Debug, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
-        pub(crate) struct $name { $($(#[$field_doc])* pub(crate) $field: $type,)* }
+        pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
     )*};
 }
 
 macro_rules! answers {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
         $(#[$doc])*
+        #[allow(missing_docs, reason = "most names of members say what they are")]
         #[derive(Debug, Serialize, Deserialize)]
-        pub(crate) struct $name { $($(#[$field_doc])* pub(crate) $field: $type,)* }
+        pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
     )*};
 }
 
@@ -514,16 +516,16 @@ answers! {
 }
 
 /// A secret in the one answer that must carry it. Redacted in `Debug`, wiped on drop.
-pub(crate) struct Revealed(Zeroizing<String>);
+pub struct Revealed(Zeroizing<String>);
 
 impl Revealed {
     /// Takes the text over.
-    pub(crate) fn new(text: Zeroizing<String>) -> Self {
+    pub fn new(text: Zeroizing<String>) -> Self {
         Self(text)
     }
 
     /// The secret. SECURITY: for standard output or the file made for it, and nothing else.
-    pub(crate) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         &self.0
     }
 }

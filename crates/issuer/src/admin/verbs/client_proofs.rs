@@ -11,12 +11,12 @@ use hallpass_store::{
 use zeroize::Zeroizing;
 
 use super::clients::{find, key_set, load, published, secrets_until};
-use crate::admin_socket::forms::{
+use crate::admin::forms::{
     ClientKeyAdd, ClientKeyOf, ClientKeyShown, ClientRotate, ClientSecretMade, ClientSecretOf,
     ClientSecretShown, ClientShown, OneOf, Revealed,
 };
-use crate::admin_socket::office::Office;
-use crate::admin_socket::refused::Refused;
+use crate::admin::office::Office;
+use crate::admin::refused::Refused;
 
 /// Makes a new secret. The older one goes on for the overlap.
 pub(super) async fn rotate(office: &Office, form: ClientRotate) -> Result<ClientSecretMade, Refused> {

@@ -5,9 +5,9 @@ use std::path::Path;
 use hallpass_model::ledger::Actor;
 use hallpass_store::BackupError;
 
-use crate::admin_socket::forms::{Backup, BackupMade};
-use crate::admin_socket::office::Office;
-use crate::admin_socket::refused::Refused;
+use crate::admin::forms::{Backup, BackupMade};
+use crate::admin::office::Office;
+use crate::admin::refused::Refused;
 
 pub(super) async fn backup(office: &Office, form: Backup) -> Result<BackupMade, Refused> {
     let path = Path::new(&form.file);

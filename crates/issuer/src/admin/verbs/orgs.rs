@@ -12,12 +12,12 @@ use hallpass_store::{
 
 use super::links::enrol;
 use super::people::shown as shown_person;
-use crate::admin_socket::forms::{
+use crate::admin::forms::{
     Named, Nothing, OrgAdd, OrgAdded, OrgKeysShown, OrgLimitsSet, OrgRotateKey, OrgRungsSet, OrgShown,
     SigningKeyShown,
 };
-use crate::admin_socket::office::{Office, PAGE, render_standing};
-use crate::admin_socket::refused::Refused;
+use crate::admin::office::{Office, PAGE, render_standing};
+use crate::admin::refused::Refused;
 
 pub(super) async fn add(office: &Office, form: OrgAdd) -> Result<OrgAdded, Refused> {
     let name = Handle::org_name(&form.name).map_err(Refused::usage)?;

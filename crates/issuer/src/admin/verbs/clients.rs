@@ -9,9 +9,9 @@ use hallpass_model::wire::oauth::{GrantType, Scopes};
 use hallpass_model::wire::redirect::RedirectUri;
 use hallpass_store::{AddClient, NotFapi, SetClientEnvironment, SetClientFapi, SetClientStanding};
 
-use crate::admin_socket::forms::{ClientAdd, ClientEnvironment, ClientFapi, ClientShown, InOrg, OneOf};
-use crate::admin_socket::office::{Office, PAGE, render_standing};
-use crate::admin_socket::refused::Refused;
+use crate::admin::forms::{ClientAdd, ClientEnvironment, ClientFapi, ClientShown, InOrg, OneOf};
+use crate::admin::office::{Office, PAGE, render_standing};
+use crate::admin::refused::Refused;
 
 pub(super) async fn add(office: &Office, form: ClientAdd) -> Result<ClientShown, Refused> {
     let org = office.org(form.org.as_deref()).await?;

@@ -5,9 +5,9 @@ use hallpass_model::secret::Secret;
 use hallpass_model::wire::metadata::issuer_url;
 use hallpass_store::{NewProvider, SetLoginProvider};
 
-use crate::admin_socket::forms::{Named, OrgLoginSet, OrgLoginShown};
-use crate::admin_socket::office::Office;
-use crate::admin_socket::refused::Refused;
+use crate::admin::forms::{Named, OrgLoginSet, OrgLoginShown};
+use crate::admin::office::Office;
+use crate::admin::refused::Refused;
 
 /// What people call a provider, at most, in characters: it stands on a button.
 const TITLE_LEN_MAX: usize = 40;

@@ -33,12 +33,12 @@ mod teams;
 mod trusts;
 
 /// What is answered: whole, or line by line.
-pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
+pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 type Answering = Pin<Box<dyn Future<Output = Result<Body, Refused>> + Send>>;
 
 /// One command.
-pub(super) struct Verb {
+pub struct Verb {
     name: &'static str,
     act: Act,
     answer: fn(Office, Bytes) -> Answering,
@@ -143,7 +143,7 @@ const LEDGER_LIST: Verb = Verb {
 };
 
 /// The command of this name.
-pub(super) fn find(name: &str) -> Option<&'static Verb> {
+pub fn find(name: &str) -> Option<&'static Verb> {
     all().find(|verb| verb.name == name)
 }
 
@@ -153,7 +153,7 @@ fn all() -> impl Iterator<Item = &'static Verb> {
 
 impl Verb {
     /// The command, if the operator, which is whoever gets this far, may do it.
-    pub(super) fn permit(&'static self) -> Result<Permitted, Refused> {
+    pub fn permit(&'static self) -> Result<Permitted, Refused> {
         match may(Role::Operator, self.act) {
             true => Ok(Permitted(self)),
             false => Err(Refused::by_rule(format_args!("the operator may not do `{}`", self.name))),
@@ -162,17 +162,17 @@ impl Verb {
 }
 
 /// A command that the table of roles gives to whoever asks. Nothing else is done.
-pub(super) struct Permitted(&'static Verb);
+pub struct Permitted(&'static Verb);
 
 impl Permitted {
     /// Does it.
-    pub(super) async fn answer(&self, office: Office, question: Bytes) -> Result<Body, Refused> {
+    pub async fn answer(&self, office: Office, question: Bytes) -> Result<Body, Refused> {
         (self.0.answer)(office, question).await
     }
 }
 
 /// A body that is there already.
-pub(super) fn whole(bytes: Bytes) -> Body {
+pub fn whole(bytes: Bytes) -> Body {
     Full::new(bytes).boxed_unsync()
 }
 

@@ -5,9 +5,9 @@ use hallpass_model::principal::{Handle, Org, Team};
 use hallpass_store::{AddTeam, ChangeTeamMembers, LeftBehind, MembersSet, SetTeamMembers, SetTeamStanding};
 
 use super::owners::render_owned;
-use crate::admin_socket::forms::{InOrg, OneOf, TeamAdd, TeamMembers, TeamShown};
-use crate::admin_socket::office::{Office, PAGE, render_standing};
-use crate::admin_socket::refused::Refused;
+use crate::admin::forms::{InOrg, OneOf, TeamAdd, TeamMembers, TeamShown};
+use crate::admin::office::{Office, PAGE, render_standing};
+use crate::admin::refused::Refused;
 
 pub(super) async fn add(office: &Office, form: TeamAdd) -> Result<TeamShown, Refused> {
     let org = office.org(form.org.as_deref()).await?;

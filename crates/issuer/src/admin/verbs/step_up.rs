@@ -5,9 +5,9 @@ use hallpass_model::step_up::Demand;
 use hallpass_store::{ScopeDemandSet, SetClientDemand, SetScopeDemand};
 
 use super::{clients, resources};
-use crate::admin_socket::forms::{ClientRequire, DemandShown, ResourceRequire};
-use crate::admin_socket::office::Office;
-use crate::admin_socket::refused::Refused;
+use crate::admin::forms::{ClientRequire, DemandShown, ResourceRequire};
+use crate::admin::office::Office;
+use crate::admin::refused::Refused;
 
 pub(super) async fn client(office: &Office, form: ClientRequire) -> Result<DemandShown, Refused> {
     let org = office.org(form.org.as_deref()).await?;

@@ -5,10 +5,10 @@ use hallpass_model::principal::{Handle, Org};
 use hallpass_store::{LinkPurpose, MakeLink, RecoverAdministrator};
 
 use super::people::shown;
-use crate::admin_socket::forms::{LinkShown, Nothing, OneOf, PersonAdded, Recover};
-use crate::admin_socket::links::{enrolment_url, setup_url};
-use crate::admin_socket::office::Office;
-use crate::admin_socket::refused::Refused;
+use crate::admin::forms::{LinkShown, Nothing, OneOf, PersonAdded, Recover};
+use crate::admin::links::{enrolment_url, setup_url};
+use crate::admin::office::Office;
+use crate::admin::refused::Refused;
 
 pub(super) async fn setup_link(office: &Office, Nothing {}: Nothing) -> Result<LinkShown, Refused> {
     if !office.store().list_orgs(None, 1).await?.items.is_empty() {

@@ -13,10 +13,10 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
 use super::Body;
-use crate::admin_socket::forms::{CheckpointShown, LedgerAsk, Nothing, ProofAsk, ProofShown};
-use crate::admin_socket::office::{Office, PAGE};
-use crate::admin_socket::refused::Refused;
-use crate::admin_socket::story::Story;
+use crate::admin::forms::{CheckpointShown, LedgerAsk, Nothing, ProofAsk, ProofShown};
+use crate::admin::office::{Office, PAGE};
+use crate::admin::refused::Refused;
+use crate::admin::story::Story;
 
 pub(super) async fn checkpoint(office: &Office, Nothing {}: Nothing) -> Result<CheckpointShown, Refused> {
     let (note, size) = sign(office).await?;

@@ -14,12 +14,12 @@ use hallpass_store::{
 use zeroize::Zeroizing;
 
 use super::clients::{list_scopes, parse_moment, scopes};
-use crate::admin_socket::forms::{
+use crate::admin::forms::{
     InOrg, KeyAdd, KeyMadeShown, KeyMigrate, KeyMigration, KeyRevoke, KeyRotate, KeySecretShown, KeyShown,
     KeyUserShown, OneOf, Revealed,
 };
-use crate::admin_socket::office::{Office, PAGE};
-use crate::admin_socket::refused::Refused;
+use crate::admin::office::{Office, PAGE};
+use crate::admin::refused::Refused;
 
 pub(super) async fn add(office: &Office, form: KeyAdd) -> Result<KeyMadeShown, Refused> {
     let org = office.org(form.org.as_deref()).await?;
@@ -300,8 +300,8 @@ impl KeyShown {
 }
 
 impl KeyUserShown {
-    fn moved_to(&self, advice: Advice) -> crate::admin_socket::forms::KeyMove {
-        crate::admin_socket::forms::KeyMove {
+    fn moved_to(&self, advice: Advice) -> crate::admin::forms::KeyMove {
+        crate::admin::forms::KeyMove {
             network: self.network.clone(),
             machine: self.machine.clone(),
             class: self.class.clone(),

@@ -7,9 +7,9 @@ use hallpass_model::trust::{Condition, Gravity, IssuerKeys, Preset, Rule, Trust}
 use hallpass_store::{AddTrust, SetTrustStanding, TrustNotAdded};
 
 use super::clients::{list_scopes, scopes};
-use crate::admin_socket::forms::{InOrg, OneOf, TrustAdd, TrustShown, TrustTest, TrustTested, TrustWeighed};
-use crate::admin_socket::office::{Office, PAGE, render_standing};
-use crate::admin_socket::refused::Refused;
+use crate::admin::forms::{InOrg, OneOf, TrustAdd, TrustShown, TrustTest, TrustTested, TrustWeighed};
+use crate::admin::office::{Office, PAGE, render_standing};
+use crate::admin::refused::Refused;
 
 pub(super) async fn add(office: &Office, form: TrustAdd) -> Result<TrustShown, Refused> {
     let org = office.org(form.org.as_deref()).await?;

@@ -6,9 +6,9 @@ use hallpass_store::{AddResource, SetResourceStanding};
 use url::Url;
 
 use super::clients::{list_scopes, scopes};
-use crate::admin_socket::forms::{InOrg, OneResource, ResourceAdd, ResourceShown};
-use crate::admin_socket::office::{Office, PAGE, render_standing};
-use crate::admin_socket::refused::Refused;
+use crate::admin::forms::{InOrg, OneResource, ResourceAdd, ResourceShown};
+use crate::admin::office::{Office, PAGE, render_standing};
+use crate::admin::refused::Refused;
 
 pub(super) async fn add(office: &Office, form: ResourceAdd) -> Result<ResourceShown, Refused> {
     let org = office.org(form.org.as_deref()).await?;

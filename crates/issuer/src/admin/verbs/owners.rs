@@ -4,9 +4,9 @@ use hallpass_model::principal::Org;
 use hallpass_store::{NotTransferred, Owned, OwnedId, TakenOver, Takeover, TransferOwned, Which};
 
 use super::{clients, keys, resources};
-use crate::admin_socket::forms::{OwnerShown, OwnerTransfer};
-use crate::admin_socket::office::Office;
-use crate::admin_socket::refused::Refused;
+use crate::admin::forms::{OwnerShown, OwnerTransfer};
+use crate::admin::office::Office;
+use crate::admin::refused::Refused;
 
 pub(super) async fn transfer(office: &Office, form: OwnerTransfer) -> Result<Vec<OwnerShown>, Refused> {
     let org = office.org(form.org.as_deref()).await?;

@@ -1,0 +1,19 @@
+//! What can be done about everything that the issuer knows: the verbs of `hallpass admin`, whoever asks and by whatever way.
+//!
+//! A verb takes a question in JSON and gives an answer in JSON ([`forms`]). Each names the [`Act`] that it is, and the one table
+//! of roles says who may. The operator's commands come by the server's own socket, which is the program's.
+//!
+//! [`Act`]: hallpass_model::role::Act
+
+pub mod forms; // what is asked and answered
+mod links; // one-time links as addresses
+mod office; // on what a verb works
+mod refused; // why one did nothing
+mod story; // entries of the ledger as people read them
+mod verbs; // every verb on one page, one file a subject
+
+pub(crate) use links::enrolment_url;
+pub use links::setup_url;
+pub use office::Office;
+pub use refused::{Kind, Refused};
+pub use verbs::{Body, Permitted, Verb, find, whole};
