@@ -7,13 +7,17 @@
 
 pub mod forms; // what is asked and answered
 mod links; // one-time links as addresses
-mod office; // on what a verb works
+mod office; // whose office a verb is done in
+mod openapi; // all of it, described for others
 mod refused; // why one did nothing
+mod shape; // what JSON a question and an answer are
 mod story; // entries of the ledger as people read them
 mod verbs; // every verb on one page, one file a subject
 
 pub(crate) use links::enrolment_url;
 pub use links::setup_url;
+pub(crate) use office::Member;
 pub use office::Office;
+pub(crate) use openapi::openapi;
 pub use refused::{Kind, Refused};
-pub use verbs::{Body, Permitted, Verb, find, whole};
+pub use verbs::{Body, Verb, find, whole};

@@ -150,7 +150,14 @@ impl OAuthError {
     /// and the error if the caller tried at all.
     pub(crate) fn challenge(self, realm: &str, tried: bool) -> Self {
         let error = match tried {
-            true => format!(", error=\"{}\", error_description=\"{}\"", self.code, self.told_text()),
+            true => {
+                // What would be enough (RFC 9470, section 3).
+                let demand = match &self.told {
+                    Told::StepUp(demand) => format!(", {demand}"),
+                    _ => String::new(),
+                };
+                format!(", error=\"{}\", error_description=\"{}\"{demand}", self.code, self.told_text())
+            }
             false => String::new(),
         };
         self.header(WWW_AUTHENTICATE, format!("Bearer realm=\"{realm}\"{error}"))

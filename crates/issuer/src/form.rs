@@ -1,5 +1,6 @@
 //! Reading a request: whole, bounded in size and time, of the right type, each parameter once.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,6 +8,7 @@ use std::time::Instant;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use bytes::Bytes;
 use hallpass_model::id::ClientId;
 use hallpass_model::ledger::Actor;
 use hallpass_model::time::Timestamp;
@@ -193,6 +195,42 @@ impl Asked {
     }
 }
 
+/// A request at one org's endpoint whose body is JSON, read and not yet believed.
+pub(crate) struct AskedInJson {
+    /// All of it but the body.
+    pub(crate) asked: Asked,
+    /// The body, as it came.
+    pub(crate) body: Bytes,
+    /// What else the path names, by its name there.
+    pub(crate) path: HashMap<String, String>,
+}
+
+impl FromRequest<Issuer> for AskedInJson {
+    type Rejection = OAuthError;
+
+    async fn from_request(request: Request, issuer: &Issuer) -> Result<Self, OAuthError> {
+        let (mut parts, body) = request.into_parts();
+        let org = at_org(&mut parts, issuer).await?;
+        let path = Path::<HashMap<String, String>>::from_request_parts(&mut parts, issuer).await;
+        let Path(path) = path.map_err(|_| OAuthError::not_found())?;
+        if parts.uri.query().is_some_and(|query| !query.is_empty()) {
+            return Err(OAuthError::invalid_request("all is said in the body, nothing in the query"));
+        }
+        // A web page can make a browser post a form, but not JSON, to wherever it can reach.
+        let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+            return Err(OAuthError::invalid_request("the body must be application/json")
+                .status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        }
+        let body = whole(body, JSON_MAX).await?;
+        let whole = Whole { org, parts, parameters: Zeroizing::default() };
+        Ok(Self { asked: whole.asked(issuer, Form::parse(b"")?), body, path })
+    }
+}
+
+/// A body of JSON, at most: a form with a JWK set in it.
+const JSON_MAX: usize = 256 * 1024;
+
 /// The org a path names, in use.
 pub(crate) async fn at_org(parts: &mut Parts, issuer: &Issuer) -> Result<Arc<OrgIssuer>, OAuthError> {
     let Path(path) =
@@ -216,21 +254,24 @@ async fn posted_bytes(headers: &HeaderMap, body: Body) -> Result<Zeroizing<Vec<u
     if content_type.is_some() && !is_form {
         return Err(no_form());
     }
-    let whole = Limited::new(body, limits::BODY_MAX).collect();
-    let body = match tokio::time::timeout(limits::BODY_TIMEOUT, whole).await {
-        Ok(Ok(body)) => Zeroizing::new(body.to_bytes().to_vec()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(BadForm::TooLong.into()),
-        Ok(Err(error)) => {
-            return Err(OAuthError::invalid_request("the body ended before it was whole").because(error));
-        }
-        Err(_) => {
-            return Err(OAuthError::invalid_request("the body took too long to come")
-                .status(StatusCode::REQUEST_TIMEOUT)
-                .header(CONNECTION, "close"));
-        }
-    };
+    let body = Zeroizing::new(whole(body, limits::BODY_MAX).await?.to_vec());
     // What says all in its headers has no body, and so no type of one: `userinfo` (OIDC Core, section 5.3.1).
     if is_form || body.is_empty() { Ok(body) } else { Err(no_form()) }
+}
+
+/// A body, of so many bytes at most, that came in time.
+async fn whole(body: Body, most: usize) -> Result<Bytes, OAuthError> {
+    let whole = Limited::new(body, most).collect();
+    match tokio::time::timeout(limits::BODY_TIMEOUT, whole).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BadForm::TooLong.into()),
+        Ok(Err(error)) => {
+            Err(OAuthError::invalid_request("the body ended before it was whole").because(error))
+        }
+        Err(_) => Err(OAuthError::invalid_request("the body took too long to come")
+            .status(StatusCode::REQUEST_TIMEOUT)
+            .header(CONNECTION, "close")),
+    }
 }
 
 fn no_form() -> OAuthError {

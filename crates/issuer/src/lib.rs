@@ -35,6 +35,7 @@ mod provider_login; // logging in by the org's own provider
 mod login; // logging in to an org's pages, and out
 mod consent; // whether a person lets a client act for them
 mod agents_api; // a person's agents and their runs, for the person's own tool
+mod admin_api; // the verbs of administration, for who has a role
 mod copied; // a copy of another machine's sign-ins was found
 mod device_page; // answering a device login
 mod sessions_page; // what can act for a person, ended

@@ -16,6 +16,7 @@ use http::request::Parts;
 use url::Url;
 
 use crate::Issuer;
+use crate::admin_api;
 use crate::error::OAuthError;
 use crate::form::at_org;
 use crate::keys::OrgKeys;
@@ -53,8 +54,9 @@ fn public_json(body: Bytes) -> Response {
     ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, KEPT_BY_OTHERS)], body).into_response()
 }
 
-/// Scopes that no resource owns: who logged in, and for longer.
-pub(crate) const OWN_SCOPES: [&str; 3] = ["openid", "profile", "offline_access"];
+/// Scopes that no resource owns: who logged in, for longer, and the org itself.
+pub(crate) const OWN_SCOPES: [&str; 5] =
+    ["openid", "profile", "offline_access", admin_api::READ_SCOPE, admin_api::CHANGE_SCOPE];
 
 /// How what clients sign may be signed.
 const SIGNED_BY_CLIENTS: [Algorithm; 2] = [Algorithm::Es256, Algorithm::EdDsa];

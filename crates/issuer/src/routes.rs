@@ -13,8 +13,8 @@ use http::Method;
 use http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
 
 use crate::{
-    Issuer, agents_api, authorize, copied, device_authorization, error, health, introspect, lease, metadata,
-    pushed, revoke, session_stream, token, trouble, userinfo, web,
+    Issuer, admin_api, agents_api, authorize, copied, device_authorization, error, health, introspect, lease,
+    metadata, pushed, revoke, session_stream, token, trouble, userinfo, web,
 };
 
 /// Who may call an endpoint. What each means is decided in `caller`, `web` and the handlers; tests walk the table.
@@ -111,6 +111,8 @@ fn routes() -> Routes {
         .post("/{org}/api/agents/retire", Access::Token, agents_api::retire)
         .post("/{org}/api/runs/end", Access::Token, agents_api::end)
         .post("/{org}/api/runs/continue", Access::Token, agents_api::go_on)
+        .get("/{org}/api/admin/openapi.json", Access::Anyone, admin_api::describe)
+        .post("/{org}/api/admin/{verb}", Access::Token, admin_api::answer)
         .get("/{org}/session", Access::Token, session_stream::watch)
 }
 

@@ -7,6 +7,7 @@ use hallpass_model::wire::errors::ErrorCode;
 use hallpass_model::wire::oauth::{Form, Scopes};
 use hallpass_store::{OutOfGrant, Reach, Reached, Wanted};
 
+use crate::admin_api::{CHANGE_SCOPE, READ_SCOPE};
 use crate::error::OAuthError;
 use crate::form::Asked;
 use crate::org::OrgIssuer;
@@ -109,6 +110,8 @@ fn may_ask(client: &Client, org: &OrgIssuer, scope: &str) -> bool {
         || match scope {
             "openid" | "profile" => true,
             "offline_access" => client.kind == ClientKind::Cli,
+            // SECURITY: what an administrator may, no client asks for that is not registered for it, but a person's own tool.
+            READ_SCOPE | CHANGE_SCOPE => client.kind == ClientKind::Cli && client.any_scope,
             other => client.any_scope && org.scopes.contains(other),
         }
 }

@@ -34,6 +34,8 @@ pub const WEB_IDLE: Lifetime = Lifetime::minutes(30);
 pub const WEB_ABSOLUTE: Lifetime = Lifetime::hours(12);
 /// A login recent enough to change how people log in: the person is still at the browser they logged in with.
 pub const RECENT_LOGIN: Lifetime = Lifetime::minutes(10);
+/// A login recent enough to change an org by a tool: the working day it was made on.
+pub const ADMINISTERING_LOGIN: Lifetime = Lifetime::hours(8);
 /// A passkey ceremony: the browser's own prompt gives up after five minutes.
 pub const CEREMONY: Lifetime = Lifetime::minutes(5);
 /// A request waiting at the login page: as long as the ceremony and a second try.
@@ -125,6 +127,7 @@ pub const TABLE: &[(&str, Lifetime, &str)] = &[
     ("web login, idle", WEB_IDLE, "one sitting"),
     ("web login, absolute", WEB_ABSOLUTE, "one working day"),
     ("login recent enough to change passkeys", RECENT_LOGIN, "the person is still at that browser"),
+    ("login recent enough to change an org by a tool", ADMINISTERING_LOGIN, "the working day it was made on"),
     ("passkey ceremony", CEREMONY, "the browser's own prompt gives up then"),
     ("request waiting for login", AUTHORIZE_REQUEST, "a ceremony and a second try"),
     ("pushed authorization request", PUSHED_REQUEST, "the browser is sent on at once"),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{OrgId, PrincipalId, TeamId};
+use crate::role::TeamRole;
 use crate::time::Timestamp;
 
 /// What a principal is.
@@ -79,6 +80,8 @@ pub struct Team {
     pub handle: Handle,
     /// Who is in it.
     pub members: Vec<PrincipalId>,
+    /// What its members are in the org, beside what they are as people.
+    pub role: Option<TeamRole>,
     /// Whether it may own.
     pub standing: Standing,
     /// When it was added.

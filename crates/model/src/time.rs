@@ -113,9 +113,25 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 /// A length of time, never negative. There is no "for ever".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Lifetime(i64);
+
+/// From milliseconds, or from what [`Lifetime::parse`] reads.
+impl<'de> Deserialize<'de> for Lifetime {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a length of time: milliseconds, or text such as `15m`")]
+        enum Said {
+            Millis(u64),
+            Text(String),
+        }
+        match Said::deserialize(from)? {
+            Said::Millis(millis) => i64::try_from(millis).map(Self).map_err(serde::de::Error::custom),
+            Said::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        }
+    }
+}
 
 impl Lifetime {
     /// So many milliseconds.

@@ -35,6 +35,7 @@ mod owners; // who answers for what
 mod leaving; // what becomes of it when they leave
 mod people; // persons
 mod teams; // people who answer together
+mod by_role; // what people change by a role that they have
 mod clients; // software that asks for credentials
 mod documents; // those that say what they are at an address of their own
 mod client_keys; // what they sign assertions with
@@ -84,6 +85,7 @@ pub use authorize::{
 };
 pub use backup::{BackedUp, BackupError};
 pub use buy::{Bought, BoughtToken, BuyToken, DirectUse, Presenter};
+pub use by_role::{ByRole, CameBy, NotByRole};
 pub use change::{Change, Tx};
 pub use client_keys::{AddClientKeys, KeysNotChanged, RemoveClientKey};
 pub use client_secrets::{
@@ -144,7 +146,9 @@ pub use session_list::{SessionSummary, Sessions, StolenSession};
 pub use sessions::{Opened, RefreshTokens};
 pub use step_up::{ScopeDemandSet, ScopeDemands, SetClientDemand, SetScopeDemand};
 pub use sweep::{Sweep, Swept};
-pub use teams::{AddTeam, ChangeTeamMembers, MembersSet, SetTeamMembers, SetTeamStanding};
+pub use teams::{
+    AddTeam, ChangeTeamMembers, MembersSet, Roles, SetTeamMembers, SetTeamRole, SetTeamStanding, TeamRoleSet,
+};
 pub use trusts::{AddTrust, SetTrustStanding, TrustNotAdded};
 pub use vouch::{Doubt, Signed};
 pub use web::{EndOthers, EndWeb, InBrowser, LoginOver, TouchWeb, WebLogin, WebOpened, WebSession};

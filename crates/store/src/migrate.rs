@@ -23,6 +23,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "login_providers", sql: include_str!("migrations/011_login_providers.sql") },
     Step { name: "fapi", sql: include_str!("migrations/012_fapi.sql") },
     Step { name: "wrapped_root", sql: include_str!("migrations/013_wrapped_root.sql") },
+    Step { name: "team_roles", sql: include_str!("migrations/014_team_roles.sql") },
 ];
 
 /// One step; its number is its place in the list, from 1.

@@ -149,6 +149,16 @@ impl TransferOwned {
 }
 
 impl Store {
+    /// What somebody answers for.
+    pub async fn list_owned(&self, org: OrgId, owner: Owner) -> Result<Vec<(Owned, Standing)>, StoreError> {
+        let things = self.read(|db| owned_by(db, org, owner))?;
+        Ok(things
+            .into_iter()
+            .map(|thing| (thing.standing, thing))
+            .map(|(standing, thing)| (thing.into(), standing))
+            .collect())
+    }
+
     /// What a transfer would change, if it were made now. It changes nothing.
     pub async fn preview_transfer(
         &self,

@@ -9,7 +9,7 @@ use hallpass_model::id::{
 };
 use hallpass_model::principal::{Owner, Standing};
 use hallpass_model::time::{Lifetime, Timestamp};
-use rusqlite::types::{FromSqlError, Type};
+use rusqlite::types::{FromSqlError, Type, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use crate::error::StoreError;
@@ -105,6 +105,7 @@ pub(crate) trait Columns {
     fn maybe_lifetime(&self, at: usize) -> rusqlite::Result<Option<Lifetime>>;
     /// Text that a type reads by `FromStr`.
     fn word<T: FromStr>(&self, at: usize) -> rusqlite::Result<T>;
+    fn maybe_word<T: FromStr>(&self, at: usize) -> rusqlite::Result<Option<T>>;
     /// Text that serde reads.
     fn json<T: serde::de::DeserializeOwned>(&self, at: usize) -> rusqlite::Result<T>;
     fn maybe_json<T: serde::de::DeserializeOwned>(&self, at: usize) -> rusqlite::Result<Option<T>>;
@@ -151,6 +152,13 @@ impl Columns for Row<'_> {
 
     fn word<T: FromStr>(&self, at: usize) -> rusqlite::Result<T> {
         self.get_ref(at)?.as_str()?.parse().map_err(|_| unreadable(at))
+    }
+
+    fn maybe_word<T: FromStr>(&self, at: usize) -> rusqlite::Result<Option<T>> {
+        match self.get_ref(at)? {
+            ValueRef::Null => Ok(None),
+            _ => self.word(at).map(Some),
+        }
     }
 
     fn json<T: serde::de::DeserializeOwned>(&self, at: usize) -> rusqlite::Result<T> {

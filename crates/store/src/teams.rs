@@ -3,6 +3,7 @@
 use hallpass_model::id::{OrgId, PrincipalId, TeamId};
 use hallpass_model::ledger::{Detail, Entry, Event, Key};
 use hallpass_model::principal::{Handle, Owner, Team};
+use hallpass_model::role::{Act, Role, TeamRole, may};
 use rusqlite::{Connection, Row};
 
 use crate::change::{Change, News, Tx};
@@ -194,7 +195,104 @@ impl Change for SetTeamStanding {
     }
 }
 
+/// Says what a team's members are in their org from now on.
+#[derive(Debug, Clone, Copy)]
+pub struct SetTeamRole {
+    /// Where.
+    pub org: OrgId,
+    /// Which team.
+    pub team: TeamId,
+    /// What they are; nothing beside people who answer for things, where it is left out.
+    pub role: Option<TeamRole>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TeamRoleSet {
+    /// They are that from now on, or were already.
+    Done,
+    /// There is no such team in this org.
+    NotThere,
+    /// The administrators' team has the one role that it is there for.
+    Administrators,
+}
+
+impl Change for SetTeamRole {
+    type Outcome = TeamRoleSet;
+
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
+        let Some(team) = find_team(tx.db(), self.team)?.filter(|team| team.org == self.org) else {
+            return Ok(TeamRoleSet::NotThere);
+        };
+        if is_administrators(tx.db(), self.org, self.team)? {
+            return Ok(TeamRoleSet::Administrators);
+        }
+        if team.role == self.role {
+            return Ok(TeamRoleSet::Done);
+        }
+        let role = self.role.map(TeamRole::text);
+        tx.db().run("UPDATE teams SET role = ?2 WHERE id = ?1", (self.team.bytes(), role))?;
+        let detail = Detail::new()
+            .with(Key::KIND, "team")
+            .with(Key::TEAM, self.team.to_string())
+            .with(Key::CHANGE, "role")
+            .with(Key::ROLE, role.unwrap_or("none"));
+        tx.record(Entry { org: Some(self.org), detail, ..tx.entry(Event::Changed) });
+        tx.announce(News::Directory);
+        Ok(TeamRoleSet::Done)
+    }
+}
+
+/// What somebody is in their org.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Roles {
+    /// Everything that they are: a person always, if they are in use at all.
+    pub roles: Vec<Role>,
+    /// The teams that are in use and that they are in: what these answer for, they answer for.
+    pub teams: Vec<TeamId>,
+}
+
+impl Roles {
+    /// Whether they may do this, but for what they may as somebody's owner.
+    pub fn may(&self, act: Act) -> bool {
+        self.roles.iter().any(|role| may(*role, act))
+    }
+
+    /// Whether this owner is they, or a team of theirs.
+    pub fn answers(&self, person: PrincipalId, owner: &Owner) -> bool {
+        match owner {
+            Owner::Person(id) => *id == person,
+            Owner::Team(id) => self.teams.contains(id),
+        }
+    }
+}
+
+/// What a person is in their org, now.
+pub(crate) fn roles_of(db: &Connection, org: OrgId, person: PrincipalId) -> Result<Roles, StoreError> {
+    let active = any_active(db, org, std::iter::once(&person))?;
+    if !active {
+        return Ok(Roles::default());
+    }
+    let teams: Vec<(TeamId, Option<TeamRole>, bool)> = db.all(
+        "SELECT t.id, t.role, o.administrators = t.id FROM members m JOIN teams t ON t.id = m.team \
+         JOIN orgs o ON o.id = t.org WHERE m.person = ?1 AND t.org = ?2 AND t.disabled IS NULL",
+        (person.bytes(), org.bytes()),
+        |row| Ok((row.id(0)?, row.maybe_word(1)?, row.get(2)?)),
+    )?;
+    let mut roles = vec![Role::Person];
+    for (_, role, administrators) in &teams {
+        let role = if *administrators { Some(Role::Administrator) } else { role.map(Role::from) };
+        roles.extend(role.filter(|role| !roles.contains(role)));
+    }
+    Ok(Roles { roles, teams: teams.into_iter().map(|(team, ..)| team).collect() })
+}
+
 impl Store {
+    /// What a person is in their org.
+    pub async fn roles_of(&self, org: OrgId, person: PrincipalId) -> Result<Roles, StoreError> {
+        self.read(|db| roles_of(db, org, person))
+    }
+
     /// The team of this id.
     pub async fn find_team(&self, team: TeamId) -> Result<Option<Team>, StoreError> {
         self.read(|db| find_team(db, team))
@@ -221,7 +319,7 @@ impl Store {
     ) -> Result<Page<Team>, StoreError> {
         let teams = self.read(|db| {
             let rows = db.all(
-                "SELECT id, org, handle, disabled, created FROM teams WHERE org = ?1 AND handle > ?2 \
+                "SELECT id, org, handle, disabled, created, role FROM teams WHERE org = ?1 AND handle > ?2 \
                  ORDER BY handle LIMIT ?3",
                 (org.bytes(), after.map_or("", Handle::as_str), Page::<Team>::rows(limit)),
                 read_team,
@@ -233,14 +331,18 @@ impl Store {
 }
 
 pub(crate) fn find_team(db: &Connection, team: TeamId) -> Result<Option<Team>, StoreError> {
-    db.one("SELECT id, org, handle, disabled, created FROM teams WHERE id = ?1", [team.bytes()], read_team)?
-        .map(|team| with_members(db, team))
-        .transpose()
+    db.one(
+        "SELECT id, org, handle, disabled, created, role FROM teams WHERE id = ?1",
+        [team.bytes()],
+        read_team,
+    )?
+    .map(|team| with_members(db, team))
+    .transpose()
 }
 
 fn find_by_handle(db: &Connection, org: OrgId, handle: &str) -> Result<Option<Team>, StoreError> {
     db.one(
-        "SELECT id, org, handle, disabled, created FROM teams WHERE org = ?1 AND handle = ?2",
+        "SELECT id, org, handle, disabled, created, role FROM teams WHERE org = ?1 AND handle = ?2",
         (org.bytes(), handle),
         read_team,
     )?
@@ -337,5 +439,6 @@ fn read_team(row: &Row<'_>) -> rusqlite::Result<Team> {
         members: Vec::new(),
         standing: row.standing(3)?,
         created: row.time(4)?,
+        role: row.maybe_word(5)?,
     })
 }

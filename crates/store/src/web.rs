@@ -102,6 +102,14 @@ pub(crate) fn open_web(
     Ok(WebOpened { cookie, session })
 }
 
+impl WebLogin {
+    /// Whether it is still theirs, and not over.
+    pub(crate) fn stands(&self, tx: &Tx<'_>) -> Result<bool, StoreError> {
+        let found = find_web(tx.db(), tx.keys(), self.fingerprint, self.org, tx.now)?;
+        Ok(found.is_some_and(|web| web.person == self.person))
+    }
+}
+
 /// A change that a person makes in their browser: only while the login they make it with stands.
 ///
 /// SECURITY: whoever asked was found logged in before, by a reader. What ended their login since must come first: a "yes"
@@ -123,9 +131,8 @@ impl<C: Change> Change for InBrowser<C> {
     type Outcome = Result<C::Outcome, LoginOver>;
 
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
-        let WebLogin { fingerprint, org, person } = self.login;
-        let found = find_web(tx.db(), tx.keys(), fingerprint, org, tx.now)?;
-        if found.is_none_or(|web| web.person != person) {
+        let WebLogin { org, person, .. } = self.login;
+        if !self.login.stands(tx)? {
             let subject = RefusedSubject { principal: Some(person), ..RefusedSubject::org(org) };
             refuse(tx, &subject, "login_over")?;
             return Ok(Err(LoginOver));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hallpass_issuer::admin::forms::Problem;
-use hallpass_issuer::admin::{Body, Kind, Office, Refused, find, whole};
+use hallpass_issuer::admin::{Body, Office, Refused, find, whole};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -115,17 +115,9 @@ async fn respond(request: Request<Incoming>, office: Office) -> Response<Body> {
     match ask(request, office).await {
         Ok(response) => response,
         Err(refused) => {
-            let status = match refused.kind {
-                Kind::Usage => StatusCode::BAD_REQUEST,
-                Kind::Refused => StatusCode::FORBIDDEN,
-                Kind::NotThere => StatusCode::NOT_FOUND,
-                Kind::Conflict => StatusCode::CONFLICT,
-                Kind::Later => StatusCode::SERVICE_UNAVAILABLE,
-                Kind::Broken => StatusCode::INTERNAL_SERVER_ERROR,
-            };
             let problem = Problem { error: refused.message, hint: refused.hint };
             let body = serde_json::to_vec(&problem).expect("a problem is two texts");
-            json(status, whole(body.into()))
+            json(refused.kind.status(), whole(body.into()))
         }
     }
 }
@@ -142,7 +134,6 @@ async fn ask(request: Request<Incoming>, office: Office) -> Result<Response<Body
     if request.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind != "application/json") {
         return Err(Refused::usage("questions are `application/json`"));
     }
-    let verb = verb.permit()?;
     let body = Limited::new(request.into_body(), QUESTION_MAX).collect();
     let body: Bytes = match tokio::time::timeout(QUESTION_TIMEOUT, body).await {
         Ok(Ok(body)) => body.to_bytes(),

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use hallpass_store::{NotAdded, StandingSet, StoreError};
+use http::StatusCode;
 
 /// A refusal: what is told, and what to do next.
 #[derive(Debug)]
@@ -30,6 +31,36 @@ pub enum Kind {
     Later,
     /// A mistake of ours, or of the disk's (70).
     Broken,
+}
+
+impl Kind {
+    /// The status that it is answered with.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Usage => StatusCode::BAD_REQUEST,
+            Self::Refused => StatusCode::FORBIDDEN,
+            Self::NotThere => StatusCode::NOT_FOUND,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::Later => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// A word for it that stays.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Usage => "invalid_request",
+            Self::Refused => "refused",
+            Self::NotThere => "not_found",
+            Self::Conflict => "conflict",
+            Self::Later => "temporarily_unavailable",
+            Self::Broken => "server_error",
+        }
+    }
+
+    /// Every sort.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Usage, Self::Refused, Self::NotThere, Self::Conflict, Self::Later, Self::Broken];
 }
 
 impl Refused {

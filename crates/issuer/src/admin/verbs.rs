@@ -1,4 +1,4 @@
-//! Every command of the operator's on one page: its verb, and the act of the table of roles that it is.
+//! Everything that can be done on one page: its verb, the act of the table of roles that it is, and whose thing it is about.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -9,9 +9,12 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+use super::forms::{EntryShown, Question};
 use super::office::Office;
 use super::refused::Refused;
+use super::shape::{Schemas, Shape};
 
 mod backups;
 mod client_proofs;
@@ -37,137 +40,209 @@ pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 type Answering = Pin<Box<dyn Future<Output = Result<Body, Refused>> + Send>>;
 
-/// One command.
+/// Something that can be done.
 pub struct Verb {
     name: &'static str,
     act: Act,
+    about: About,
     answer: fn(Office, Bytes) -> Answering,
+    shapes: fn(&mut Schemas) -> (Value, Value),
+}
+
+/// What the one thing is that a verb is about, where its owner may do it as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    /// None that has an owner, or none whose owner may.
+    Nothing,
+    /// A client.
+    Client,
+    /// A resource.
+    Resource,
+    /// A trust.
+    Trust,
+    /// An API key.
+    Key,
+}
+
+macro_rules! verb {
+    ($name:literal $act:ident $about:ident $answer:path, $give:expr) => {
+        Verb {
+            name: $name,
+            act: Act::$act,
+            about: About::$about,
+            answer: |office, question| {
+                Box::pin(async move {
+                    let mut question = read(&question)?;
+                    let office = office.permit(Act::$act, About::$about, &mut question).await?;
+                    $give($answer(&office, question).await?)
+                })
+            },
+            shapes: |schemas| shapes(async |office, question| $answer(office, question).await, schemas),
+        }
+    };
 }
 
 macro_rules! verbs {
-    ($($name:literal $act:ident $answer:path;)*) => {
-        const TABLE: &[Verb] = &[$(Verb {
-            name: $name,
-            act: Act::$act,
-            answer: |office, question| Box::pin(async move { give($answer(&office, read(&question)?).await?) }),
-        },)*];
+    ($($name:literal $act:ident $about:ident $answer:path;)*) => {
+        const TABLE: &[Verb] = &[$(verb!($name $act $about $answer, give),)*];
     };
 }
 
 verbs! {
-    "org.add" RunOrgs orgs::add;
-    "org.list" RunOrgs orgs::list;
-    "org.show" RunOrgs orgs::show;
-    "org.disable" RunOrgs orgs::disable;
-    "org.enable" RunOrgs orgs::enable;
-    "org.limits" RunOrgs orgs::limits;
-    "org.rungs" RunOrgs orgs::rungs;
-    "org.require" RunOrgs requirements::require;
-    "org.check" RunOrgs requirements::check;
-    "org.login.set" RunOrgs providers::set;
-    "org.login.show" RunOrgs providers::show;
-    "org.login.remove" RunOrgs providers::remove;
-    "org.recover" RecoverAdministrator links::recover;
-    "setup.link" RunOrgs links::setup_link;
-    "person.add" RunDirectory people::add;
-    "person.list" RunDirectory people::list;
-    "person.show" RunDirectory people::show;
-    "person.disable" RunDirectory people::disable;
-    "person.enable" RunDirectory people::enable;
-    "person.link" RunDirectory links::enrolment_link;
-    "person.passkey.list" RunDirectory people::list_passkeys;
-    "person.passkey.remove" RemoveLostPasskey people::remove_passkey;
-    "person.erase" ErasePersonal people::erase;
-    "org.keys" RunOrgs orgs::keys;
-    "org.rotate_key" RunOrgs orgs::rotate_key;
-    "team.add" RunDirectory teams::add;
-    "team.list" RunDirectory teams::list;
-    "team.show" RunDirectory teams::show;
-    "team.members" RunDirectory teams::members;
-    "team.join" RunDirectory teams::join;
-    "team.leave" RunDirectory teams::leave;
-    "team.disable" RunDirectory teams::disable;
-    "team.enable" RunDirectory teams::enable;
-    "client.add" RunDirectory clients::add;
-    "client.list" RunDirectory clients::list;
-    "client.show" RunDirectory clients::show;
-    "client.disable" RunDirectory clients::disable;
-    "client.enable" RunDirectory clients::enable;
-    "client.require" RunDirectory step_up::client;
-    "client.environment" RunDirectory clients::environment;
-    "client.fapi" RunDirectory clients::fapi;
-    "client.documents.allow" RunDirectory documents::allow;
-    "client.documents.list" RunDirectory documents::list;
-    "client.documents.forbid" RunDirectory documents::forbid;
-    "client.rotate" RunDirectory client_proofs::rotate;
-    "client.secret.list" RunDirectory client_proofs::list_secrets;
-    "client.secret.remove" RunDirectory client_proofs::remove_secret;
-    "client.key.add" RunDirectory client_proofs::add_keys;
-    "client.key.list" RunDirectory client_proofs::list_keys;
-    "client.key.remove" RunDirectory client_proofs::remove_key;
-    "resource.add" RunDirectory resources::add;
-    "resource.list" RunDirectory resources::list;
-    "resource.show" RunDirectory resources::show;
-    "resource.disable" RunDirectory resources::disable;
-    "resource.enable" RunDirectory resources::enable;
-    "resource.require" RunDirectory step_up::resource;
-    "trust.add" RunDirectory trusts::add;
-    "trust.list" RunDirectory trusts::list;
-    "trust.show" RunDirectory trusts::show;
-    "trust.disable" RunDirectory trusts::disable;
-    "trust.enable" RunDirectory trusts::enable;
-    "trust.lint" RunDirectory trusts::lint;
-    "trust.test" RunDirectory trusts::test;
-    "key.add" RunDirectory keys::add;
-    "key.list" RunDirectory keys::list;
-    "key.show" RunDirectory keys::show;
-    "key.rotate" RunDirectory keys::rotate;
-    "key.revoke" EndAnySession keys::revoke;
-    "key.migrate" RunDirectory keys::migrate;
-    "owner.transfer" RunDirectory owners::transfer;
-    "device.list" RunDirectory devices::list;
-    "device.approve" ApproveLocally devices::approve;
-    "session.list" EndAnySession sessions::list;
-    "session.end" EndAnySession sessions::end;
-    "cut" EndAnySession sessions::cut;
-    "backup" BackUp backups::backup;
-    "ledger.checkpoint" ReadLedger ledger::checkpoint;
-    "ledger.prove" ReadLedger ledger::prove;
+    "org.add" RunOrgs Nothing orgs::add;
+    "org.list" RunOrgs Nothing orgs::list;
+    "org.show" ReadDirectory Nothing orgs::show;
+    "org.disable" RunOrgs Nothing orgs::disable;
+    "org.enable" RunOrgs Nothing orgs::enable;
+    "org.limits" SetOrg Nothing orgs::limits;
+    "org.rungs" SetOrg Nothing orgs::rungs;
+    "org.require" SetOrg Nothing requirements::require;
+    "org.check" ReadDirectory Nothing requirements::check;
+    "org.login.set" SetOrg Nothing providers::set;
+    "org.login.show" ReadDirectory Nothing providers::show;
+    "org.login.remove" SetOrg Nothing providers::remove;
+    "org.recover" RecoverAdministrator Nothing links::recover;
+    "setup.link" RunOrgs Nothing links::setup_link;
+    "person.add" RunDirectory Nothing people::add;
+    "person.list" ReadDirectory Nothing people::list;
+    "person.show" ReadDirectory Nothing people::show;
+    "person.disable" TakePersonOutOfUse Nothing people::disable;
+    "person.enable" RunDirectory Nothing people::enable;
+    "person.link" RunDirectory Nothing links::enrolment_link;
+    "person.passkey.list" ReadDirectory Nothing people::list_passkeys;
+    "person.passkey.remove" RemoveLostPasskey Nothing people::remove_passkey;
+    "person.erase" ErasePersonal Nothing people::erase;
+    "org.keys" ReadDirectory Nothing orgs::keys;
+    "org.rotate_key" SetOrg Nothing orgs::rotate_key;
+    "team.add" RunDirectory Nothing teams::add;
+    "team.list" ReadDirectory Nothing teams::list;
+    "team.show" ReadDirectory Nothing teams::show;
+    "team.role" RunDirectory Nothing teams::role;
+    "team.members" RunDirectory Nothing teams::members;
+    "team.join" RunDirectory Nothing teams::join;
+    "team.leave" RunDirectory Nothing teams::leave;
+    "team.disable" TakePersonOutOfUse Nothing teams::disable;
+    "team.enable" RunDirectory Nothing teams::enable;
+    "client.add" RunDirectory Nothing clients::add;
+    "client.list" ReadDirectory Nothing clients::list;
+    "client.show" ReadThing Client clients::show;
+    "client.disable" TakeOutOfUse Client clients::disable;
+    "client.enable" RunDirectory Nothing clients::enable;
+    "client.require" RunDirectory Nothing step_up::client;
+    "client.environment" RunDirectory Nothing clients::environment;
+    "client.fapi" RunDirectory Nothing clients::fapi;
+    "client.documents.allow" RunDirectory Nothing documents::allow;
+    "client.documents.list" ReadDirectory Nothing documents::list;
+    "client.documents.forbid" RunDirectory Nothing documents::forbid;
+    "client.rotate" RotateProof Client client_proofs::rotate;
+    "client.secret.list" ReadThing Client client_proofs::list_secrets;
+    "client.secret.remove" RotateProof Client client_proofs::remove_secret;
+    "client.key.add" RotateProof Client client_proofs::add_keys;
+    "client.key.list" ReadThing Client client_proofs::list_keys;
+    "client.key.remove" RotateProof Client client_proofs::remove_key;
+    "resource.add" RunDirectory Nothing resources::add;
+    "resource.list" ReadDirectory Nothing resources::list;
+    "resource.show" ReadThing Resource resources::show;
+    "resource.disable" TakeOutOfUse Resource resources::disable;
+    "resource.enable" RunDirectory Nothing resources::enable;
+    "resource.require" RunDirectory Nothing step_up::resource;
+    "trust.add" RunDirectory Nothing trusts::add;
+    "trust.list" ReadDirectory Nothing trusts::list;
+    "trust.show" ReadThing Trust trusts::show;
+    "trust.disable" TakeOutOfUse Trust trusts::disable;
+    "trust.enable" RunDirectory Nothing trusts::enable;
+    "trust.lint" ReadDirectory Nothing trusts::lint;
+    "trust.test" ReadDirectory Nothing trusts::test;
+    "key.add" RunDirectory Nothing keys::add;
+    "key.list" ReadDirectory Nothing keys::list;
+    "key.show" ReadThing Key keys::show;
+    "key.rotate" RotateProof Key keys::rotate;
+    "key.revoke" TakeOutOfUse Key keys::revoke;
+    "key.migrate" RotateProof Key keys::migrate;
+    "owner.list" ReadOwn Nothing owners::list;
+    "owner.transfer" RunDirectory Nothing owners::transfer;
+    "device.list" ReadDirectory Nothing devices::list;
+    "device.approve" ApproveLocally Nothing devices::approve;
+    "session.list" ReadDirectory Nothing sessions::list;
+    "session.end" EndAnySession Nothing sessions::end;
+    "cut" EndAnySession Nothing sessions::cut;
+    "backup" BackUp Nothing backups::backup;
+    "ledger.checkpoint" ReadLedger Nothing ledger::checkpoint;
+    "ledger.prove" ReadLedger Nothing ledger::prove;
 }
 
-/// The one command that is answered line by line.
-const LEDGER_LIST: Verb = Verb {
-    name: "ledger.list",
-    act: Act::ReadLedger,
-    answer: |office, question| Box::pin(async move { ledger::list(office, read(&question)?).await }),
-};
+/// The one verb that is answered line by line.
+const LEDGER_LIST: Verb = verb!("ledger.list" ReadLedger Nothing ledger::list, Ok);
 
-/// The command of this name.
+/// The verb of this name.
 pub fn find(name: &str) -> Option<&'static Verb> {
     all().find(|verb| verb.name == name)
 }
 
-fn all() -> impl Iterator<Item = &'static Verb> {
+/// Every verb.
+pub(crate) fn all() -> impl Iterator<Item = &'static Verb> {
     TABLE.iter().chain([&LEDGER_LIST])
 }
 
 impl Verb {
-    /// The command, if the operator, which is whoever gets this far, may do it.
-    pub fn permit(&'static self) -> Result<Permitted, Refused> {
-        match may(Role::Operator, self.act) {
-            true => Ok(Permitted(self)),
-            false => Err(Refused::by_rule(format_args!("the operator may not do `{}`", self.name))),
+    /// Does it in this office, if it may be done there. Nothing else is done.
+    pub async fn answer(&self, office: Office, question: Bytes) -> Result<Body, Refused> {
+        (self.answer)(office, question).await
+    }
+
+    /// As it is called.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The act of the table of roles that it is.
+    pub(crate) fn act(&self) -> Act {
+        self.act
+    }
+
+    /// Whose owner may do it, in words.
+    pub(crate) fn for_owner(&self) -> &'static str {
+        match self.about {
+            About::Nothing => "",
+            About::Client => " of the client",
+            About::Resource => " of the resource",
+            About::Trust => " of the trust's client",
+            About::Key => " of the API key",
         }
+    }
+
+    /// Whether it only looks.
+    pub(crate) fn is_reading(&self) -> bool {
+        matches!(self.act, Act::ReadDirectory | Act::ReadThing | Act::ReadLedger | Act::ReadOwn)
+    }
+
+    /// Whether somebody of an org may do it, and not the operator alone.
+    pub(crate) fn is_of_an_org(&self) -> bool {
+        Role::IN_ORG.into_iter().chain([Role::Person]).any(|role| may(role, self.act))
+    }
+
+    /// Whether it is answered line by line.
+    pub(crate) fn is_by_line(&self) -> bool {
+        self.name == LEDGER_LIST.name
+    }
+
+    /// What JSON is asked, and what answered.
+    pub(crate) fn shapes(&self, schemas: &mut Schemas) -> (Value, Value) {
+        (self.shapes)(schemas)
     }
 }
 
-/// A command that the table of roles gives to whoever asks. Nothing else is done.
-pub struct Permitted(&'static Verb);
+fn shapes<Q: Question, A: Shape>(
+    _: impl AsyncFn(&Office, Q) -> Result<A, Refused>,
+    schemas: &mut Schemas,
+) -> (Value, Value) {
+    (Q::shape(schemas), A::shape(schemas))
+}
 
-impl Permitted {
-    /// Does it.
-    pub async fn answer(&self, office: Office, question: Bytes) -> Result<Body, Refused> {
-        (self.0.answer)(office, question).await
+/// The entries of the ledger, one a line.
+impl Shape for Body {
+    fn shape(schemas: &mut Schemas) -> Value {
+        EntryShown::shape(schemas)
     }
 }
 
@@ -191,14 +266,14 @@ mod tests {
     use hallpass_model::role;
 
     #[test]
-    fn every_command_is_an_act_that_the_table_of_roles_gives_the_operator() {
+    fn every_verb_is_an_act_that_the_table_of_roles_gives_the_operator() {
         for verb in all() {
-            assert!(verb.permit().is_ok(), "{}", verb.name);
+            assert!(may(Role::Operator, verb.act), "{}", verb.name);
         }
     }
 
     #[test]
-    fn every_act_of_the_operator_has_a_command() {
+    fn every_act_of_the_operator_has_a_verb() {
         let acts =
             role::TABLE.iter().filter(|(_, roles)| roles.contains(&Role::Operator)).map(|(act, _)| *act);
         for act in acts {
@@ -207,21 +282,29 @@ mod tests {
     }
 
     #[test]
-    fn what_the_table_does_not_give_the_operator_is_refused() {
-        let is_given = |roles: &[Role]| roles.contains(&Role::Operator) || roles.contains(&Role::Anyone);
-        let all_acts = role::TABLE.iter().map(|(act, roles)| (*act, is_given(roles)));
-        for (act, given) in all_acts {
-            let verb = Verb { name: "x", act, answer: |_, _| Box::pin(async { Ok(whole(Bytes::new())) }) };
-            let verb: &'static Verb = Box::leak(Box::new(verb));
-            assert_eq!(verb.permit().is_ok(), given, "{act:?}");
-        }
-    }
-
-    #[test]
-    fn no_command_stands_twice() {
+    fn no_verb_stands_twice() {
         let mut names: Vec<_> = all().map(|verb| verb.name).collect();
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), all().count());
+    }
+
+    /// What is of no org cannot be confined to one by its question: these look at the office themselves.
+    #[test]
+    fn what_somebody_of_an_org_may_ask_says_of_which_org_it_is() {
+        let mut schemas = Schemas::new();
+        for verb in all().filter(|verb| verb.is_of_an_org()) {
+            let (question, _) = verb.shapes(&mut schemas);
+            let name = question["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
+            let confined = schemas[name]["properties"].get("org").is_some();
+            assert_eq!(confined, !matches!(verb.name, "ledger.checkpoint" | "ledger.prove"), "{}", verb.name);
+        }
+    }
+
+    #[test]
+    fn a_verb_whose_thing_has_an_owner_is_theirs_and_names_the_thing() {
+        for verb in all() {
+            assert_eq!(verb.about != About::Nothing, may(Role::Owner, verb.act), "{}", verb.name);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Scopes, in words.
 
+use crate::admin_api::{CHANGE_SCOPE, READ_SCOPE};
+
 /// A scope as a page shows it: what it lets somebody do, and how it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ScopeLine {
@@ -14,6 +16,8 @@ impl ScopeLine {
         let words = match scope {
             "openid" => "Know that it is you".to_owned(),
             "profile" => "See your name and short name".to_owned(),
+            READ_SCOPE => "See all that you may see of this organisation".to_owned(),
+            CHANGE_SCOPE => "Administer this organisation, as far as you may".to_owned(),
             "offline_access" => "Stay logged in, without asking each time".to_owned(),
             other => verb_and_noun(other).unwrap_or_else(|| "Use the permission it calls".to_owned()),
         };

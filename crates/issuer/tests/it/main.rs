@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, and says where")]
 
+mod admin_api;
 mod agents;
 mod api_keys;
 mod authorize;

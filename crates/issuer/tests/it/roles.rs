@@ -2,18 +2,30 @@
 //! looked up in the store. The operator's side stands at the admin socket.
 
 use hallpass_model::id::PrincipalId;
-use hallpass_model::role::{Act, Role, TABLE};
-use hallpass_store::DeviceState;
+use hallpass_model::jose::SigningKey;
+use hallpass_model::principal::Owner;
+use hallpass_model::role::{Act, Role, TABLE, TeamRole};
+use hallpass_model::time::Lifetime;
+use hallpass_store::{AddTeam, DeviceState, OwnedId, SetTeamRole, TeamRoleSet, TransferOwned, Which};
 use hallpass_testkit::client::encode;
 use hallpass_testkit::world::NOTES;
 use hallpass_testkit::{Visitor, World};
 use http::StatusCode;
+use serde_json::json;
 
 /// What must be so, written down a second time: a line that is taken out of the table, or put in, is noticed.
-const EXPECTED: [(Act, &[Role]); 10] = [
+const EXPECTED: [(Act, &[Role]); 18] = [
+    (Act::SetOrg, &[Role::Administrator]),
+    (Act::ReadDirectory, &[Role::Administrator, Role::Responder, Role::Auditor]),
+    (Act::ReadThing, &[Role::Administrator, Role::Responder, Role::Auditor, Role::Owner]),
     (Act::RunDirectory, &[Role::Administrator]),
+    (Act::RotateProof, &[Role::Administrator, Role::Owner]),
+    (Act::TakeOutOfUse, &[Role::Administrator, Role::Responder, Role::Owner]),
+    (Act::TakePersonOutOfUse, &[Role::Administrator, Role::Responder]),
     (Act::RemoveLostPasskey, &[Role::Administrator]),
-    (Act::EndAnySession, &[Role::Administrator]),
+    (Act::EndAnySession, &[Role::Administrator, Role::Responder]),
+    (Act::ReadLedger, &[Role::Administrator, Role::Responder, Role::Auditor]),
+    (Act::ReadOwn, &[Role::Person]),
     (Act::EndOwnSession, &[Role::Person]),
     (Act::RunOwnAgents, &[Role::Person]),
     (Act::RunOwnPasskeys, &[Role::Person]),
@@ -28,7 +40,13 @@ const EXPECTED: [(Act, &[Role]); 10] = [
 enum Who {
     /// Ada, in her browser.
     Administrator,
-    /// Grace, in hers.
+    /// Grace, in hers, whose team may stop anything.
+    Responder,
+    /// Grace, whose team may see everything.
+    Auditor,
+    /// Grace, who answers for `notes-api`.
+    Owner,
+    /// Grace, and nothing besides.
     Person,
     /// A program that can prove who it is.
     Client,
@@ -36,13 +54,17 @@ enum Who {
     Stranger,
 }
 
-const EVERYBODY: [Who; 4] = [Who::Administrator, Who::Person, Who::Client, Who::Stranger];
+const EVERYBODY: [Who; 7] =
+    [Who::Administrator, Who::Responder, Who::Auditor, Who::Owner, Who::Person, Who::Client, Who::Stranger];
 
 impl Who {
     /// What they are. An administrator is a person, too.
     fn roles(self) -> &'static [Role] {
         match self {
             Self::Administrator => &[Role::Administrator, Role::Person, Role::Anyone],
+            Self::Responder => &[Role::Responder, Role::Person, Role::Anyone],
+            Self::Auditor => &[Role::Auditor, Role::Person, Role::Anyone],
+            Self::Owner => &[Role::Owner, Role::Person, Role::Anyone],
             Self::Person => &[Role::Person, Role::Anyone],
             Self::Client => &[Role::Client, Role::Anyone],
             Self::Stranger => &[Role::Anyone],
@@ -68,10 +90,41 @@ impl<'w> Trial<'w> {
         world.visitor_as(linus).await;
         let (own, browser) = match who {
             Who::Administrator => (("ada", world.ada), world.visitor_as(world.ada).await),
-            Who::Person => (("grace", grace), world.visitor_as(grace).await),
+            Who::Responder | Who::Auditor | Who::Owner | Who::Person => {
+                (("grace", grace), world.visitor_as(grace).await)
+            }
             Who::Client | Who::Stranger => (("grace", grace), world.visitor()),
         };
+        let handle = "graces".parse().expect("it is a short name");
+        let team = world.change(AddTeam { org: world.org, handle, members: vec![grace] }).await.unwrap();
+        let role = |role| SetTeamRole { org: world.org, team, role: Some(role) };
+        match who {
+            Who::Responder => assert_eq!(world.change(role(TeamRole::Responder)).await, TeamRoleSet::Done),
+            Who::Auditor => assert_eq!(world.change(role(TeamRole::Auditor)).await, TeamRoleSet::Done),
+            Who::Owner => {
+                let client =
+                    world.store.find_client_by_handle(world.org, "notes-api").await.unwrap().unwrap();
+                let which = Which::These(vec![OwnedId::Client(client.id)]);
+                world.change(TransferOwned { org: world.org, which, to: Owner::Team(team) }).await.unwrap();
+            }
+            Who::Administrator | Who::Person | Who::Client | Who::Stranger => {}
+        }
         Self { world, who, browser, own, other: linus }
+    }
+
+    /// Asks the administrators' API, by whatever token they can come by. Whether it was done.
+    async fn api(&self, verb: &str, question: serde_json::Value) -> bool {
+        let world = self.world;
+        let token = match self.who {
+            Who::Stranger => String::new(),
+            Who::Client => self.service_token().await,
+            _ => {
+                world.sign_in_for(self.own.0, "hallpass-cli", &[NOTES], "openid hallpass:admin").await.access
+            }
+        };
+        let request =
+            world.http.post(world.at(&format!("api/admin/{verb}"))).json(&question).bearer_auth(token);
+        world.send(request).await.status == StatusCode::OK
     }
 
     async fn post(&mut self, page: &str, form: &[(&str, &str)]) -> StatusCode {
@@ -120,7 +173,31 @@ impl<'w> Trial<'w> {
             Act::EndAnySession => {
                 let login = world.sign_in("linus", "hallpass-cli").await;
                 self.people(&[("act", "end")]).await;
+                self.api("cut", json!({ "axis": "principal", "id": self.other.to_string() })).await;
                 world.refresh(&login).await.is_err()
+            }
+            Act::SetOrg => {
+                self.api("org.limits", json!({ "access_token": "3m" })).await;
+                let org = world.store.find_org(world.org).await.unwrap().unwrap();
+                org.limits.access_token == Some(Lifetime::minutes(3))
+            }
+            Act::ReadDirectory => self.api("team.list", json!({})).await,
+            Act::ReadThing => self.api("client.show", json!({ "handle": "notes-api" })).await,
+            Act::ReadLedger => self.api("ledger.list", json!({})).await,
+            Act::ReadOwn => self.api("owner.list", json!({})).await,
+            Act::RotateProof => {
+                let jwks = json!({ "keys": [SigningKey::generate().public()] });
+                self.api("client.key.add", json!({ "handle": "notes-api", "jwks": jwks })).await
+            }
+            Act::TakeOutOfUse => {
+                self.api("client.disable", json!({ "handle": "notes-api" })).await;
+                let client =
+                    world.store.find_client_by_handle(world.org, "notes-api").await.unwrap().unwrap();
+                !client.standing.is_active()
+            }
+            Act::TakePersonOutOfUse => {
+                self.api("person.disable", json!({ "handle": "linus" })).await;
+                !world.store.find_person(self.other).await.unwrap().unwrap().standing.is_active()
             }
             Act::EndOwnSession => {
                 let login = world.sign_in(self.own.0, "hallpass-cli").await;
@@ -164,8 +241,7 @@ impl<'w> Trial<'w> {
             | Act::ErasePersonal
             | Act::RecoverAdministrator
             | Act::ApproveLocally
-            | Act::BackUp
-            | Act::ReadLedger => {
+            | Act::BackUp => {
                 unreachable!("{act:?} is done at the admin socket alone")
             }
         }

@@ -13,7 +13,7 @@ use crate::admin_socket::client::AdminClient;
 use crate::failure::{Exit, Failure};
 use crate::keyfile;
 use crate::output::Output;
-use hallpass_issuer::admin::forms::{ClientAdd, ClientEnvironment, ClientFapi, ClientShown, InOrg, OneOf};
+use hallpass_issuer::admin::forms::{ClientAdd, ClientEnvironment, ClientFapi, ClientShown, ListOf, OneOf};
 
 /// Add, list, show, disable and enable clients: software that asks for credentials
 #[derive(Debug, Subcommand)]
@@ -177,7 +177,8 @@ pub(super) async fn run(
     match command {
         ClientCommand::Add(args) => add(*args, server, out).await,
         ClientCommand::List(args) => {
-            let clients: Vec<ClientShown> = server.ask("client.list", &InOrg { org: args.org }).await?;
+            let clients: Vec<ClientShown> =
+                server.ask("client.list", &ListOf { org: args.org, after: None, limit: None }).await?;
             give_list(out, "hallpass.admin.clients/1", &clients, "no client yet", |clients| {
                 let mut table = Table::new(["HANDLE", "KIND", "OWNER", "STATE", "PROVES ITSELF BY"]);
                 for client in clients {

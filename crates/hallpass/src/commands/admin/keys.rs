@@ -9,7 +9,7 @@ use crate::admin_socket::client::AdminClient;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use hallpass_issuer::admin::forms::{
-    InOrg, KeyAdd, KeyMadeShown, KeyMigrate, KeyMigration, KeyRevoke, KeyRotate, KeyShown, OneOf,
+    KeyAdd, KeyMadeShown, KeyMigrate, KeyMigration, KeyRevoke, KeyRotate, KeyShown, ListOf, OneOf,
 };
 
 /// Make, show, rotate and revoke API keys, and move their users to something better
@@ -147,7 +147,8 @@ pub(super) async fn run(
     match command {
         KeyCommand::Add(args) => add(*args, server, out).await,
         KeyCommand::List(args) => {
-            let keys: Vec<KeyShown> = server.ask("key.list", &InOrg { org: args.org }).await?;
+            let keys: Vec<KeyShown> =
+                server.ask("key.list", &ListOf { org: args.org, after: None, limit: None }).await?;
             give_list(out, "hallpass.admin.keys/1", &keys, "no API key yet", table)
         }
         KeyCommand::Show(args) => {

@@ -51,7 +51,7 @@ pub(super) async fn recover(
     server: &mut AdminClient,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
-    let form = Recover { org: args.org, handle: args.handle, name: args.name };
+    let form = Recover { org: Some(args.org), handle: args.handle, name: args.name };
     let made: PersonAdded = server.ask("org.recover", &form).await?;
     out.say(format_args!(
         "`{}` is administrator now, and enrols here, once, until {}:",

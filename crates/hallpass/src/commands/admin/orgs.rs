@@ -12,7 +12,7 @@ use crate::admin_socket::client::AdminClient;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use hallpass_issuer::admin::forms::{
-    Named, Nothing, OrgAdd, OrgAdded, OrgKeysShown, OrgLimitsSet, OrgRequire, OrgRotateKey, OrgRungsSet,
+    InOrg, Nothing, OrgAdd, OrgAdded, OrgKeysShown, OrgLimitsSet, OrgRequire, OrgRotateKey, OrgRungsSet,
     OrgShown, UnmetShown,
 };
 
@@ -236,23 +236,24 @@ pub(super) async fn run(
                 table
             })
         }
-        OrgCommand::Show(args) => show(server.ask("org.show", &Named { name: args.name }).await?, out),
+        OrgCommand::Show(args) => show(server.ask("org.show", &InOrg { org: Some(args.name) }).await?, out),
         OrgCommand::Rungs(args) => {
-            let form = OrgRungsSet { name: args.name, rungs: args.rungs };
+            let form = OrgRungsSet { org: Some(args.name), rungs: args.rungs };
             show(server.ask("org.rungs", &form).await?, out)
         }
         OrgCommand::Require(args) => {
             let OrgRequireArgs { name, acr, max_age, static_by_exception, sso_only, nothing: _ } = args;
-            let form = OrgRequire { name, acr, max_age, static_by_exception, sso_only };
+            let form = OrgRequire { org: Some(name), acr, max_age, static_by_exception, sso_only };
             show(server.ask("org.require", &form).await?, out)
         }
         OrgCommand::Login(command) => providers::run(command, server, out).await,
         OrgCommand::Keys(args) => {
-            let keys: OrgKeysShown = server.ask("org.keys", &Named { name: args.name }).await?;
+            let keys: OrgKeysShown = server.ask("org.keys", &InOrg { org: Some(args.name) }).await?;
             show_keys(&keys, out)
         }
         OrgCommand::RotateKey(args) => {
-            let form = OrgRotateKey { name: args.name, emergency: args.emergency, algorithm: args.algorithm };
+            let form =
+                OrgRotateKey { org: Some(args.name), emergency: args.emergency, algorithm: args.algorithm };
             let keys: OrgKeysShown = server.ask("org.rotate_key", &form).await?;
             out.say(match args.emergency {
                 true => "the old key is gone, and every access token that it signed is dead",
@@ -261,7 +262,7 @@ pub(super) async fn run(
             show_keys(&keys, out)
         }
         OrgCommand::Check(args) => {
-            let unmet: Vec<UnmetShown> = server.ask("org.check", &Named { name: args.name }).await?;
+            let unmet: Vec<UnmetShown> = server.ask("org.check", &InOrg { org: Some(args.name) }).await?;
             give_list(
                 out,
                 "hallpass.admin.unmet/1",
@@ -278,12 +279,12 @@ pub(super) async fn run(
             Ok(if unmet.is_empty() { Exit::DONE } else { Exit::NO })
         }
         OrgCommand::Disable(args) => {
-            let org: OrgShown = server.ask("org.disable", &Named { name: args.name }).await?;
+            let org: OrgShown = server.ask("org.disable", &InOrg { org: Some(args.name) }).await?;
             out.say(format_args!("disabled `{}` and cut everything issued in it", org.name));
             show(org, out)
         }
         OrgCommand::Enable(args) => {
-            let org: OrgShown = server.ask("org.enable", &Named { name: args.name }).await?;
+            let org: OrgShown = server.ask("org.enable", &InOrg { org: Some(args.name) }).await?;
             out.say(format_args!("enabled `{}`; what was cut stays cut", org.name));
             show(org, out)
         }
@@ -296,7 +297,7 @@ pub(super) async fn limits(
     out: &mut Output,
 ) -> Result<Exit, Failure> {
     let form = OrgLimitsSet {
-        name: args.name,
+        org: Some(args.name),
         access_token: args.access_token,
         session_idle: args.session_idle,
         session_absolute: args.session_absolute,

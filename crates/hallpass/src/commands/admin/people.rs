@@ -10,7 +10,7 @@ use crate::ask;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use hallpass_issuer::admin::forms::{
-    InOrg, LinkShown, OneOf, PasskeyRemove, PasskeyShown, PersonAdd, PersonAdded, PersonErased, PersonShown,
+    LinkShown, ListOf, OneOf, PasskeyRemove, PasskeyShown, PersonAdd, PersonAdded, PersonErased, PersonShown,
 };
 
 /// Add, list, show, disable and enable people; their links and passkeys
@@ -114,7 +114,8 @@ pub(super) async fn run(
             give(out, "hallpass.admin.person-added/1", &added, |added| added.link.url.text().to_owned())
         }
         PersonCommand::List(args) => {
-            let people: Vec<PersonShown> = server.ask("person.list", &InOrg { org: args.org }).await?;
+            let people: Vec<PersonShown> =
+                server.ask("person.list", &ListOf { org: args.org, after: None, limit: None }).await?;
             give_list(out, "hallpass.admin.people/1", &people, "nobody yet", |people| {
                 let mut table = Table::new(["HANDLE", "NAME", "STATE", "TEAMS", "ID"]);
                 for person in people {

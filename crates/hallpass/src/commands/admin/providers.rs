@@ -10,7 +10,7 @@ use super::table::facts;
 use crate::admin_socket::client::AdminClient;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
-use hallpass_issuer::admin::forms::{Named, OrgLoginSet, OrgLoginShown};
+use hallpass_issuer::admin::forms::{InOrg, OrgLoginSet, OrgLoginShown};
 
 /// A secret at most, in bytes: more is another file.
 const SECRET_LEN_MAX: u64 = 1_024;
@@ -79,7 +79,7 @@ pub(super) async fn run(
         LoginCommand::Set(args) => {
             let client_secret = if args.client_secret_stdin { Some(read_secret()?) } else { None };
             let SetArgs { name, issuer, client_id, title, newcomers, client_secret_stdin: _ } = args;
-            let form = OrgLoginSet { name, issuer, client_id, client_secret, title, newcomers };
+            let form = OrgLoginSet { org: Some(name), issuer, client_id, client_secret, title, newcomers };
             let set: OrgLoginShown = server.ask("org.login.set", &form).await?;
             out.say(format_args!("register `{}` there as the redirect URI", set.redirect_uri));
             if set.authentication == "private_key_jwt" {
@@ -88,10 +88,11 @@ pub(super) async fn run(
             show(&set, out)
         }
         LoginCommand::Show(args) => {
-            show(&server.ask("org.login.show", &Named { name: args.name }).await?, out)
+            show(&server.ask("org.login.show", &InOrg { org: Some(args.name) }).await?, out)
         }
         LoginCommand::Remove(args) => {
-            let removed: OrgLoginShown = server.ask("org.login.remove", &Named { name: args.name }).await?;
+            let removed: OrgLoginShown =
+                server.ask("org.login.remove", &InOrg { org: Some(args.name) }).await?;
             out.say(format_args!(
                 "nobody logs in by `{}` any more; who logged in so stays until then",
                 removed.issuer

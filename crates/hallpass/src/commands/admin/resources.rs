@@ -8,7 +8,7 @@ use super::{OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
-use hallpass_issuer::admin::forms::{InOrg, OneResource, ResourceAdd, ResourceShown};
+use hallpass_issuer::admin::forms::{ListOf, OneResource, ResourceAdd, ResourceShown};
 
 /// Add, list, show, disable and enable resources: APIs that accept tokens
 #[derive(Debug, Subcommand)]
@@ -93,7 +93,8 @@ pub(super) async fn run(
             show(server.ask("resource.add", &form).await?, out)
         }
         ResourceCommand::List(args) => {
-            let resources: Vec<ResourceShown> = server.ask("resource.list", &InOrg { org: args.org }).await?;
+            let resources: Vec<ResourceShown> =
+                server.ask("resource.list", &ListOf { org: args.org, after: None, limit: None }).await?;
             give_list(out, "hallpass.admin.resources/1", &resources, "no resource yet", |resources| {
                 let mut table = Table::new(["URL", "ENVIRONMENT", "OWNER", "STATE", "SCOPES"]);
                 for resource in resources {

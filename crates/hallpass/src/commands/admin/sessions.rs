@@ -119,14 +119,15 @@ pub(super) async fn run(
             })
         }
         SessionCommand::End(args) => {
-            let made: CutMade = server.ask("session.end", &SessionEnd { session: args.session }).await?;
+            let made: CutMade =
+                server.ask("session.end", &SessionEnd { org: None, session: args.session }).await?;
             tell_cut(made, out)
         }
     }
 }
 
 pub(super) async fn cut(args: CutArgs, server: &mut AdminClient, out: &mut Output) -> Result<Exit, Failure> {
-    let made: CutMade = server.ask("cut", &CutMake { axis: args.axis, id: args.id }).await?;
+    let made: CutMade = server.ask("cut", &CutMake { org: None, axis: args.axis, id: args.id }).await?;
     tell_cut(made, out)
 }
 

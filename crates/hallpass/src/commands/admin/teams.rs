@@ -8,7 +8,7 @@ use super::{HandleArgs, OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
-use hallpass_issuer::admin::forms::{InOrg, OneOf, TeamAdd, TeamMembers, TeamShown};
+use hallpass_issuer::admin::forms::{ListOf, OneOf, TeamAdd, TeamMembers, TeamRoleSet, TeamShown};
 
 /// Add, list, show, change, disable and enable teams
 #[derive(Debug, Subcommand)]
@@ -35,6 +35,15 @@ Example:
     ///
     /// Where nobody active is left in it, what it answered for is suspended until somebody takes it over, and listed.
     Members(TeamAddArgs),
+    /// Say what a team's members are in the org: responders, auditors, or neither
+    ///
+    /// A responder may stop anything of the org and grant nothing; an auditor may see everything, with proofs, and change
+    /// nothing. Both do it by the console, or by `hallpass admin --issuer`.
+    #[command(after_help = "\
+Example:
+  hallpass admin team add security --member grace
+  hallpass admin team role security responder")]
+    Role(TeamRoleArgs),
     /// Take a team out of use: it can own nothing
     ///
     /// What it answered for is suspended in the same step, and listed, until somebody takes it over: `hallpass admin owner
@@ -58,6 +67,20 @@ pub(super) struct TeamAddArgs {
     org: OrgArg,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct TeamRoleArgs {
+    /// Its short name
+    #[arg(value_name = "HANDLE")]
+    handle: String,
+
+    /// `responder`, `auditor` or `none`
+    #[arg(value_name = "ROLE", value_parser = ["responder", "auditor", "none"])]
+    role: String,
+
+    #[command(flatten)]
+    org: OrgArg,
+}
+
 pub(super) async fn run(
     command: TeamCommand,
     server: &mut AdminClient,
@@ -69,11 +92,13 @@ pub(super) async fn run(
             show(server.ask("team.add", &form).await?, out)
         }
         TeamCommand::List(args) => {
-            let teams: Vec<TeamShown> = server.ask("team.list", &InOrg { org: args.org }).await?;
+            let teams: Vec<TeamShown> =
+                server.ask("team.list", &ListOf { org: args.org, after: None, limit: None }).await?;
             give_list(out, "hallpass.admin.teams/1", &teams, "no team yet", |teams| {
-                let mut table = Table::new(["HANDLE", "STATE", "MEMBERS", "ID"]);
+                let mut table = Table::new(["HANDLE", "STATE", "ROLE", "MEMBERS", "ID"]);
                 for team in teams {
-                    table.row([&team.handle, &team.state, &team.members.join(","), &team.id]);
+                    let role = team.role.as_deref().unwrap_or_default();
+                    table.row([&team.handle, &team.state, role, &team.members.join(","), &team.id]);
                 }
                 table
             })
@@ -82,6 +107,11 @@ pub(super) async fn run(
         TeamCommand::Join(args) => change("team.join", args, server, out).await,
         TeamCommand::Leave(args) => change("team.leave", args, server, out).await,
         TeamCommand::Members(args) => change("team.members", args, server, out).await,
+        TeamCommand::Role(args) => {
+            let role = Some(args.role).filter(|role| role != "none");
+            let form = TeamRoleSet { org: args.org.org, handle: args.handle, role };
+            show(server.ask("team.role", &form).await?, out)
+        }
         TeamCommand::Disable(args) => {
             let team: TeamShown = server.ask("team.disable", &one(args)).await?;
             out.say(format_args!("disabled the team `{}`: it can own nothing", team.handle));
@@ -119,6 +149,7 @@ fn show(team: TeamShown, out: &mut Output) -> Result<Exit, Failure> {
             ("id", team.id.clone()),
             ("state", team.state.clone()),
             ("members", team.members.join(", ")),
+            ("role", team.role.clone().unwrap_or_default()),
             ("added", team.created.clone()),
         ])
     })

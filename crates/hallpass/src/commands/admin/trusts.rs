@@ -14,7 +14,7 @@ use super::{HandleArgs, OrgArg, give, give_list};
 use crate::admin_socket::client::AdminClient;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
-use hallpass_issuer::admin::forms::{InOrg, OneOf, Revealed, TrustAdd, TrustShown, TrustTest, TrustTested};
+use hallpass_issuer::admin::forms::{ListOf, OneOf, Revealed, TrustAdd, TrustShown, TrustTest, TrustTested};
 
 /// Say which CI jobs, pods and services come in without a secret, and why one does not
 #[derive(Debug, Subcommand)]
@@ -122,7 +122,8 @@ pub(super) async fn run(
     match command {
         TrustCommand::Add(args) => add(*args, server, out).await,
         TrustCommand::List(args) => {
-            let trusts: Vec<TrustShown> = server.ask("trust.list", &InOrg { org: args.org }).await?;
+            let trusts: Vec<TrustShown> =
+                server.ask("trust.list", &ListOf { org: args.org, after: None, limit: None }).await?;
             give_list(out, "hallpass.admin.trusts/1", &trusts, "no trust yet", table)
         }
         TrustCommand::Show(args) => show(server.ask("trust.show", &one(args)).await?, out),
@@ -160,7 +161,8 @@ async fn add(args: TrustAddArgs, server: &mut AdminClient, out: &mut Output) -> 
 }
 
 async fn lint(args: OrgArg, server: &mut AdminClient, out: &mut Output) -> Result<Exit, Failure> {
-    let trusts: Vec<TrustShown> = server.ask("trust.lint", &InOrg { org: args.org }).await?;
+    let trusts: Vec<TrustShown> =
+        server.ask("trust.lint", &ListOf { org: args.org, after: None, limit: None }).await?;
     give_list(out, "hallpass.admin.trusts/1", &trusts, "nothing is wrong with any trust", |trusts| {
         let mut table = Table::new(["TRUST", "", "RULE", "WHAT IS WRONG"]);
         for trust in trusts {

@@ -9,8 +9,8 @@ use hallpass_model::wire::oauth::{GrantType, Scopes};
 use hallpass_model::wire::redirect::RedirectUri;
 use hallpass_store::{AddClient, NotFapi, SetClientEnvironment, SetClientFapi, SetClientStanding};
 
-use crate::admin::forms::{ClientAdd, ClientEnvironment, ClientFapi, ClientShown, InOrg, OneOf};
-use crate::admin::office::{Office, PAGE, render_standing};
+use crate::admin::forms::{ClientAdd, ClientEnvironment, ClientFapi, ClientShown, ListOf, OneOf};
+use crate::admin::office::{Office, render_standing};
 use crate::admin::refused::Refused;
 
 pub(super) async fn add(office: &Office, form: ClientAdd) -> Result<ClientShown, Refused> {
@@ -74,20 +74,18 @@ pub(super) fn parse_environment(text: Option<&str>) -> Result<Option<Handle>, Re
     text.map(str::parse).transpose().map_err(Refused::usage)
 }
 
-pub(super) async fn list(office: &Office, form: InOrg) -> Result<Vec<ClientShown>, Refused> {
+pub(super) async fn list(office: &Office, form: ListOf) -> Result<Vec<ClientShown>, Refused> {
     let org = office.org(form.org.as_deref()).await?;
+    let mut pages = office.pages(&form)?;
     let mut all = Vec::new();
-    let mut after: Option<Handle> = None;
-    loop {
-        let page = office.store().list_clients(org.id, after.as_ref(), PAGE).await?;
-        after = page.items.last().map(|client| client.handle.clone());
+    while let Some((after, size)) = pages.next() {
+        let page = office.store().list_clients(org.id, after, size).await?;
+        pages.turn(&page, |client| client.handle.clone());
         for client in &page.items {
             all.push(shown(office, &org, client).await?);
         }
-        if !page.more {
-            return Ok(all);
-        }
     }
+    Ok(all)
 }
 
 pub(super) async fn show(office: &Office, form: OneOf) -> Result<ClientShown, Refused> {

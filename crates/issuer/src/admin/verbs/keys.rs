@@ -15,10 +15,10 @@ use zeroize::Zeroizing;
 
 use super::clients::{list_scopes, parse_moment, scopes};
 use crate::admin::forms::{
-    InOrg, KeyAdd, KeyMadeShown, KeyMigrate, KeyMigration, KeyRevoke, KeyRotate, KeySecretShown, KeyShown,
-    KeyUserShown, OneOf, Revealed,
+    KeyAdd, KeyMadeShown, KeyMigrate, KeyMigration, KeyRevoke, KeyRotate, KeySecretShown, KeyShown,
+    KeyUserShown, ListOf, OneOf, Revealed,
 };
-use crate::admin::office::{Office, PAGE};
+use crate::admin::office::Office;
 use crate::admin::refused::Refused;
 
 pub(super) async fn add(office: &Office, form: KeyAdd) -> Result<KeyMadeShown, Refused> {
@@ -89,21 +89,19 @@ fn not_added(why: KeyNotAdded, form: &KeyAdd) -> Refused {
     }
 }
 
-pub(super) async fn list(office: &Office, form: InOrg) -> Result<Vec<KeyShown>, Refused> {
+pub(super) async fn list(office: &Office, form: ListOf) -> Result<Vec<KeyShown>, Refused> {
     let org = office.org(form.org.as_deref()).await?;
     written(office).await?;
+    let mut pages = office.pages(&form)?;
     let mut all = Vec::new();
-    let mut after: Option<Handle> = None;
-    loop {
-        let page = office.store().list_api_keys(org.id, after.as_ref(), PAGE).await?;
-        after = page.items.last().map(|key| key.handle.clone());
+    while let Some((after, size)) = pages.next() {
+        let page = office.store().list_api_keys(org.id, after, size).await?;
+        pages.turn(&page, |key| key.handle.clone());
         for key in &page.items {
             all.push(shown(office, &org, key).await?);
         }
-        if !page.more {
-            return Ok(all);
-        }
     }
+    Ok(all)
 }
 
 pub(super) async fn show(office: &Office, form: OneOf) -> Result<KeyShown, Refused> {

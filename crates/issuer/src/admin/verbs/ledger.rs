@@ -45,6 +45,12 @@ async fn prove_entry(office: &Office, index: u64) -> Result<ProofShown, Refused>
     let absent = || Refused::not_there(format_args!("there is no entry {index}: the ledger has {size}"));
     let path = office.store().ledger_inclusion(index, size).await?.ok_or_else(absent)?;
     let entry = office.store().find_ledger_entry(index).await?.ok_or_else(absent)?;
+    // SECURITY: an entry of another org's, or of none, is not seen from here; which there are is no secret.
+    if let Some(own) = office.confined_to()
+        && entry.entry().ok().and_then(|entry| entry.org) != Some(own.id)
+    {
+        return Err(Refused::not_there(format_args!("entry {index} is none of `{}`", own.name)));
+    }
     let proof = EntryProof { index, leaf: entry.leaf.into_bytes(), path, note };
     // What proves nothing is not handed out.
     proof.verify(&office.store().ledger_verifier()).map_err(damaged)?;
@@ -79,9 +85,15 @@ fn damaged(why: NotProven) -> Refused {
 }
 
 /// Entries line by line, a page at a time; with `follow` it goes on until either end is gone.
-pub(super) async fn list(office: Office, form: LedgerAsk) -> Result<Body, Refused> {
-    let filter = filter(&office, &form).await?;
-    let walk = Walk { story: Story::new(office.clone()), office, filter, from: 0, follow: form.follow };
+pub(super) async fn list(office: &Office, form: LedgerAsk) -> Result<Body, Refused> {
+    let filter = filter(office, &form).await?;
+    let walk = Walk {
+        story: Story::new(office.clone()),
+        office: office.clone(),
+        filter,
+        from: 0,
+        follow: form.follow,
+    };
     let pages = stream::unfold(Some(walk), async |walk| {
         let (lines, walk) = walk?.next().await?;
         Some((Ok(Frame::data(lines)), walk))

@@ -27,7 +27,7 @@ pub(super) async fn enrolment_link(office: &Office, form: OneOf) -> Result<LinkS
 }
 
 pub(super) async fn recover(office: &Office, form: Recover) -> Result<PersonAdded, Refused> {
-    let org = office.org(Some(&form.org)).await?;
+    let org = office.org(form.org.as_deref()).await?;
     let handle: Handle = form.handle.parse().map_err(Refused::usage)?;
     let name = form.name.unwrap_or_else(|| form.handle.clone());
     let id = office.change(RecoverAdministrator { org: org.id, handle, name }).await?.map_err(|why| {

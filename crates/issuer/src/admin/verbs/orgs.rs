@@ -1,7 +1,6 @@
 //! Orgs, and what they shorten.
 
 use hallpass_model::jose::{Algorithm, SigningKey};
-use hallpass_model::ledger::Actor;
 use hallpass_model::lifetimes;
 use hallpass_model::principal::{Handle, Org, OrgLimits};
 use hallpass_model::secret::Secret;
@@ -13,7 +12,7 @@ use hallpass_store::{
 use super::links::enrol;
 use super::people::shown as shown_person;
 use crate::admin::forms::{
-    Named, Nothing, OrgAdd, OrgAdded, OrgKeysShown, OrgLimitsSet, OrgRotateKey, OrgRungsSet, OrgShown,
+    InOrg, Nothing, OrgAdd, OrgAdded, OrgKeysShown, OrgLimitsSet, OrgRotateKey, OrgRungsSet, OrgShown,
     SigningKeyShown,
 };
 use crate::admin::office::{Office, PAGE, render_standing};
@@ -57,27 +56,27 @@ pub(super) async fn list(office: &Office, Nothing {}: Nothing) -> Result<Vec<Org
     }
 }
 
-pub(super) async fn show(office: &Office, form: Named) -> Result<OrgShown, Refused> {
-    shown(office, office.org(Some(&form.name)).await?).await
+pub(super) async fn show(office: &Office, form: InOrg) -> Result<OrgShown, Refused> {
+    shown(office, office.org(form.org.as_deref()).await?).await
 }
 
-pub(super) async fn disable(office: &Office, form: Named) -> Result<OrgShown, Refused> {
-    stand(office, &form.name, false).await
+pub(super) async fn disable(office: &Office, form: InOrg) -> Result<OrgShown, Refused> {
+    stand(office, form.org.as_deref(), false).await
 }
 
-pub(super) async fn enable(office: &Office, form: Named) -> Result<OrgShown, Refused> {
-    stand(office, &form.name, true).await
+pub(super) async fn enable(office: &Office, form: InOrg) -> Result<OrgShown, Refused> {
+    stand(office, form.org.as_deref(), true).await
 }
 
-async fn stand(office: &Office, name: &str, active: bool) -> Result<OrgShown, Refused> {
-    let org = office.org(Some(name)).await?;
+async fn stand(office: &Office, name: Option<&str>, active: bool) -> Result<OrgShown, Refused> {
+    let org = office.org(name).await?;
     let outcome = office.change(SetOrgStanding { org: org.id, active }).await?;
-    Refused::unless_set(outcome, &format!("org `{name}`"))?;
-    shown(office, office.org(Some(name)).await?).await
+    Refused::unless_set(outcome, &format!("org `{}`", org.name))?;
+    shown(office, office.org(name).await?).await
 }
 
-pub(super) async fn keys(office: &Office, form: Named) -> Result<OrgKeysShown, Refused> {
-    let org = office.org(Some(&form.name)).await?;
+pub(super) async fn keys(office: &Office, form: InOrg) -> Result<OrgKeysShown, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
     let now = office.now();
     let kept = office.store().list_signing_keys(org.id, now).await?;
     let keys = kept.iter().map(|key| SigningKeyShown {
@@ -94,11 +93,11 @@ pub(super) async fn keys(office: &Office, form: Named) -> Result<OrgKeysShown, R
         signs_from: key.signs_from.to_string(),
         signed_until: key.retired.map(|at| at.to_string()),
     });
-    Ok(OrgKeysShown { org: form.name, keys: keys.collect() })
+    Ok(OrgKeysShown { org: org.name.to_string(), keys: keys.collect() })
 }
 
 pub(super) async fn rotate_key(office: &Office, form: OrgRotateKey) -> Result<OrgKeysShown, Refused> {
-    let org = office.org(Some(&form.name)).await?;
+    let org = office.org(form.org.as_deref()).await?;
     let why = if form.emergency { WhyRotated::Emergency } else { WhyRotated::Command };
     let algorithm = match form.algorithm.as_deref() {
         None => None,
@@ -108,20 +107,20 @@ pub(super) async fn rotate_key(office: &Office, form: OrgRotateKey) -> Result<Or
             return Err(Refused::usage(format_args!("`{other}` is nothing to sign by: `ES256` or `EdDSA`")));
         }
     };
-    match office.issuer().rotate_signing_key(Actor::Operator, org.id, why, algorithm).await? {
-        SigningKeyRotated::Done { .. } => keys(office, Named { name: form.name }).await,
+    match office.issuer().rotate_signing_key(office.actor(), org.id, why, algorithm).await? {
+        SigningKeyRotated::Done { .. } => keys(office, InOrg { org: form.org }).await,
         SigningKeyRotated::Already { kid, signs_from } => Err(Refused::conflict(format_args!(
             "another key is on its way: `{kid}` signs from {signs_from} on"
         ))
         .hint("where the one that signs may be somebody else's, `--emergency` waits for nothing")),
         SigningKeyRotated::NotThere => {
-            Err(Refused::not_there(format_args!("there is no org `{}`", form.name)))
+            Err(Refused::not_there(format_args!("there is no org `{}`", org.name)))
         }
     }
 }
 
 pub(super) async fn limits(office: &Office, form: OrgLimitsSet) -> Result<OrgShown, Refused> {
-    let org = office.org(Some(&form.name)).await?;
+    let org = office.org(form.org.as_deref()).await?;
     let asked = [
         ("an access token", form.access_token, lifetimes::ACCESS_TOKEN_MAX),
         ("an idle session", form.session_idle, lifetimes::SESSION_IDLE),
@@ -153,16 +152,16 @@ pub(super) async fn limits(office: &Office, form: OrgLimitsSet) -> Result<OrgSho
     if limits != org.limits {
         office.change(SetOrgLimits { org: org.id, limits }).await?;
     }
-    shown(office, office.org(Some(&form.name)).await?).await
+    shown(office, office.org(form.org.as_deref()).await?).await
 }
 
 pub(super) async fn rungs(office: &Office, form: OrgRungsSet) -> Result<OrgShown, Refused> {
-    let org = office.org(Some(&form.name)).await?;
+    let org = office.org(form.org.as_deref()).await?;
     let limits = OrgLimits { rungs: form.rungs.try_into().ok(), ..org.limits };
     if limits != org.limits {
         office.change(SetOrgLimits { org: org.id, limits }).await?;
     }
-    shown(office, office.org(Some(&form.name)).await?).await
+    shown(office, office.org(form.org.as_deref()).await?).await
 }
 
 pub(super) async fn shown(office: &Office, org: Org) -> Result<OrgShown, Refused> {

@@ -4,8 +4,8 @@ use hallpass_model::principal::Org;
 use hallpass_store::{NotTransferred, Owned, OwnedId, TakenOver, Takeover, TransferOwned, Which};
 
 use super::{clients, keys, resources};
-use crate::admin::forms::{OwnerShown, OwnerTransfer};
-use crate::admin::office::Office;
+use crate::admin::forms::{OwnedBy, OwnedShown, OwnerShown, OwnerTransfer};
+use crate::admin::office::{Office, render_standing};
 use crate::admin::refused::Refused;
 
 pub(super) async fn transfer(office: &Office, form: OwnerTransfer) -> Result<Vec<OwnerShown>, Refused> {
@@ -45,6 +45,34 @@ pub(super) async fn transfer(office: &Office, form: OwnerTransfer) -> Result<Vec
         ))),
         Err(NotTransferred::Refused(why)) => Err(Refused::not_added(why, "it", &form.to)),
     }
+}
+
+/// What somebody answers for: they themselves, and the teams that they are in, where nobody is named.
+pub(super) async fn list(office: &Office, form: OwnedBy) -> Result<Vec<OwnedShown>, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
+    let own = office.own_as_owner().await?;
+    let owners = match (&form.owner, own) {
+        (None, Some(own)) => own,
+        (None, None) => {
+            return Err(Refused::usage("it must be said whose").hint("name `person:HANDLE` or `team:HANDLE`"));
+        }
+        (Some(typed), own) => {
+            let owner = office.owner(&org, typed).await?;
+            if own.is_some_and(|own| !own.contains(&owner)) {
+                return Err(Refused::by_rule(format_args!("`{typed}` is neither you nor a team of yours")));
+            }
+            vec![owner]
+        }
+    };
+    let mut all = Vec::new();
+    for owner in owners {
+        let typed = office.render_owner(&owner).await?;
+        for (thing, standing) in office.store().list_owned(org.id, owner).await? {
+            let state = render_standing(standing);
+            all.push(OwnedShown { thing: render(&thing), owner: typed.clone(), state });
+        }
+    }
+    Ok(all)
 }
 
 async fn thing(office: &Office, org: &Org, typed: &str) -> Result<OwnedId, Refused> {

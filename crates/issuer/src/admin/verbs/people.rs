@@ -8,9 +8,9 @@ use hallpass_store::{AddPerson, PasskeyRemoved, RemovePasskey, RemovedBy, SetPer
 use super::links::enrol;
 use super::owners::render_owned;
 use crate::admin::forms::{
-    InOrg, OneOf, PasskeyRemove, PasskeyShown, PersonAdd, PersonAdded, PersonErased, PersonShown,
+    ListOf, OneOf, PasskeyRemove, PasskeyShown, PersonAdd, PersonAdded, PersonErased, PersonShown,
 };
-use crate::admin::office::{Office, PAGE, render_standing};
+use crate::admin::office::{Office, render_standing};
 use crate::admin::refused::Refused;
 
 pub(super) async fn add(office: &Office, form: PersonAdd) -> Result<PersonAdded, Refused> {
@@ -25,20 +25,18 @@ pub(super) async fn add(office: &Office, form: PersonAdd) -> Result<PersonAdded,
     Ok(PersonAdded { person: shown(office, &org, person).await?, link })
 }
 
-pub(super) async fn list(office: &Office, form: InOrg) -> Result<Vec<PersonShown>, Refused> {
+pub(super) async fn list(office: &Office, form: ListOf) -> Result<Vec<PersonShown>, Refused> {
     let org = office.org(form.org.as_deref()).await?;
+    let mut pages = office.pages(&form)?;
     let mut all = Vec::new();
-    let mut after: Option<Handle> = None;
-    loop {
-        let page = office.store().list_people(org.id, after.as_ref(), PAGE).await?;
-        after = page.items.last().map(|person| person.handle.clone());
+    while let Some((after, size)) = pages.next() {
+        let page = office.store().list_people(org.id, after, size).await?;
+        pages.turn(&page, |person| person.handle.clone());
         for person in page.items {
             all.push(shown(office, &org, person).await?);
         }
-        if !page.more {
-            return Ok(all);
-        }
     }
+    Ok(all)
 }
 
 pub(super) async fn show(office: &Office, form: OneOf) -> Result<PersonShown, Refused> {

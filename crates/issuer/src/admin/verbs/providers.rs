@@ -5,7 +5,7 @@ use hallpass_model::secret::Secret;
 use hallpass_model::wire::metadata::issuer_url;
 use hallpass_store::{NewProvider, SetLoginProvider};
 
-use crate::admin::forms::{Named, OrgLoginSet, OrgLoginShown};
+use crate::admin::forms::{InOrg, OrgLoginSet, OrgLoginShown};
 use crate::admin::office::Office;
 use crate::admin::refused::Refused;
 
@@ -15,7 +15,7 @@ const TITLE_LEN_MAX: usize = 40;
 const CLIENT_ID_LEN_MAX: usize = 256;
 
 pub(super) async fn set(office: &Office, form: OrgLoginSet) -> Result<OrgLoginShown, Refused> {
-    let org = office.org(Some(&form.name)).await?;
+    let org = office.org(form.org.as_deref()).await?;
     let issuer = issuer_url(&form.issuer)
         .map_err(|bad| Refused::usage(format_args!("`{}` cannot be an issuer: {bad}", form.issuer)))?;
     let title = form.title.unwrap_or_else(|| issuer.host_str().unwrap_or_default().to_owned());
@@ -46,13 +46,13 @@ pub(super) async fn set(office: &Office, form: OrgLoginSet) -> Result<OrgLoginSh
     shown(office, &org).await
 }
 
-pub(super) async fn show(office: &Office, form: Named) -> Result<OrgLoginShown, Refused> {
-    let org = office.org(Some(&form.name)).await?;
+pub(super) async fn show(office: &Office, form: InOrg) -> Result<OrgLoginShown, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
     shown(office, &org).await
 }
 
-pub(super) async fn remove(office: &Office, form: Named) -> Result<OrgLoginShown, Refused> {
-    let org = office.org(Some(&form.name)).await?;
+pub(super) async fn remove(office: &Office, form: InOrg) -> Result<OrgLoginShown, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
     if org.requires.demand.sso {
         return Err(Refused::by_rule("the org requires that people log in by it, and nobody could any more")
             .hint("take that back first: `hallpass admin org require`"));

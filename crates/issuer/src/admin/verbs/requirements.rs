@@ -5,12 +5,12 @@ use hallpass_model::step_up::Demand;
 use hallpass_store::SetOrgRequirements;
 
 use super::{orgs, step_up, trusts};
-use crate::admin::forms::{InOrg, Named, OrgRequire, OrgShown, UnmetShown};
+use crate::admin::forms::{InOrg, ListOf, OrgRequire, OrgShown, UnmetShown};
 use crate::admin::office::{Office, PAGE};
 use crate::admin::refused::Refused;
 
 pub(super) async fn require(office: &Office, form: OrgRequire) -> Result<OrgShown, Refused> {
-    let org = office.org(Some(&form.name)).await?;
+    let org = office.org(form.org.as_deref()).await?;
     let requires = Requirements {
         demand: Demand { sso: form.sso_only, ..step_up::demand(form.acr.as_deref(), form.max_age)? },
         static_by_exception: form.static_by_exception,
@@ -23,13 +23,13 @@ pub(super) async fn require(office: &Office, form: OrgRequire) -> Result<OrgShow
     if requires != org.requires {
         office.change(SetOrgRequirements { org: org.id, requires }).await?;
     }
-    orgs::shown(office, office.org(Some(&form.name)).await?).await
+    orgs::shown(office, office.org(form.org.as_deref()).await?).await
 }
 
 /// What does not meet what its org requires, each with the rule that it breaks. What a demand asks of people is not among it:
 /// that is asked of them at each grant, and of each session at its next renewal.
-pub(super) async fn check(office: &Office, form: Named) -> Result<Vec<UnmetShown>, Refused> {
-    let org = office.org(Some(&form.name)).await?;
+pub(super) async fn check(office: &Office, form: InOrg) -> Result<Vec<UnmetShown>, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
     let mut unmet = keys_unmet(office, &org).await?;
     unmet.extend(trusts_unmet(office, &org).await?);
     Ok(unmet)
@@ -82,7 +82,7 @@ async fn keys_unmet(office: &Office, org: &Org) -> Result<Vec<UnmetShown>, Refus
 async fn trusts_unmet(office: &Office, org: &Org) -> Result<Vec<UnmetShown>, Refused> {
     let most = org.limits.access_token(Some(hallpass_model::lifetimes::ACCESS_TOKEN_MAX));
     let mut unmet = Vec::new();
-    for trust in trusts::list(office, InOrg { org: Some(org.name.to_string()) }).await? {
+    for trust in trusts::list(office, ListOf::all_of(&org)).await? {
         let thing = format!("trust:{}", trust.handle);
         if trust.longest > most {
             unmet.push(UnmetShown {

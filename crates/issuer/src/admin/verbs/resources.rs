@@ -6,9 +6,10 @@ use hallpass_store::{AddResource, SetResourceStanding};
 use url::Url;
 
 use super::clients::{list_scopes, scopes};
-use crate::admin::forms::{InOrg, OneResource, ResourceAdd, ResourceShown};
-use crate::admin::office::{Office, PAGE, render_standing};
+use crate::admin::forms::{ListOf, OneResource, ResourceAdd, ResourceShown};
+use crate::admin::office::{Office, render_standing};
 use crate::admin::refused::Refused;
+use crate::metadata::OWN_SCOPES;
 
 pub(super) async fn add(office: &Office, form: ResourceAdd) -> Result<ResourceShown, Refused> {
     let org = office.org(form.org.as_deref()).await?;
@@ -17,6 +18,11 @@ pub(super) async fn add(office: &Office, form: ResourceAdd) -> Result<ResourceSh
     let scopes = scopes(&form.scopes)?;
     if scopes.is_empty() {
         return Err(Refused::usage("a resource understands at least one scope").hint("give `--scope`"));
+    }
+    // SECURITY: whoever could define one would be given the org with it.
+    if let Some(own) = scopes.iter().find(|scope| OWN_SCOPES.contains(scope)) {
+        return Err(Refused::by_rule(format_args!("`{own}` is a scope of the issuer's own"))
+            .hint("name the resource's scopes after the resource"));
     }
     let owner = office.owner(&org, &form.owner).await?;
     let server = match &form.server {
@@ -41,20 +47,18 @@ pub(super) async fn add(office: &Office, form: ResourceAdd) -> Result<ResourceSh
     find(office, &org, &form.url).await
 }
 
-pub(super) async fn list(office: &Office, form: InOrg) -> Result<Vec<ResourceShown>, Refused> {
+pub(super) async fn list(office: &Office, form: ListOf) -> Result<Vec<ResourceShown>, Refused> {
     let org = office.org(form.org.as_deref()).await?;
+    let mut pages = office.pages(&form)?;
     let mut all = Vec::new();
-    let mut after: Option<String> = None;
-    loop {
-        let page = office.store().list_resources(org.id, after.as_deref(), PAGE).await?;
-        after = page.items.last().map(|resource| resource.url.clone());
+    while let Some((after, size)) = pages.next() {
+        let page = office.store().list_resources(org.id, after.map(String::as_str), size).await?;
+        pages.turn(&page, |resource| resource.url.clone());
         for resource in &page.items {
             all.push(shown(office, &org, resource).await?);
         }
-        if !page.more {
-            return Ok(all);
-        }
     }
+    Ok(all)
 }
 
 pub(super) async fn show(office: &Office, form: OneResource) -> Result<ResourceShown, Refused> {

@@ -2,7 +2,7 @@
 
 use hallpass_model::cut::{Axis, Target, Why};
 use hallpass_model::grant::Approval;
-use hallpass_model::id::SessionId;
+use hallpass_model::id::{OrgId, SessionId};
 use hallpass_store::{CutMade as Outcome, EndSession, MakeCut, SessionEnded, SessionSummary};
 
 use crate::admin::forms::{CutMade, CutMake, SessionEnd, SessionList, SessionShown};
@@ -29,6 +29,9 @@ pub(super) async fn end(office: &Office, form: SessionEnd) -> Result<CutMade, Re
     let session: SessionId = form.session.parse().map_err(Refused::usage)?;
     let absent = || Refused::not_there(format_args!("there is no session `{session}`"));
     let org = office.store().find_session(session).await?.ok_or_else(absent)?.org;
+    if of(office, form.org.as_deref()).await?.is_some_and(|own| own != org) {
+        return Err(absent());
+    }
     let end = EndSession { org, session, of: None, why: Why::EndedByAdministrator };
     let anew = match office.change(end).await? {
         SessionEnded::Ended => true,
@@ -44,7 +47,8 @@ pub(super) async fn cut(office: &Office, form: CutMake) -> Result<CutMade, Refus
         .find(|axis| axis.text() == form.axis)
         .ok_or_else(|| Refused::usage(format_args!("`{}` is no axis to cut on", form.axis)))?;
     let target = target(axis, &form.id)?;
-    let anew = match office.change(MakeCut { org: None, target, why: Why::EndedByAdministrator }).await? {
+    let org = of(office, form.org.as_deref()).await?;
+    let anew = match office.change(MakeCut { org, target, why: Why::EndedByAdministrator }).await? {
         Outcome::Cut(_) => true,
         Outcome::Already(_) => false,
         Outcome::NotThere => {
@@ -52,6 +56,14 @@ pub(super) async fn cut(office: &Office, form: CutMake) -> Result<CutMade, Refus
         }
     };
     Ok(CutMade { axis: form.axis, id: form.id, anew })
+}
+
+/// Of which org a thing must be that is named by its id alone: any, where the operator names none.
+async fn of(office: &Office, org: Option<&str>) -> Result<Option<OrgId>, Refused> {
+    match (org, office.confined_to()) {
+        (None, None) => Ok(None),
+        (org, _) => Ok(Some(office.org(org).await?.id)),
+    }
 }
 
 /// The thing of this axis that `id` names. An id of another kind is refused, so that nothing else is cut by mistake.

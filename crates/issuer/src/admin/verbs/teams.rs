@@ -2,11 +2,15 @@
 
 use hallpass_model::id::PrincipalId;
 use hallpass_model::principal::{Handle, Org, Team};
-use hallpass_store::{AddTeam, ChangeTeamMembers, LeftBehind, MembersSet, SetTeamMembers, SetTeamStanding};
+use hallpass_model::role::Role;
+use hallpass_store::{
+    AddTeam, ChangeTeamMembers, LeftBehind, MembersSet, SetTeamMembers, SetTeamRole, SetTeamStanding,
+    TeamRoleSet,
+};
 
 use super::owners::render_owned;
-use crate::admin::forms::{InOrg, OneOf, TeamAdd, TeamMembers, TeamShown};
-use crate::admin::office::{Office, PAGE, render_standing};
+use crate::admin::forms::{self, ListOf, OneOf, TeamAdd, TeamMembers, TeamShown};
+use crate::admin::office::{Office, render_standing};
 use crate::admin::refused::Refused;
 
 pub(super) async fn add(office: &Office, form: TeamAdd) -> Result<TeamShown, Refused> {
@@ -20,25 +24,37 @@ pub(super) async fn add(office: &Office, form: TeamAdd) -> Result<TeamShown, Ref
     shown(office, &org, office.team(&org, &form.handle).await?).await
 }
 
-pub(super) async fn list(office: &Office, form: InOrg) -> Result<Vec<TeamShown>, Refused> {
+pub(super) async fn list(office: &Office, form: ListOf) -> Result<Vec<TeamShown>, Refused> {
     let org = office.org(form.org.as_deref()).await?;
+    let mut pages = office.pages(&form)?;
     let mut all = Vec::new();
-    let mut after: Option<Handle> = None;
-    loop {
-        let page = office.store().list_teams(org.id, after.as_ref(), PAGE).await?;
-        after = page.items.last().map(|team| team.handle.clone());
+    while let Some((after, size)) = pages.next() {
+        let page = office.store().list_teams(org.id, after, size).await?;
+        pages.turn(&page, |team| team.handle.clone());
         for team in page.items {
             all.push(shown(office, &org, team).await?);
         }
-        if !page.more {
-            return Ok(all);
-        }
     }
+    Ok(all)
 }
 
 pub(super) async fn show(office: &Office, form: OneOf) -> Result<TeamShown, Refused> {
     let org = office.org(form.org.as_deref()).await?;
     shown(office, &org, office.team(&org, &form.handle).await?).await
+}
+
+pub(super) async fn role(office: &Office, form: forms::TeamRoleSet) -> Result<TeamShown, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
+    let team = office.team(&org, &form.handle).await?;
+    let role = form.role.as_deref().map(str::parse).transpose().map_err(Refused::usage)?;
+    match office.change(SetTeamRole { org: org.id, team: team.id, role }).await? {
+        TeamRoleSet::Done => shown(office, &org, office.team(&org, &form.handle).await?).await,
+        TeamRoleSet::NotThere => Err(Refused::not_there(format_args!("there is no team `{}`", form.handle))),
+        TeamRoleSet::Administrators => {
+            Err(Refused::by_rule("the administrators' team has the role that it is there for")
+                .hint("give the role to a team of its own"))
+        }
+    }
 }
 
 pub(super) async fn members(office: &Office, form: TeamMembers) -> Result<TeamShown, Refused> {
@@ -127,6 +143,10 @@ async fn shown(office: &Office, org: &Org, team: Team) -> Result<TeamShown, Refu
         handle: team.handle.to_string(),
         state: render_standing(team.standing),
         members: office.handles(team.members).await?,
+        role: match team.id == org.administrators {
+            true => Some(Role::Administrator.text().to_owned()),
+            false => team.role.map(|role| role.text().to_owned()),
+        },
         created: team.created.to_string(),
         suspended: Vec::new(),
         handed_over: Vec::new(),

@@ -7,8 +7,8 @@ use hallpass_model::trust::{Condition, Gravity, IssuerKeys, Preset, Rule, Trust}
 use hallpass_store::{AddTrust, SetTrustStanding, TrustNotAdded};
 
 use super::clients::{list_scopes, scopes};
-use crate::admin::forms::{InOrg, OneOf, TrustAdd, TrustShown, TrustTest, TrustTested, TrustWeighed};
-use crate::admin::office::{Office, PAGE, render_standing};
+use crate::admin::forms::{ListOf, OneOf, TrustAdd, TrustShown, TrustTest, TrustTested, TrustWeighed};
+use crate::admin::office::{Office, render_standing};
 use crate::admin::refused::Refused;
 
 pub(super) async fn add(office: &Office, form: TrustAdd) -> Result<TrustShown, Refused> {
@@ -92,24 +92,22 @@ fn keys(form: &TrustAdd) -> Result<IssuerKeys, Refused> {
     }
 }
 
-pub(super) async fn list(office: &Office, form: InOrg) -> Result<Vec<TrustShown>, Refused> {
+pub(super) async fn list(office: &Office, form: ListOf) -> Result<Vec<TrustShown>, Refused> {
     let org = office.org(form.org.as_deref()).await?;
+    let mut pages = office.pages(&form)?;
     let mut all = Vec::new();
-    let mut after: Option<Handle> = None;
-    loop {
-        let page = office.store().list_trusts(org.id, after.as_ref(), PAGE).await?;
-        after = page.items.last().map(|trust| trust.handle.clone());
+    while let Some((after, size)) = pages.next() {
+        let page = office.store().list_trusts(org.id, after, size).await?;
+        pages.turn(&page, |trust| trust.handle.clone());
         for trust in &page.items {
             all.push(shown(office, &org, trust).await?);
         }
-        if !page.more {
-            return Ok(all);
-        }
     }
+    Ok(all)
 }
 
 /// The trusts whose rules have something wrong with them, each with what it is.
-pub(super) async fn lint(office: &Office, form: InOrg) -> Result<Vec<TrustShown>, Refused> {
+pub(super) async fn lint(office: &Office, form: ListOf) -> Result<Vec<TrustShown>, Refused> {
     let all = list(office, form).await?;
     Ok(all.into_iter().filter(|trust| !trust.findings.is_empty()).collect())
 }
