@@ -74,7 +74,7 @@ async fn answered(json: &AskedInJson) -> Result<Response, OAuthError> {
 async fn enough(json: &AskedInJson, caller: &TokenCaller, verb: &Verb) -> Result<(), OAuthError> {
     let (asked, claims) = (&json.asked, &caller.token.claims);
     let has = |scope| claims.scope.has(scope);
-    if !has(CHANGE_SCOPE) && !(verb.is_reading() && has(READ_SCOPE)) {
+    if !(has(CHANGE_SCOPE) || verb.is_reading() && has(READ_SCOPE)) {
         asked.record_refusal_of((&caller.token.place).into(), "scope").await?;
         let told = match verb.is_reading() {
             true => "the access token lacks the scope hallpass:read",

@@ -82,7 +82,7 @@ async fn keys_unmet(office: &Office, org: &Org) -> Result<Vec<UnmetShown>, Refus
 async fn trusts_unmet(office: &Office, org: &Org) -> Result<Vec<UnmetShown>, Refused> {
     let most = org.limits.access_token(Some(hallpass_model::lifetimes::ACCESS_TOKEN_MAX));
     let mut unmet = Vec::new();
-    for trust in trusts::list(office, ListOf::all_of(&org)).await? {
+    for trust in trusts::list(office, ListOf::all_of(org)).await? {
         let thing = format!("trust:{}", trust.handle);
         if trust.longest > most {
             unmet.push(UnmetShown {
