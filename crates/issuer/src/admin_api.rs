@@ -5,6 +5,7 @@
 //! with `act` in it says nothing here: no agent administers an org.
 
 use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use hallpass_model::grant::{Acr, Authentication};
 use hallpass_model::lifetimes::ADMINISTERING_LOGIN;
@@ -16,22 +17,29 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 
+use crate::Issuer;
 use crate::admin::{Member, Office, Refused, Verb, find, openapi};
 use crate::caller::TokenCaller;
 use crate::error::OAuthError;
-use crate::form::AskedInJson;
+use crate::form::{AskedInJson, at_org};
 
 /// To see whatever one's roles in the org let one see.
 pub(crate) const READ_SCOPE: &str = "hallpass:read";
 /// To do whatever one's roles in the org let one do.
 pub(crate) const CHANGE_SCOPE: &str = "hallpass:admin";
 
+/// Where it stands below the issuer.
+const BASE: &str = "api/admin";
+
 /// How long others may keep the description: a day, as it changes with the server's version alone.
 const DESCRIPTION_KEPT: &str = "public, max-age=86400";
 
 /// `GET /{org}/api/admin/openapi.json`.
-pub(crate) async fn describe() -> Response {
-    ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, DESCRIPTION_KEPT)], openapi()).into_response()
+pub(crate) async fn describe(State(issuer): State<Issuer>, request: Request) -> Result<Response, OAuthError> {
+    let (mut parts, _) = request.into_parts();
+    let org = at_org(&mut parts, &issuer).await?;
+    let described = openapi(&org.endpoint(BASE));
+    Ok(([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, DESCRIPTION_KEPT)], described).into_response())
 }
 
 /// `POST /{org}/api/admin/{verb}`.
@@ -43,7 +51,7 @@ async fn answered(json: &AskedInJson) -> Result<Response, OAuthError> {
     let asked = &json.asked;
     asked.slow_down()?;
     let name = json.path.get("verb").map(String::as_str).unwrap_or_default();
-    let caller = TokenCaller::authenticate(asked, &asked.org.endpoint(&format!("api/admin/{name}"))).await?;
+    let caller = TokenCaller::authenticate(asked, &asked.org.endpoint(&format!("{BASE}/{name}"))).await?;
     caller.require_audience(asked).await?;
     let place = &caller.token.place;
     let (Some(person), Some(_)) = (place.principal, place.session) else {

@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use bytes::Bytes;
 use hallpass_model::role::{Role, may};
 use serde_json::{Map, Value, json};
 
@@ -10,12 +9,14 @@ use super::refused::Kind;
 use super::shape::Schemas;
 use super::verbs::{Verb, all};
 
-/// The description, as JSON. It is the same for every org: its addresses are relative to its own.
-pub(crate) fn openapi() -> Bytes {
-    static WHOLE: LazyLock<Bytes> =
-        LazyLock::new(|| serde_json::to_vec(&whole()).expect("a description is plain data").into());
-    WHOLE.clone()
+/// The description, as JSON, of the API at this address. But for that it is the same for every org.
+pub(crate) fn openapi(address: &str) -> String {
+    static WHOLE: LazyLock<String> = LazyLock::new(|| whole().to_string());
+    WHOLE.replacen(ADDRESS, address, 1)
 }
+
+/// Stands for the address. What generates clients takes a relative one for the host's root.
+const ADDRESS: &str = "{address}";
 
 fn whole() -> Value {
     let mut schemas = Schemas::new();
@@ -39,7 +40,7 @@ fn whole() -> Value {
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
             "description": DESCRIPTION,
         },
-        "servers": [{ "url": "." }],
+        "servers": [{ "url": ADDRESS }],
         "security": [{ "dpop": [] }, { "bearer": [] }],
         "paths": paths,
         "components": {

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use hallpass_model::cut::Axis;
 use hallpass_model::principal::{OrgLimits, Requirements};
+use hallpass_model::role::TeamRole;
 use hallpass_model::rung::Rung;
 use hallpass_model::time::Lifetime;
 use hallpass_model::trust::{Finding, Line};
@@ -85,7 +87,12 @@ pub(crate) fn named(
             .filter(|member| kind == Kind::open || !member.optional)
             .map(|member| member.name)
             .collect();
-        let properties = members.into_iter().map(|member| (member.name.to_owned(), describe(member)));
+        let properties = members.into_iter().map(|mut member| {
+            if kind == Kind::closed {
+                narrow(name, &mut member);
+            }
+            (member.name.to_owned(), describe(member))
+        });
         schema.insert("properties".into(), Value::Object(properties.collect()));
         if !required.is_empty() {
             schema.insert("required".into(), json!(required));
@@ -96,6 +103,31 @@ pub(crate) fn named(
         schemas.insert(name, Value::Object(schema));
     }
     json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// What a text may be, where its type does not say it.
+fn narrow(object: &str, member: &mut Member) {
+    let Value::Object(schema) = &mut member.shape else { return };
+    let words = match (object, member.name) {
+        (_, "handle") => {
+            schema.insert("pattern".into(), "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$".into());
+            return;
+        }
+        (_, "owner" | "to" | "from") => {
+            schema.insert("pattern".into(), "^(person|team):[a-z]([a-z0-9-]{0,61}[a-z0-9])?$".into());
+            return;
+        }
+        ("CutMake", "axis") => Axis::ALL.map(Axis::text).to_vec(),
+        ("ClientAdd", "kind") => vec!["cli", "service", "ci", "agent"],
+        ("TeamRoleSet", "role") => TeamRole::ALL.map(TeamRole::text).to_vec(),
+        ("OrgRotateKey", "algorithm") => vec!["ES256", "EdDSA"],
+        _ => return,
+    };
+    let mut words: Vec<Value> = words.into_iter().map(Value::from).collect();
+    if member.optional {
+        words.push(Value::Null);
+    }
+    schema.insert("enum".into(), words.into());
 }
 
 fn describe(member: Member) -> Value {

@@ -252,6 +252,10 @@ pub fn whole(bytes: Bytes) -> Body {
 }
 
 fn read<Q: DeserializeOwned>(question: &[u8]) -> Result<Q, Refused> {
+    // The members have names: a list of them, which would be read in their order, is not taken.
+    if question.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refused::usage("the question is not a JSON object"));
+    }
     serde_json::from_slice(question)
         .map_err(|error| Refused::usage(format_args!("the question is not as expected: {error}")))
 }

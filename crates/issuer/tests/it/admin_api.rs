@@ -351,6 +351,7 @@ async fn bad_questions_are_told_what_is_wrong_and_lists_come_in_pages() {
         ("application/json", "", 400),
         ("application/json", "{", 400),
         ("application/json", "[]", 400),
+        ("application/json", r#"[null, "x", []]"#, 400),
         ("application/json", r#"{"handle":"x","handle":"y"}"#, 400),
         ("application/json", r#"{"handle":1}"#, 400),
         ("application/json", r#"{"handle":"x","colour":"red"}"#, 400),

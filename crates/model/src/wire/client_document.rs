@@ -316,9 +316,16 @@ mod tests {
         for good in ["client.example", "client.example:8443", "127.0.0.1:9", "*"] {
             assert_eq!(DocumentHost::parse(good).unwrap().as_str(), good);
         }
-        for bad in
-            ["", "https://client.example", "client.example/a", "Client.example", "a@b", "*.example", "a b"]
-        {
+        for bad in [
+            "",
+            "https://client.example",
+            "client.example/a",
+            "Client.example",
+            "a@b",
+            "*.example",
+            "a b",
+            "A\u{80}",
+        ] {
             assert!(DocumentHost::parse(bad).is_err(), "{bad}");
         }
     }

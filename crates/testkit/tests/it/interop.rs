@@ -6,6 +6,7 @@ mod google; // google-auth's external accounts exchange a job's token here
 mod holder; // our holder logs in there
 mod issuer; // openid-client logs in here
 mod login_provider; // people log in here by oidc-provider
+mod openapi; // schemathesis holds the administrators' API to its description
 mod mcp; // the MCP SDK logs in here
 
 use std::path::PathBuf;

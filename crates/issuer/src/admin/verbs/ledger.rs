@@ -86,6 +86,11 @@ fn damaged(why: NotProven) -> Refused {
 
 /// Entries line by line, a page at a time; with `follow` it goes on until either end is gone.
 pub(super) async fn list(office: &Office, form: LedgerAsk) -> Result<Body, Refused> {
+    // A token lives minutes, and nothing that is done with it goes on for ever.
+    if form.follow && office.confined_to().is_some() {
+        return Err(Refused::usage("the ledger is followed on the server's own machine alone")
+            .hint("ask again, `since` the last entry you have"));
+    }
     let filter = filter(office, &form).await?;
     let walk = Walk {
         story: Story::new(office.clone()),
