@@ -62,6 +62,14 @@ pub(crate) struct WhichArgs {
     pub(crate) holder: HolderArgs,
 }
 
+impl WhichArgs {
+    /// The sign-in at this issuer.
+    pub(crate) fn at(issuer: String) -> Self {
+        let holder = HolderArgs { ca_file: None, no_input: false };
+        Self { profile: None, issuer: Some(issuer), client_id: None, holder }
+    }
+}
+
 impl HolderArgs {
     /// For programs that others call: nobody is asked anything.
     pub(crate) fn nobody_asked() -> Self {

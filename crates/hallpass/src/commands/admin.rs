@@ -1,4 +1,4 @@
-//! `hallpass admin`: what the operator may do, through the server's admin socket.
+//! `hallpass admin`: what the operator may do, through the server's admin socket, or somebody of an org through its API.
 
 use std::path::PathBuf;
 
@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::admin_socket::client::AdminClient;
 use crate::failure::{Exit, Failure};
+use crate::holding::WhichArgs;
 use crate::output::{Form, Output};
 use crate::settings::{self, Settings};
 
@@ -34,7 +35,8 @@ pub(super) use table::plain;
 /// Run the server's orgs, people, clients, resources, trusts and API keys
 ///
 /// Speaks to a running `hallpass serve` on this machine through the socket in its data folder, which answers
-/// the server's own user and root only.
+/// the server's own user and root only. With `--at ISSUER` it speaks to an org's API instead, as you: an administrator, a
+/// responder, an auditor, or whoever answers for the thing.
 #[derive(Debug, Args)]
 #[command(
     arg_required_else_help = true,
@@ -46,7 +48,8 @@ Examples:
       --environment prod --scope notes:read
   hallpass admin client add notes-api --kind service --owner person:ada \\
       --new-key notes-api.pem
-  hallpass admin session list --person grace"
+  hallpass admin session list --person grace
+  hallpass admin --at https://id.example/acme client list"
 )]
 pub(crate) struct AdminArgs {
     #[command(subcommand)]
@@ -67,6 +70,10 @@ pub(crate) struct PlaceArgs {
     /// The server's settings file
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) settings: Option<PathBuf>,
+
+    /// An org elsewhere, by its issuer's URL: with your own sign-in there, and what your roles let you do
+    #[arg(long, global = true, value_name = "ISSUER", conflicts_with_all = ["data", "settings"])]
+    pub(crate) at: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -111,7 +118,7 @@ pub(crate) async fn admin(args: AdminArgs, out: &mut Output) -> Result<Exit, Fai
     if let AdminCommand::CredentialKinds(_) = args.what {
         return credential_kinds::show(out);
     }
-    let mut server = place.client().await?;
+    let mut server = place.client(out).await?;
     match args.what {
         AdminCommand::Org(command) => orgs::run(command, &mut server, out).await,
         AdminCommand::Person(command) => people::run(command, &mut server, out).await,
@@ -145,8 +152,10 @@ impl PlaceArgs {
     }
 
     /// A connection to the server that runs there.
-    pub(crate) async fn client(&self) -> Result<AdminClient, Failure> {
-        AdminClient::connect(&self.data()?).await
+    pub(crate) async fn client(&self, out: &mut Output) -> Result<AdminClient, Failure> {
+        let Some(issuer) = &self.at else { return AdminClient::connect(&self.data()?).await };
+        let (holder, identity) = WhichArgs::at(issuer.clone()).whose(out)?;
+        AdminClient::of_sign_in(&holder, &identity)
     }
 }
 

@@ -35,12 +35,12 @@ enum LedgerCommand {
 /// Runs one of the ledger's commands.
 pub(crate) async fn ledger(args: LedgerArgs, out: &mut Output) -> Result<Exit, Failure> {
     match args.what {
-        LedgerCommand::List(list) => list::list(list, args.place.client().await?, out).await,
+        LedgerCommand::List(list) => list::list(list, args.place.client(out).await?, out).await,
         LedgerCommand::Checkpoint(checkpoint) => {
-            checkpoint::checkpoint(checkpoint, args.place.client().await?, out).await
+            checkpoint::checkpoint(checkpoint, args.place.client(out).await?, out).await
         }
-        LedgerCommand::Key(key) => checkpoint::key(key, args.place.client().await?, out).await,
-        LedgerCommand::Prove(prove) => prove::prove(prove, args.place.client().await?, out).await,
+        LedgerCommand::Key(key) => checkpoint::key(key, args.place.client(out).await?, out).await,
+        LedgerCommand::Prove(prove) => prove::prove(prove, args.place.client(out).await?, out).await,
         LedgerCommand::Verify(verify) => verify::verify(verify, &args.place, out),
     }
 }

@@ -1,6 +1,7 @@
 //! The person's side: signing in, tokens, runs that end with their command.
 
 mod machine; // a machine with a person at it, and an issuer
+mod administers; // an org administered from here
 mod agents; // what acts for a person as itself
 mod run; // what a command gets, and how it ends
 mod behind; // an API behind the proxy
