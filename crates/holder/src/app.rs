@@ -201,6 +201,7 @@ impl Account {
             flow,
             brief: false,
             as_new: false,
+            raise: false,
             org: None,
             device_class: device_class(&app.surroundings),
             surroundings: app.surroundings.clone(),

@@ -147,7 +147,7 @@ pub use error::HolderError;
 pub use identity::{Identity, ProfileName};
 pub use login::{
     AskPasted, Cancelled, Choice, Flow, LoginEvent, LoginRequest, NoFlow, NotTheAnswer, Offers, OnEvent,
-    Opener, PASTED_LEN_MAX, PastedLine, SignedIn, Surroundings, choose,
+    Opener, PASTED_LEN_MAX, PastedLine, Raised, SignedIn, Surroundings, choose,
 };
 pub use logout::{Credential, Fate, Receipt};
 pub use not_taken::NotTaken;

@@ -9,6 +9,8 @@
 //! 5. Judge what came, and write down whom it is for: later answers are compared with that.
 //! 6. Save it durably. What cannot be saved is revoked again.
 //! 7. Revoke what the new sign-in replaces.
+//!
+//! Where the sign-in that is here is to be made stronger, and can be, it is that which is asked for and kept (`raise`).
 
 mod browser;
 mod choose;
@@ -16,6 +18,7 @@ mod code; // what both ways by a browser share
 mod device;
 mod key; // an API key, and nobody who is asked
 mod paste;
+mod raise; // the sign-in that is here, made stronger
 mod settle; // what came of it
 
 use std::fmt;
@@ -47,6 +50,7 @@ use crate::shelf::Identity;
 use crate::vault::{Chosen, Rung};
 use crate::which::Wanted;
 use choose::without_codes;
+use raise::{Asking, ToRaise};
 
 /// How the person is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +131,9 @@ pub struct LoginRequest {
     /// How long ago at most whoever signs in may have proved who they are to the issuer; zero asks them anew (OIDC Core,
     /// section 3.1.2.1). By a code typed elsewhere (RFC 8628) only our issuer is asked for it.
     pub max_age: Option<Lifetime>,
+    /// Make the sign-in that is here as strong as the person proves it anew (RFC 9470), where it and its issuer can: the same
+    /// session, whose passes go on. Else a new sign-in takes its place, which is said.
+    pub raise: bool,
     /// How strongly they are to have proved it, one of these, the most wanted first (RFC 9470).
     pub acr_values: Vec<String>,
     /// It is for one command, which will have a pass without anybody naming its API again: with our issuer just one must
@@ -159,6 +166,7 @@ impl LoginRequest {
             device_class: device_class(&surroundings),
             rung: None,
             max_age: None,
+            raise: false,
             acr_values: Vec::new(),
             for_one_command: false,
             brief: false,
@@ -250,6 +258,16 @@ pub struct SignedIn {
     pub expires: Option<Timestamp>,
     /// When the API key is over, where it is one.
     pub api_key_ends: Option<Timestamp>,
+    /// Whether it was here before, and was made stronger.
+    pub raised: Option<Raised>,
+}
+
+/// A sign-in that was made stronger (RFC 9470): the same session as before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Raised {
+    /// When its session ends, as it did before; none where the issuer does not say.
+    pub until: Option<Timestamp>,
 }
 
 /// Told when the person wants to stop.
@@ -268,6 +286,8 @@ struct Login<'a> {
     rung: Rung,
     /// There is an earlier sign-in that can be opened, and so revoked when this one stands.
     replaces: bool,
+    /// The sign-in that is to be made stronger, where none is to take its place.
+    raises: Option<&'a ToRaise>,
     request: &'a LoginRequest,
     scopes: Scopes,
     /// There where the issuer is ours.
@@ -327,6 +347,17 @@ impl Holder {
         let mut choice = choose(request.flow, offers, &request.surroundings)?;
         let identity = Identity::new(&*metadata.issuer, client.id()).under(request.profile.clone());
         self.names_no_other(&identity)?;
+        if let Some(to_raise) = self.to_raise(&metadata, &identity, &request, on_event).await? {
+            on_event(LoginEvent::Chose(&choice));
+            let asking = Asking {
+                preset,
+                metadata: &metadata,
+                client: &client,
+                identity: &identity,
+                request: &request,
+            };
+            return self.raise(to_raise, asking, choice, offers, on_event, cancelled).await;
+        }
         if request.rung == Some(Rung::Daemon) {
             self.daemon_ready()?;
         }
@@ -349,25 +380,13 @@ impl Holder {
             identity: &identity,
             rung,
             replaces,
+            raises: None,
             scopes: wanted(preset, &metadata, &request.scopes, request.brief),
             request: &request,
             bound,
             holder: self,
         };
-        let mut granted = login.ask(choice.flow, on_event, cancelled.as_mut()).await;
-        if let Err(NotGranted::NoCodes(why)) = &granted
-            && request.flow.is_none()
-            && let Some(other) = without_codes(offers, &request.surroundings)
-        {
-            on_event(LoginEvent::Note(&format!("no code can be had: {why}")));
-            on_event(LoginEvent::Chose(&other));
-            choice = other;
-            granted = login.ask(choice.flow, on_event, cancelled.as_mut()).await;
-        }
-        let mut granted = match granted {
-            Ok(granted) => granted,
-            Err(NotGranted::NoCodes(error) | NotGranted::Failed(error)) => return Err(error),
-        };
+        let mut granted = login.ask_somehow(&mut choice, offers, on_event, cancelled.as_mut()).await?;
         let page = granted.page.take();
         let outcome = login.settle(granted, choice.flow, on_event, cancelled).await;
         if let Some(page) = page {
@@ -427,7 +446,31 @@ impl Holder {
 }
 
 impl Login<'_> {
-    /// Step 4.
+    /// Step 4, by another flow where no code can be had after all.
+    async fn ask_somehow(
+        &self,
+        choice: &mut Choice,
+        offers: Offers,
+        on_event: OnEvent<'_>,
+        mut cancelled: Cancelled<'_>,
+    ) -> Result<Granted, HolderError> {
+        let mut granted = self.ask(choice.flow, on_event, cancelled.as_mut()).await;
+        if let Err(NotGranted::NoCodes(why)) = &granted
+            && self.request.flow.is_none()
+            && let Some(other) = without_codes(offers, &self.request.surroundings)
+        {
+            on_event(LoginEvent::Note(&format!("no code can be had: {why}")));
+            on_event(LoginEvent::Chose(&other));
+            *choice = other;
+            granted = self.ask(choice.flow, on_event, cancelled).await;
+        }
+        match granted {
+            Ok(granted) => Ok(granted),
+            Err(NotGranted::NoCodes(error) | NotGranted::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Step 4, in this flow.
     async fn ask(
         &self,
         flow: Flow,
@@ -447,6 +490,9 @@ impl Login<'_> {
 
     /// What is asked for, in any flow; who asks is added there.
     fn asked(&self) -> Fields {
+        if let Some(to_raise) = self.raises {
+            return self.asked_to_raise(to_raise);
+        }
         let mut fields = Fields::new()
             .with_some("scope", (!self.scopes.is_empty()).then(|| self.scopes.to_string()))
             .with_each("resource", &self.request.resources)

@@ -285,7 +285,7 @@ impl Holder {
     }
 
     /// Rule 6.
-    fn believed(&self, loaded: &Loaded, tokens: &TokenResponse) -> Result<(), HolderError> {
+    pub(crate) fn believed(&self, loaded: &Loaded, tokens: &TokenResponse) -> Result<(), HolderError> {
         fits(tokens)?;
         let bound = loaded.record.key.is_some();
         let expected = if bound { TokenType::Dpop } else { TokenType::Bearer };

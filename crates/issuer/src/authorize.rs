@@ -14,11 +14,12 @@ use axum::response::{IntoResponse, Response};
 use hallpass_model::client::{Client, ClientKind};
 use hallpass_model::device::DeviceClaim;
 use hallpass_model::grant::{Acr, Amr, Approval, Authentication, Grant};
-use hallpass_model::id::{ClientId, PrincipalId};
+use hallpass_model::id::{ClientId, PrincipalId, SessionId};
 use hallpass_model::jose::{BadThumbprint, Thumbprint};
 use hallpass_model::ledger::Actor;
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::Secret;
+use hallpass_model::session::Session;
 use hallpass_model::step_up::Demand;
 use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::errors::ErrorCode;
@@ -40,7 +41,7 @@ use crate::pages::OrgHead;
 use crate::pushed::{self, Named};
 use crate::target::{consented_resources, consented_scopes};
 use crate::trouble::Trouble;
-use crate::{Issuer, token};
+use crate::{Issuer, raise, token};
 
 /// `state` at most: what a client puts there fits many times, and it is kept for a stranger.
 const STATE_MAX: usize = 2_000;
@@ -78,6 +79,9 @@ pub(crate) struct AuthorizeRequest {
     /// And by the org's own provider.
     #[serde(default)]
     pub(crate) sso: bool,
+    /// The session that the answer is to raise, where it is to open none.
+    #[serde(default)]
+    pub(crate) raises: Option<SessionId>,
     challenge: String,
     dpop_jkt: Option<Thumbprint>,
 }
@@ -125,7 +129,11 @@ pub(crate) async fn authorize(to_authorize: AskedToAuthorize) -> Result<Response
     let read = match flaw {
         Some(flaw) => Err(flaw.into()),
         None => match pushed::may_be_plain(&asked, &client).await {
-            Ok(()) => read(&asked, &client, &redirect_uri).await,
+            Ok(()) if asked.form.find(raise::STEP_UP_TOKEN).is_some() => {
+                let told = "a session to raise is shown in a request that is pushed, never in an address";
+                Err(OAuthError::invalid_request(told))
+            }
+            Ok(()) => read(&asked, &client, &redirect_uri, None).await,
             Err(error) => Err(error),
         },
     };
@@ -226,6 +234,7 @@ pub(crate) async fn finish(
         nonce: request.nonce.clone(),
         dpop_jkt: request.dpop_jkt,
         device: request.device.clone(),
+        raises: request.raises,
         address: consent.address,
     };
     let issue = InBrowser { login: consent.login, change: issue };
@@ -234,6 +243,10 @@ pub(crate) async fn finish(
         Ok(CodeIssued::Refused(refusal)) => {
             let told = "the person, client or org is disabled";
             reply.error(OAuthError::new(ErrorCode::AccessDenied, told).because(refusal))
+        }
+        Ok(CodeIssued::NotRaised(why)) => {
+            let told = "the session may not be raised by this login";
+            reply.error(OAuthError::new(ErrorCode::AccessDenied, told).because(why))
         }
         Err(over) => {
             let told = "the person's login ended before the answer counted; start again";
@@ -276,6 +289,7 @@ pub(crate) async fn read(
     asked: &Asked,
     client: &Client,
     redirect_uri: &str,
+    raises: Option<&Session>,
 ) -> Result<AuthorizeRequest, OAuthError> {
     let form = &asked.form;
     token::may_use(asked, client, &GrantType::AuthorizationCode).await?;
@@ -296,11 +310,17 @@ pub(crate) async fn read(
         form.find("device_class"),
         form.find("device_rung"),
     );
-    rung_is_allowed(asked, client, device.as_ref()).await?;
-    let scopes = consented_scopes(form, client, &asked.org)?;
-    let resources: Vec<String> =
-        consented_resources(asked, client).await?.iter().map(|resource| resource.url.clone()).collect();
+    let (device, scopes, resources) = match raises {
+        Some(session) => (None, session.grant.scopes.clone(), session.grant.resources.clone()),
+        None => {
+            rung_is_allowed(asked, client, device.as_ref()).await?;
+            let scopes = consented_scopes(form, client, &asked.org)?;
+            let resources = consented_resources(asked, client).await?;
+            (device, scopes, resources.iter().map(|resource| resource.url.clone()).collect::<Vec<_>>())
+        }
+    };
     let demand = demand(asked, client.id, &scopes, &resources).await?;
+    let demand = raises.map_or(demand, |session| demand.and(raise::demand(session)));
     Ok(AuthorizeRequest {
         client: client.id,
         redirect_uri: redirect_uri.to_owned(),
@@ -314,6 +334,7 @@ pub(crate) async fn read(
         authenticated_after: asked_anew(form, asked.now)?.max(demand.not_before(asked.now)),
         acr: demand.acr,
         sso: demand.sso,
+        raises: raises.map(|session| session.id),
         challenge: challenge.to_string(),
         dpop_jkt: dpop_jkt(form)?,
     })

@@ -20,6 +20,7 @@ use crate::pages::answer::page_leading_to;
 use crate::pages::asking::{Asked, ConsentPage, ResourceLine, ReturnsTo};
 use crate::pages::when::length;
 use crate::pages::words::ScopeLine;
+use crate::raise;
 use crate::trouble::Trouble;
 use crate::web::Person;
 
@@ -30,6 +31,7 @@ pub(crate) async fn show(person: Person) -> Result<Response, Trouble> {
     let Some(request) = authorize::load_request(&person.visit.issuer, &person.org, &handle).await? else {
         return Err(over(&person));
     };
+    let raises = raise::on_page(&person, request.raises).await?;
     let authentication = &person.web.authentication;
     let by_another_way = request.sso && !authentication.amr.contains(&Amr::Sso);
     if by_another_way || request.authenticated_after.is_some_and(|after| authentication.at < after) {
@@ -37,12 +39,16 @@ pub(crate) async fn show(person: Person) -> Result<Response, Trouble> {
     }
     let client = client(&person, request.client).await?;
     let returns_to = Url::parse(&request.redirect_uri).map_err(|_| over(&person))?;
-    let asked = asked(&person, &client, &Wanted::from(&request)).await?;
+    let mut asked = asked(&person, &client, &Wanted::from(&request)).await?;
+    if let Some(raised) = &raises {
+        raised.say_in(&mut asked);
+    }
     let shown = ConsentPage {
         frame: person.frame(Here::Asking, "Allow a program"),
         org: person.head(),
         csrf: person.csrf.clone(),
         asked,
+        raises,
         handle,
         returns_to: ReturnsTo::of(&returns_to),
     };

@@ -28,6 +28,7 @@ use crate::pages::Here;
 use crate::pages::answer::page;
 use crate::pages::asking::{Answered, DeviceAnswerPage, DeviceApprovalPage, DeviceEntryPage};
 use crate::pages::when::{Moment, length};
+use crate::raise;
 use crate::trouble::Trouble;
 use crate::web::Person;
 
@@ -103,6 +104,7 @@ pub(crate) async fn answer(person: Person) -> Result<Response, Trouble> {
 const CODE_SHOWN: usize = 16;
 
 async fn ask(person: &Person, grant: &DeviceGrant, code: &str) -> Result<Response, Trouble> {
+    let raises = raise::on_page(person, grant.raises).await?;
     if !grant.may_be_approved_by(&person.web.authentication) {
         // They come back with the code, which is then typed already.
         return Ok(Target::Device(Some(code.to_owned())).to_login_again(person.org.org.name.as_str()));
@@ -114,13 +116,17 @@ async fn ask(person: &Person, grant: &DeviceGrant, code: &str) -> Result<Respons
         purpose: grant.purpose.as_ref(),
         device: grant.device.as_ref(),
     };
-    let asked = consent::asked(person, &client, &wanted).await?;
+    let mut asked = consent::asked(person, &client, &wanted).await?;
+    if let Some(raised) = &raises {
+        raised.say_in(&mut asked);
+    }
     let asked_from = grant.requester_address.parse().ok();
     let shown = DeviceApprovalPage {
         frame: person.frame(Here::Asking, "Approve a program"),
         org: person.head(),
         csrf: person.csrf.clone(),
         asked,
+        raises,
         code: user_code::render(code),
         asked_from: address_in_words(asked_from),
         asked_here: asked_from.is_some_and(|ip| ip.to_canonical().is_loopback()),
@@ -170,6 +176,7 @@ async fn decide(person: &Person, grant: &DeviceGrant, answer: Answer) -> Result<
         )
         .at(person.head())
         .link(person.path("login?to=device&again=1"), "Log in again")),
+        DeviceAnswered::NotRaised(why) => Err(raise::refused(person, why)),
         DeviceAnswered::Refused(refusal) => Err(Trouble::new(
             StatusCode::FORBIDDEN,
             "This cannot be approved",

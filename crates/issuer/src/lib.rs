@@ -22,6 +22,7 @@ mod target; // what a token is asked for: one resource, these scopes
 mod authorize; // a login in a browser, begun and finished
 mod client_document; // clients that say what they are at an address of their own
 mod pushed; // a login in a browser, its request sent ahead
+mod raise; // the session that is there, made stronger in place of opening another
 mod device_authorization; // a login where there is no browser, begun
 mod token; // codes and tokens traded for tokens, one file a grant type
 mod revoke; // tokens given back

@@ -131,6 +131,7 @@ pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>, has: Has<'_>) -> B
         ]),
         prompt_values_supported: words(&["none", "login", "consent"]),
         hallpass_device_wait_supported: true,
+        hallpass_step_up_supported: true,
         ..IssuerMetadata::new(issuer)
     };
     serde_json::to_vec(&document).expect("metadata is a struct of strings").into()

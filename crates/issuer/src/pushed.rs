@@ -23,6 +23,7 @@ use crate::caller::ClientCaller;
 use crate::client_document;
 use crate::error::{DPOP_NONCE, OAuthError, json};
 use crate::form::Asked;
+use crate::raise;
 
 /// What a `request_uri` begins with (RFC 9126, section 2.2).
 const URN: &str = "urn:ietf:params:oauth:request_uri:";
@@ -63,12 +64,13 @@ async fn pushed(asked: &Asked) -> Result<Pushed, OAuthError> {
         asked.record_refusal(caller.client.id, "request_of_other_client").await?;
         return Err(OAuthError::invalid_request("the client_id is not that of the client that pushes"));
     }
-    let request = match authorize::read(asked, &client, &redirect_uri).await {
+    let proof =
+        asked.issuer.proofs.at_token_endpoint(&asked.headers, &asked.org.endpoint("par"), asked.now)?;
+    let raises = raise::shown(asked, &client, proof).await?;
+    let request = match authorize::read(asked, &client, &redirect_uri, raises.as_ref()).await {
         Ok(request) => request,
         Err(error) => return Err(asked.record_beyond(client.id, error).await),
     };
-    let proof =
-        asked.issuer.proofs.at_token_endpoint(&asked.headers, &asked.org.endpoint("par"), asked.now)?;
     let request = match proof {
         None => request,
         Some(proof) => request.bound_to(proof.key).ok_or_else(|| {

@@ -163,7 +163,7 @@ fn open(asked: &Asked, caller: &ClientCaller, mut opened: Opened) -> TokenRespon
 
 /// The tokens of a session that was just opened or refreshed.
 fn tokens(asked: &Asked, caller: &ClientCaller, opened: Opened) -> TokenResponse {
-    let Opened { session, refresh_token, credential, stamp, reached, scopes, expires, .. } = opened;
+    let Opened { session, refresh_token, credential, stamp, reached, scopes, expires, raised, .. } = opened;
     let key = match session.binding {
         Binding::Key(key) => Some(key),
         Binding::Bearer => None,
@@ -187,6 +187,7 @@ fn tokens(asked: &Asked, caller: &ClientCaller, opened: Opened) -> TokenResponse
     }
     .mint(&asked.issuer, &asked.org, asked.now);
     TokenResponse {
+        session_expires_in: raised.then(|| session.expires.since(asked.now)),
         refresh_token_expires_in: refresh_token.as_ref().map(|_| session.idle_until.since(asked.now)),
         refresh_token,
         ..alone(access_token, key, scopes, expires.since(asked.now))
@@ -212,6 +213,7 @@ fn alone(
         lease: None,
         run: None,
         api_key_expires_in: None,
+        session_expires_in: None,
     }
 }
 

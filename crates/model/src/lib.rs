@@ -26,6 +26,7 @@ pub mod trust; // by which rule an outside identity becomes a principal here
 pub mod api_key; // the exception: a secret that lives for weeks, and only buys tokens
 pub mod agent; // software that acts for a person, and what one run of it may use
 pub mod session; // one login on one device, and the rotation that cannot lose it
+pub mod raise; // a session made as strong as its person has just proved anew
 pub mod cut; // revocation, on six axes
 pub mod role; // who may do what to whom
 pub mod ledger; // the provable record: entries, tree, checkpoints, checking a copy

@@ -137,6 +137,7 @@ async fn log_in(
 ) -> String {
     let verifier = code_verifier(&SystemEntropy);
     let issue = IssueCode {
+        raises: None,
         org,
         client,
         principal: person,

@@ -7,7 +7,8 @@ use hallpass_model::id::{ClientId, CredentialId, OrgId, PrincipalId, SessionId};
 use hallpass_model::jose::Thumbprint;
 use hallpass_model::ledger::{Actor, Detail, Entry, Event, Field, Key};
 use hallpass_model::lifetimes::{ACCESS_TOKEN_MAX, AUTHORIZATION_CODE, AUTHORIZE_REQUEST, PUSHED_REQUEST};
-use hallpass_model::secret::{AuthorizationCode, CodeVerifier, Secret, WebCookie};
+use hallpass_model::raise::{NotRaised, Raise};
+use hallpass_model::secret::{AuthorizationCode, CodeVerifier, Fingerprint, Secret, WebCookie};
 use hallpass_model::session::{ProofOfKey, Refusal};
 use hallpass_model::spelling::Prefix;
 use hallpass_model::time::Timestamp;
@@ -18,6 +19,7 @@ use crate::change::{Change, Tx};
 use crate::cuts::{cut_recording, is_dead};
 use crate::error::StoreError;
 use crate::open::Store;
+use crate::raise::{self, Raising, Unraised};
 use crate::reach::{OutOfGrant, Wanted, reach};
 use crate::refusals::{RefusedSubject, refuse};
 use crate::sessions::{Opened, Opening, RefreshTokens, known_device, may_issue, open_session};
@@ -196,6 +198,8 @@ pub struct IssueCode {
     pub dpop_jkt: Option<Thumbprint>,
     /// As the holder described its machine.
     pub device: Option<DeviceClaim>,
+    /// The session that it is to raise, where it is to open none (RFC 9470).
+    pub raises: Option<SessionId>,
     /// The browser's address, for the personal side of the record.
     pub address: String,
 }
@@ -212,6 +216,8 @@ pub enum CodeIssued {
     },
     /// The org, person or client was disabled meanwhile, or they are not of this org.
     Refused(Refusal),
+    /// The session that it was to raise may not be raised so.
+    NotRaised(NotRaised),
 }
 
 impl Change for IssueCode {
@@ -227,14 +233,25 @@ impl Change for IssueCode {
             refuse(tx, &subject, crate::redeem::rule(refusal))?;
             return Ok(CodeIssued::Refused(refusal));
         }
+        if let Some(session) = self.raises {
+            let by = Raise {
+                org: self.org,
+                client: self.client,
+                principal: self.principal,
+                authentication: &self.grant.authentication,
+            };
+            if let Err(why) = raise::judge(tx, session, &by)? {
+                return Ok(CodeIssued::NotRaised(why));
+            }
+        }
         let (code, fingerprint) = tx.new_secret::<AuthorizationCode>(Prefix::Code);
         let credential = CredentialId::new(tx.now, tx.entropy());
         let stamp = tx.issue_stamp();
         let expires = tx.now + AUTHORIZATION_CODE;
         tx.db().run(
             "INSERT INTO codes (fingerprint, credential, org, client, principal, permitted, redirect_uri, challenge, \
-             nonce, jkt, device, stamp, expires, keep_until) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13)",
+             nonce, jkt, device, stamp, expires, keep_until, raises) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14)",
             (
                 &fingerprint.0,
                 credential.bytes(),
@@ -249,6 +266,7 @@ impl Change for IssueCode {
                 self.device.as_ref().map(json),
                 stamp.0,
                 expires.millis(),
+                self.raises.as_ref().map(SessionId::bytes),
             ),
         )?;
         crate::documents::agreed(tx, self.client)?;
@@ -256,6 +274,7 @@ impl Change for IssueCode {
             org: Some(self.org),
             principal: Some(self.principal),
             client: Some(self.client),
+            session: self.raises,
             credential: Some(credential),
             detail: approved(&self.grant, "browser"),
             ..tx.entry(Event::Approved)
@@ -355,6 +374,9 @@ pub enum CodeRefusal {
     /// Not for that resource or scope.
     #[error(transparent)]
     OutOfGrant(#[from] OutOfGrant),
+    /// The session that it was to raise may not be raised so.
+    #[error(transparent)]
+    NotRaised(#[from] NotRaised),
 }
 
 /// A code's row.
@@ -372,6 +394,7 @@ struct Code {
     stamp: Stamp,
     expires: Timestamp,
     session: Option<SessionId>,
+    raises: Option<SessionId>,
 }
 
 impl Change for RedeemCode {
@@ -381,7 +404,7 @@ impl Change for RedeemCode {
         let fingerprint = tx.keys().fingerprint(&self.code);
         let code = tx.db().one(
             "SELECT credential, org, client, principal, permitted, redirect_uri, challenge, nonce, jkt, device, stamp, \
-             expires, session FROM codes WHERE fingerprint = ?1",
+             expires, session, raises FROM codes WHERE fingerprint = ?1",
             [&fingerprint.0],
             read_code,
         )?;
@@ -398,6 +421,9 @@ impl Change for RedeemCode {
                 return Ok(CodeRedeemed::Refused(CodeRefusal::Revoked));
             }
         };
+        if let Some(session) = code.raises {
+            return self.raise(tx, &fingerprint, code, session);
+        }
         let (reached, scopes) = match reach(
             tx.db(),
             code.org,
@@ -442,6 +468,40 @@ impl Change for RedeemCode {
 }
 
 impl RedeemCode {
+    fn raise(
+        self,
+        tx: &mut Tx<'_>,
+        fingerprint: &Fingerprint,
+        code: Code,
+        session: SessionId,
+    ) -> Result<CodeRedeemed, StoreError> {
+        let raising = Raising {
+            session,
+            org: code.org,
+            client: code.client,
+            principal: code.principal,
+            authentication: code.grant.authentication,
+            approval: code.grant.approval,
+            key: self.proof.map(|proof| proof.key),
+            origin: code.credential,
+            wanted: self.wanted,
+            address: self.address,
+            flow: "browser",
+            nonce: code.nonce,
+        };
+        Ok(match raise::raise(tx, raising)? {
+            Ok(opened) => {
+                tx.db().run(
+                    "UPDATE codes SET session = ?2, keep_until = ?3 WHERE fingerprint = ?1",
+                    (&fingerprint.0, session.bytes(), (tx.now + ACCESS_TOKEN_MAX).millis()),
+                )?;
+                CodeRedeemed::Opened(Box::new(opened))
+            }
+            Err(Unraised::NotRaised(why)) => CodeRedeemed::Refused(why.into()),
+            Err(Unraised::OutOfGrant(why)) => CodeRedeemed::Refused(why.into()),
+        })
+    }
+
     /// Why this may not be redeemed. A replay cuts what the first redemption made.
     fn judge(&self, tx: &mut Tx<'_>, code: &Code) -> Result<Option<CodeRefusal>, StoreError> {
         if code.org != self.org || code.client != self.client {
@@ -451,6 +511,10 @@ impl RedeemCode {
         // end the session of whoever can.
         if code.challenge.answered_by(&self.code_verifier).is_err() {
             return Ok(Some(CodeRefusal::CodeVerifier));
+        }
+        // SECURITY: what a code raised was there before, and its key was proved: a replay ends nothing of it, and gets nothing.
+        if code.session.is_some() && code.raises.is_some() {
+            return Ok(Some(CodeRefusal::Replayed));
         }
         if let Some(session) = code.session {
             let entry = Entry {
@@ -510,6 +574,7 @@ fn code_rule(why: CodeRefusal) -> &'static str {
         CodeRefusal::Replayed => "code_replayed",
         CodeRefusal::Revoked => "code_revoked",
         CodeRefusal::OutOfGrant(why) => why.rule(),
+        CodeRefusal::NotRaised(why) => raise::rule(why),
     }
 }
 
@@ -528,5 +593,6 @@ fn read_code(row: &Row<'_>) -> rusqlite::Result<Code> {
         stamp: row.stamp(10)?,
         expires: row.time(11)?,
         session: row.maybe_id(12)?,
+        raises: row.maybe_id(13)?,
     })
 }

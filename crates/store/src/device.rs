@@ -8,6 +8,7 @@ use hallpass_model::jose::Thumbprint;
 use hallpass_model::ledger::{Entry, Event, Key};
 use hallpass_model::lifetimes::{DEVICE_CODE, DEVICE_POLL_INTERVAL};
 use hallpass_model::purpose::Purpose;
+use hallpass_model::raise::{NotRaised, Raise};
 use hallpass_model::secret::{DeviceCode, Secret, UserCode};
 use hallpass_model::session::Refusal;
 use hallpass_model::spelling::{Prefix, user_code};
@@ -21,6 +22,7 @@ use crate::change::{Change, News, Tx};
 use crate::cuts::{CutMade, cut, session_of};
 use crate::error::StoreError;
 use crate::open::Store;
+use crate::raise;
 use crate::refusals::{RefusedSubject, refuse};
 use crate::seal::Keys;
 use crate::sessions::{load, may_issue, origin_of};
@@ -47,6 +49,8 @@ pub struct StartDevice {
     pub jkt: Option<Thumbprint>,
     /// What is demanded of how whoever approves it proved who they are, counted from now.
     pub demand: Demand,
+    /// The session that it is to raise, where it is to open none (RFC 9470).
+    pub raises: Option<SessionId>,
 }
 
 /// A device login's two codes, shown this once.
@@ -76,8 +80,8 @@ impl Change for StartDevice {
             let user_code = user_code::new(tx.entropy());
             let inserted = tx.db().run(
                 "INSERT INTO device_grants (id, device_code, user_code, org, client, scopes, resources, purpose, device, \
-                 address, jkt, pace, state, created, expires, demand) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'waiting', ?13, ?14, ?15) \
+                 address, jkt, pace, state, created, expires, demand, raises) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'waiting', ?13, ?14, ?15, ?16) \
                  ON CONFLICT (org, user_code) DO NOTHING",
                 (
                     grant.bytes(),
@@ -95,6 +99,7 @@ impl Change for StartDevice {
                     tx.now.millis(),
                     expires.millis(),
                     (!self.demand.is_nothing()).then(|| json(&self.demand)),
+                    self.raises.as_ref().map(SessionId::bytes),
                 ),
             )?;
             if inserted == 1 {
@@ -142,6 +147,8 @@ pub struct DeviceGrant {
     pub state: DeviceState,
     /// What is demanded of how whoever approves it proved who they are, counted from when it began.
     pub demand: Demand,
+    /// The session that it is to raise, where it is to open none.
+    pub raises: Option<SessionId>,
 }
 
 impl DeviceGrant {
@@ -238,6 +245,8 @@ pub enum DeviceAnswered {
     Refused(Refusal),
     /// Whoever approves it must prove who they are more strongly, or more lately.
     Unmet(Demand),
+    /// The session that it was to raise may not be raised so.
+    NotRaised(NotRaised),
 }
 
 impl Change for AnswerDevice {
@@ -271,6 +280,17 @@ impl Change for AnswerDevice {
             refuse(tx, &subject, "step_up")?;
             return Ok(DeviceAnswered::Unmet(found.demand));
         }
+        if let (Answer::Yes, Some(session)) = (self.answer, found.raises) {
+            let by = Raise {
+                org: self.org,
+                client: found.client,
+                principal: self.by.principal,
+                authentication: &self.by.authentication,
+            };
+            if let Err(why) = raise::judge(tx, session, &by)? {
+                return Ok(DeviceAnswered::NotRaised(why));
+            }
+        }
         tx.announce(News::Answered(self.grant));
         match self.answer {
             Answer::Yes => self.approve(tx, &found),
@@ -298,6 +318,7 @@ impl AnswerDevice {
             org: Some(found.org),
             principal: Some(self.by.principal),
             client: Some(found.client),
+            session: found.raises,
             detail: approved(&grant, "device").with(Key::GRANT, found.id.to_string()),
             ..tx.entry(Event::Approved)
         };
@@ -415,7 +436,7 @@ pub(crate) fn find_by_user_code(
 ) -> Result<Option<DeviceGrant>, StoreError> {
     let Some(code) = user_code::parse(typed) else { return Ok(None) };
     db.one(
-        "SELECT id, org, client, scopes, resources, purpose, device, address, created, expires, state, principal, session, demand \
+        "SELECT id, org, client, scopes, resources, purpose, device, address, created, expires, state, principal, session, demand, raises \
          FROM device_grants WHERE org = ?1 AND user_code = ?2",
         (org.bytes(), user_code_mark(keys, org, &code)),
         read_grant,
@@ -424,7 +445,7 @@ pub(crate) fn find_by_user_code(
 
 fn find(db: &Connection, grant: GrantId) -> Result<Option<DeviceGrant>, StoreError> {
     db.one(
-        "SELECT id, org, client, scopes, resources, purpose, device, address, created, expires, state, principal, session, demand \
+        "SELECT id, org, client, scopes, resources, purpose, device, address, created, expires, state, principal, session, demand, raises \
          FROM device_grants WHERE id = ?1",
         [grant.bytes()],
         read_grant,
@@ -457,5 +478,6 @@ pub(crate) fn read_grant(row: &Row<'_>) -> rusqlite::Result<DeviceGrant> {
         expires: row.time(9)?,
         state,
         demand: row.maybe_json(row.as_ref().column_index("demand")?)?.unwrap_or_default(),
+        raises: row.maybe_id(row.as_ref().column_index("raises")?)?,
     })
 }

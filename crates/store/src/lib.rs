@@ -54,6 +54,7 @@ mod guess; // guesses at user codes, counted
 mod reach; // what of a grant a token is wanted for
 mod step_up; // what is demanded of how a person proved who they are
 mod sessions; // logins on devices: how they are opened, and read
+mod raise; // one made as strong as its person has just proved anew
 mod session_list; // a person's, listed
 mod copies; // of a machine's sign-ins, found on another
 mod redeem; // refresh: the hot path

@@ -24,6 +24,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "fapi", sql: include_str!("migrations/012_fapi.sql") },
     Step { name: "wrapped_root", sql: include_str!("migrations/013_wrapped_root.sql") },
     Step { name: "team_roles", sql: include_str!("migrations/014_team_roles.sql") },
+    Step { name: "raised_sessions", sql: include_str!("migrations/015_raised_sessions.sql") },
 ];
 
 /// One step; its number is its place in the list, from 1.

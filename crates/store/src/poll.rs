@@ -5,6 +5,7 @@ use hallpass_model::grant::Grant;
 use hallpass_model::id::{ClientId, GrantId, OrgId, PrincipalId};
 use hallpass_model::jose::Thumbprint;
 use hallpass_model::ledger::Actor;
+use hallpass_model::raise::NotRaised;
 use hallpass_model::secret::{DeviceCode, Secret};
 use hallpass_model::session::{ProofOfKey, Refusal};
 use hallpass_model::time::{Lifetime, Timestamp};
@@ -14,6 +15,7 @@ use crate::change::{Change, Tx};
 use crate::cuts::is_dead;
 use crate::device::{DeviceGrant, DeviceState, read_grant};
 use crate::error::StoreError;
+use crate::raise::{Raising, Unraised, raise};
 use crate::reach::{OutOfGrant, Wanted, reach};
 use crate::refusals::{RefusedSubject, refuse};
 use crate::sessions::{Opened, Opening, RefreshTokens, known_device, may_issue, open_session, origin_of};
@@ -64,6 +66,8 @@ pub enum Polled {
     Opened(Box<Opened>),
     /// Not for that resource or scope; it can still be collected.
     OutOfGrant(OutOfGrant),
+    /// The session that it was to raise may not be raised so.
+    NotRaised(NotRaised),
     /// Not by this client, at this org or without the key it is bound to; or disabled or cut since.
     Refused(Refusal),
 }
@@ -85,7 +89,7 @@ impl Change for PollDevice {
         let fingerprint = tx.keys().fingerprint(&self.device_code);
         let polling = tx.db().one(
             "SELECT id, org, client, scopes, resources, purpose, device, address, created, expires, state, principal, \
-             session, jkt, pace, polled, permitted, stamp, demand FROM device_grants WHERE device_code = ?1",
+             session, jkt, pace, polled, permitted, stamp, demand, raises FROM device_grants WHERE device_code = ?1",
             [&fingerprint.0],
             read_polling,
         )?;
@@ -172,6 +176,30 @@ impl PollDevice {
             refuse(tx, &subject, "cut")?;
             return Ok(Polled::Refused(Refusal::Cut(why)));
         }
+        if let Some(session) = found.raises {
+            let raising = Raising {
+                session,
+                org: found.org,
+                client: found.client,
+                principal: by,
+                authentication: grant.authentication,
+                approval: grant.approval,
+                key: self.proof.map(|proof| proof.key),
+                origin,
+                wanted: self.wanted,
+                address: self.address,
+                flow: "device",
+                nonce: None,
+            };
+            return Ok(match raise(tx, raising)? {
+                Ok(opened) => {
+                    spend(tx, &found, &opened)?;
+                    Polled::Opened(Box::new(opened))
+                }
+                Err(Unraised::NotRaised(why)) => Polled::NotRaised(why),
+                Err(Unraised::OutOfGrant(why)) => Polled::OutOfGrant(why),
+            });
+        }
         let (reached, scopes) = match reach(
             tx.db(),
             found.org,
@@ -192,7 +220,7 @@ impl PollDevice {
                 org: found.org,
                 principal: by,
                 client: found.client,
-                device: found.device,
+                device: found.device.clone(),
                 grant,
                 key: self.proof.map(|proof| proof.key),
                 origin,
@@ -206,12 +234,18 @@ impl PollDevice {
                 nonce: None,
             },
         )?;
-        tx.db().run(
-            "UPDATE device_grants SET state = 'spent', session = ?2 WHERE id = ?1",
-            (found.id.bytes(), opened.session.id.bytes()),
-        )?;
+        spend(tx, &found, &opened)?;
         Ok(Polled::Opened(Box::new(opened)))
     }
+}
+
+/// It is collected.
+fn spend(tx: &Tx<'_>, found: &DeviceGrant, opened: &Opened) -> Result<(), StoreError> {
+    tx.db().run(
+        "UPDATE device_grants SET state = 'spent', session = ?2 WHERE id = ?1",
+        (found.id.bytes(), opened.session.id.bytes()),
+    )?;
+    Ok(())
 }
 
 /// Whom a refused poll is about. Before anybody has answered, the client alone.

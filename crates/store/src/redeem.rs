@@ -195,6 +195,7 @@ fn advance(
         None => tx.record(entry),
     }
     Ok(Opened {
+        raised: false,
         refresh_token: Some(RefreshToken::render(key, session.id, rotation.newest)),
         credential,
         stamp,

@@ -121,7 +121,7 @@ impl Change for RevokeDeviceCode {
         let fingerprint = tx.keys().fingerprint(&self.device_code);
         let found = tx.db().one(
             "SELECT id, org, client, scopes, resources, purpose, device, address, created, expires, state, principal, \
-             session, demand FROM device_grants WHERE device_code = ?1",
+             session, demand, raises FROM device_grants WHERE device_code = ?1",
             [&fingerprint.0],
             read_grant,
         )?;
@@ -156,6 +156,8 @@ impl Change for RevokeDeviceCode {
                 let made = cut_recording(tx, Target::Credential(credential), Why::SignedOut, entry)?;
                 Ok(matches!(made, CutMade::Cut(_)))
             }
+            // What it raised was there before it, and goes on.
+            DeviceState::Spent { .. } if found.raises.is_some() => Ok(false),
             DeviceState::Spent { session, .. } => match load(tx.db(), session)? {
                 Some(loaded) => sign_out(tx, &loaded.session),
                 None => Ok(false),

@@ -45,6 +45,8 @@ pub struct Opened {
     pub expires: Timestamp,
     /// The nonce of the authorization request, for the ID token.
     pub nonce: Option<String>,
+    /// Whether the session was there before, and raised (RFC 9470). Then its refresh tokens go on as they are.
+    pub raised: bool,
 }
 
 /// Whether a session that is opened gets refresh tokens. Without them nothing of it outlives one access token.
@@ -174,6 +176,7 @@ pub(crate) fn open_session(tx: &mut Tx<'_>, opening: Opening) -> Result<Opened, 
         scopes: opening.scopes,
         expires: access_expires,
         nonce: opening.nonce,
+        raised: false,
         session,
     })
 }

@@ -138,10 +138,15 @@ impl World {
     /// Asks the token endpoint, with a proof by `key` if there is one: with a nonce once the issuer has given one.
     pub async fn ask_token(&self, form: &[(&str, &str)], key: Option<&SigningKey>) -> Reply {
         let Some(key) = key else { return self.post("token", form).await };
+        self.ask_bound("token", form, key).await
+    }
+
+    /// Sends a form to a path of the org `acme`, with a proof by `key`.
+    pub async fn ask_bound(&self, path: &str, form: &[(&str, &str)], key: &SigningKey) -> Reply {
         let mut nonce = self.nonce.lock().expect("no test panics here").clone();
         loop {
-            let proof = self.proof(key, "POST", &self.at("token"), nonce.as_deref(), None);
-            let request = self.http.post(self.at("token")).body(encode(form)).header("content-type", FORM);
+            let proof = self.proof(key, "POST", &self.at(path), nonce.as_deref(), None);
+            let request = self.http.post(self.at(path)).body(encode(form)).header("content-type", FORM);
             let reply = self.send(request.header("dpop", proof)).await;
             let given = reply.header("dpop-nonce").map(str::to_owned);
             let first = nonce.is_none() || reply.refused().code == ErrorCode::UseDpopNonce;

@@ -278,6 +278,7 @@ impl World {
         let mut sessions = Vec::with_capacity(count);
         for _ in 0..count {
             let issue = IssueCode {
+                raises: None,
                 org: self.org,
                 client: self.cli,
                 principal: person,

@@ -96,7 +96,7 @@ pub(crate) struct LoginArgs {
     #[arg(long, requires = "command")]
     one_run: bool,
 
-    /// Prove anew who you are, for what demands a fresh login; takes the place of the sign-in that is here
+    /// Prove anew who you are, for what demands a fresh login: makes the sign-in that is here stronger
     #[arg(long, conflicts_with_all = ["one_run", "as_new"])]
     step_up: bool,
 
@@ -134,6 +134,11 @@ struct Answer<'a> {
     access_expires: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     api_key_expires: Option<String>,
+    /// Whether the session that was here was made stronger, and none opened.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    raised: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_expires: Option<String>,
 }
 
 pub(crate) async fn login(args: LoginArgs, out: &mut Output) -> Result<Exit, Failure> {
@@ -222,6 +227,11 @@ fn request(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Result<LoginR
     request.for_one_command = args.one_run;
     request.brief = strict;
     request.max_age = if args.step_up { Some(Lifetime::seconds(0)) } else { args.max_age };
+    request.raise =
+        args.step_up && args.scopes.is_empty() && args.resources.is_empty() && args.store.is_none();
+    if args.step_up && !request.raise {
+        out.say("what it reaches, or where it rests, is to be another, so a new sign-in takes the place of the one that is here");
+    }
     Ok(request)
 }
 
@@ -318,6 +328,15 @@ async fn stopped() {
 fn say(signed_in: &SignedIn, out: &mut Output) {
     let Identity { issuer, profile, .. } = &signed_in.identity;
     let under = profile.as_ref().map(|profile| format!(", profile {profile}")).unwrap_or_default();
+    if let Some(raised) = signed_in.raised {
+        let who = signed_in.person.as_deref().unwrap_or("you");
+        let until = raised.until.map(|until| format!(", and ends {until} as before")).unwrap_or_default();
+        out.say(format_args!(
+            "the session at {issuer} that was here is as strong as your login now: {who}{under}"
+        ));
+        out.say(format_args!("it is the same session: its passes and commands go on{until}"));
+        return;
+    }
     if signed_in.flow == Flow::ApiKey {
         let client = out.bold(&signed_in.identity.client_id);
         let until =
@@ -357,6 +376,8 @@ fn answer(signed_in: &SignedIn, out: &mut Output) -> Result<(), Failure> {
             bound: signed_in.bound,
             access_expires: signed_in.expires.map(|expires| expires.to_string()),
             api_key_expires: signed_in.api_key_ends.map(|ends| ends.to_string()),
+            raised: signed_in.raised.is_some(),
+            session_expires: signed_in.raised.and_then(|raised| raised.until).map(|until| until.to_string()),
         },
     )
 }

@@ -47,7 +47,7 @@ impl Login<'_> {
     ) -> Result<Granted, HolderError> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(no_port)?;
         let port = listener.local_addr().map_err(no_port)?.port();
-        let asked = self.code_request(port)?;
+        let asked = self.code_request(port).await?;
         let opened = open(&self.request.opener, asked.address.as_str());
         on_event(LoginEvent::Address { address: asked.address.as_str(), opened });
 

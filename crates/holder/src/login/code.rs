@@ -41,16 +41,18 @@ pub(super) enum Answered {
 
 impl Login<'_> {
     /// A request whose answer goes to a port of the loopback literal.
-    pub(super) fn code_request(&self, port: u16) -> Result<CodeRequest, HolderError> {
+    pub(super) async fn code_request(&self, port: u16) -> Result<CodeRequest, HolderError> {
         let url = &self.metadata.authorization_endpoint;
         let url = needed(url, self.metadata, "does not offer sign-in by a browser")?;
         // The literal, never `localhost`, which may lead elsewhere (RFC 8252, section 8.3).
         let redirect_uri = format!("http://127.0.0.1:{port}{}", self.preset.redirect_path);
         let (state, verifier) = (unguessable(), code_verifier(&SystemEntropy));
         let nonce = self.scopes.has("openid").then(unguessable);
-        let mut fields = self
-            .client
-            .id_in(self.asked())
+        let asked = match self.raises {
+            Some(_) => self.client.proven_in(self.asked(), self.metadata),
+            None => self.client.id_in(self.asked()),
+        };
+        let mut fields = asked
             .with("response_type", "code")
             .with("redirect_uri", redirect_uri.as_str())
             .with("state", state.as_str())
@@ -60,6 +62,8 @@ impl Login<'_> {
         for (name, value) in self.preset.authorize_extra {
             fields = fields.with(name, *value);
         }
+        // What shows the session that is to be raised is no part of an address.
+        let fields = if self.raises.is_some() { self.pushed(fields).await? } else { fields };
         let mut address = url.clone();
         let own = address.query().map(|query| format!("{query}&")).unwrap_or_default();
         address.set_query(Some(&format!("{own}{}", fields.query())));

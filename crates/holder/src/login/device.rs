@@ -38,8 +38,8 @@ impl Login<'_> {
         let url = &self.metadata.device_authorization_endpoint;
         let url = needed(url, self.metadata, "does not offer sign-in by a code on another device")?;
         let form = self.client.proven_in(self.asked(), self.metadata);
-        // Only the token endpoint takes proofs; the codes are bound by `dpop_jkt` in the form.
-        let with = With { key: None, ..self.with() };
+        // A session that is to be raised is shown with a proof of its key; else the codes are bound by `dpop_jkt` in the form.
+        let with = if self.raises.is_some() { self.with() } else { With { key: None, ..self.with() } };
         let answer = tokio::select! {
             answer = self.provider.post(url, &form, with) => answer,
             () = cancelled.as_mut() => return Err(HolderError::Cancelled.into()),

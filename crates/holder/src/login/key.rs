@@ -91,6 +91,7 @@ impl Holder {
             identity: &identity,
             rung,
             replaces,
+            raises: None,
             scopes: request.scopes.clone(),
             request: &request,
             bound: Some(Bound { key: &session_key, device }),

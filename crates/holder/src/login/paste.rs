@@ -87,7 +87,7 @@ impl Login<'_> {
         mut cancelled: Cancelled<'_>,
     ) -> Result<Granted, HolderError> {
         let ask = self.request.ask_pasted.as_ref().ok_or(HolderError::NobodyThere)?;
-        let asked = self.code_request(some_port())?;
+        let asked = self.code_request(some_port()).await?;
         on_event(LoginEvent::ToPaste {
             address: asked.address.as_str(),
             ends_at: &asked.redirect_uri,

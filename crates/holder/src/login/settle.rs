@@ -156,7 +156,11 @@ impl Login<'_> {
     }
 
     /// Step 5: whether what came may be believed.
-    async fn judge(&self, granted: &Granted, on_event: OnEvent<'_>) -> Result<Option<IdClaims>, HolderError> {
+    pub(super) async fn judge(
+        &self,
+        granted: &Granted,
+        on_event: OnEvent<'_>,
+    ) -> Result<Option<IdClaims>, HolderError> {
         let not_believed = |why: String| HolderError::NotBelieved { why };
         let tokens = &granted.tokens;
         fits(tokens)?;
@@ -301,7 +305,7 @@ fn notes(record: &Record) -> Vec<&'static str> {
     notes
 }
 
-fn signed_in(identity: &Identity, rung: Rung, record: &Record) -> SignedIn {
+pub(super) fn signed_in(identity: &Identity, rung: Rung, record: &Record) -> SignedIn {
     SignedIn {
         identity: identity.clone(),
         person: record.person.clone(),
@@ -313,6 +317,7 @@ fn signed_in(identity: &Identity, rung: Rung, record: &Record) -> SignedIn {
         bound: record.key.is_some(),
         expires: record.access.as_ref().and_then(|access| access.expires.at()),
         api_key_ends: record.api_key.as_ref().and_then(|held| held.ends),
+        raised: None,
     }
 }
 

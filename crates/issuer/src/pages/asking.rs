@@ -26,6 +26,25 @@ pub(crate) struct Asked {
     pub(crate) purpose: Option<String>,
 }
 
+/// A session that is to be made as strong as its person's login now.
+#[derive(Debug, Clone)]
+pub(crate) struct Raised {
+    /// The machine it is on, as that called itself when it was signed in.
+    pub(crate) machine: Option<String>,
+    /// When it was opened, in words.
+    pub(crate) since: String,
+    /// When it ends, in words.
+    pub(crate) until: String,
+}
+
+impl Raised {
+    /// Says of what is asked what is so of the session.
+    pub(crate) fn say_in(&self, asked: &mut Asked) {
+        asked.machine.clone_from(&self.machine);
+        asked.lifetime = format!("As long as before: it ends {}", self.until);
+    }
+}
+
 /// An API, as shown to a person.
 #[derive(Debug, Clone)]
 pub(crate) struct ResourceLine {
@@ -42,6 +61,8 @@ pub(crate) struct ConsentPage {
     pub(crate) org: OrgHead,
     pub(crate) csrf: String,
     pub(crate) asked: Asked,
+    /// The session that is to be made stronger, where nothing new is asked for.
+    pub(crate) raises: Option<Raised>,
     /// The waiting request.
     pub(crate) handle: String,
     /// Who gets the answer.
@@ -91,6 +112,8 @@ pub(crate) struct DeviceApprovalPage {
     pub(crate) org: OrgHead,
     pub(crate) csrf: String,
     pub(crate) asked: Asked,
+    /// The session that is to be made stronger, where nothing new is asked for.
+    pub(crate) raises: Option<Raised>,
     /// The code as the terminal shows it.
     pub(crate) code: String,
     /// The address the request came from, as we saw it.

@@ -105,6 +105,7 @@ fn examples() -> Vec<(&'static str, String)> {
     };
     let approval = |machine, purpose, differs: bool| {
         DeviceApprovalPage {
+            raises: None,
             frame: page(Here::Asking, "Approve a program"),
             org: org.clone(),
             csrf: csrf.clone(),
@@ -172,6 +173,7 @@ fn examples() -> Vec<(&'static str, String)> {
         (
             "consent",
             ConsentPage {
+                raises: None,
                 frame: page(Here::Asking, "Allow a program"),
                 org: org.clone(),
                 csrf: csrf.clone(),

@@ -108,6 +108,10 @@ fn refused(polled: Polled) -> OAuthError {
             "the device code is not valid for this client and key, or was used; start again",
         )
         .because(refusal),
+        Polled::NotRaised(why) => OAuthError::invalid_grant(
+            "the session that this was to raise is over, or may not be raised so; log in anew",
+        )
+        .because(why),
         Polled::OutOfGrant(why) => out_of_grant(why),
         Polled::Pending { .. } | Polled::Opened(_) => pending(),
     }

@@ -24,6 +24,7 @@ mod lease;
 mod session_stream;
 mod metadata;
 mod pushed;
+mod raise;
 mod refresh;
 mod refusals;
 mod requests;

@@ -101,6 +101,7 @@ async fn a_refused_poll_is_on_record() {
 /// Asks for a code, as the consent page does.
 async fn issue(world: &World, key: Option<&SigningKey>) -> CodeIssued {
     let issue = IssueCode {
+        raises: None,
         org: world.org,
         client: world.cli,
         principal: world.ada,

@@ -22,6 +22,7 @@ const CALLBACK: &str = "http://127.0.0.1:49152/callback";
 async fn code(world: &World, key: Option<&SigningKey>) -> String {
     let verifier = Secret::from_text(VERIFIER.to_owned());
     let issue = IssueCode {
+        raises: None,
         org: world.org,
         client: world.cli,
         principal: world.ada,
@@ -42,6 +43,7 @@ async fn code(world: &World, key: Option<&SigningKey>) -> String {
     match world.change(issue).await {
         CodeIssued::Issued { code, .. } => code.expose_text().to_owned(),
         CodeIssued::Refused(refusal) => panic!("{refusal}"),
+        CodeIssued::NotRaised(why) => panic!("{why}"),
     }
 }
 

@@ -384,7 +384,7 @@ mod tests {
             "issued refreshed retried reused exchanged denied cut expired approved leaked copied suspended disabled excepted \
              reviewed owner_changed policy_changed key_rotated restored registered changed invited enrolled removed \
              signed_in signed_out ended adopted leased released used recovered backed_up erased \
-             run_started run_ended accepted"
+             run_started run_ended accepted raised"
         );
         for event in Event::ALL {
             assert_eq!(event.text().parse(), Ok(*event));

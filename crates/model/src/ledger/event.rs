@@ -107,6 +107,8 @@ events! {
     /// The ledger goes on although something signed disagreed with it, or was missing; `reason` says what, and the
     /// operator that it should.
     Accepted = "accepted";
+    /// A session's person proved anew who they are, and the session is as strong, and as lately so, from then on (RFC 9470).
+    Raised = "raised";
 }
 
 impl fmt::Display for Event {

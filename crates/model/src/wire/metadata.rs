@@ -169,6 +169,9 @@ pub struct IssuerMetadata {
     /// Ours: whether a device login's poll may be held open with `Prefer: wait` (RFC 7240).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hallpass_device_wait_supported: bool,
+    /// Ours: whether a step-up raises the session that is there (RFC 9470), where it is shown by `step_up_token`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hallpass_step_up_supported: bool,
 }
 
 impl IssuerMetadata {
@@ -343,6 +346,7 @@ mod tests {
         own.response_types_supported = vec!["code".into()];
         own.authorization_response_iss_parameter_supported = true;
         own.hallpass_device_wait_supported = true;
+        own.hallpass_step_up_supported = true;
         let document = serde_json::to_vec(&own).unwrap();
         assert_eq!(IssuerMetadata::parse(&document, issuer), Ok(own));
         let bare = serde_json::to_value(IssuerMetadata::new(issuer)).unwrap();

@@ -60,6 +60,7 @@ pub(crate) async fn issue(world: &World) -> Issued {
     let credentials = std::iter::once(narrowed.credential).chain(narrowed.lin).collect();
     let exchanged = Place { credentials, stamp: narrowed.stamp, ..place(&opened) };
     let start = StartDevice {
+        raises: None,
         org: world.org,
         client: world.cli,
         scopes: grant(world.now).scopes,

@@ -21,6 +21,7 @@ use crate::world::{NOTES, World, add_org, by_passkey, for_issuer, key, laptop, s
 
 fn start(world: &World) -> StartDevice {
     StartDevice {
+        raises: None,
         org: world.org,
         client: world.cli,
         scopes: scopes("openid offline_access notes:read"),

@@ -136,6 +136,7 @@ async fn what_is_done_in_a_browser_counts_only_while_its_login_stands() {
     let web = enrol(&world, &enrolment_link(&world).await, 1).await.unwrap();
     let login = web.session.login;
     let start = StartDevice {
+        raises: None,
         org: world.org,
         client: world.cli,
         scopes: crate::world::grant(world.now).scopes,

@@ -106,6 +106,7 @@ impl World {
 
     pub(crate) fn code(&self) -> IssueCode {
         IssueCode {
+            raises: None,
             org: self.org,
             client: self.cli,
             principal: self.ada,

@@ -53,7 +53,7 @@ pub(super) async fn approve(office: &Office, form: Approve) -> Result<Approved, 
         }
         DeviceAnswered::NotThere => Err(no_code()),
         // SECURITY: nobody proved who they are here, so no step-up is satisfied.
-        DeviceAnswered::Unmet(_) => {
+        DeviceAnswered::Unmet(_) | DeviceAnswered::NotRaised(_) => {
             Err(Refused::by_rule("that login must be approved by the person, who proves who they are")
                 .hint("they log in with their passkey and enter the code in a browser"))
         }

@@ -70,6 +70,8 @@ pub struct TokenResponse {
     pub run: Option<CredentialId>,
     /// Ours: how long the API key that was exchanged still lives.
     pub api_key_expires_in: Option<Lifetime>,
+    /// Ours: how long the session that was raised still lives; there only where one was (RFC 9470).
+    pub session_expires_in: Option<Lifetime>,
 }
 
 impl TokenResponse {
@@ -92,6 +94,7 @@ impl TokenResponse {
             lease: raw.lease.and_then(|lease| lease.parse().ok()),
             run: raw.run.and_then(|run| run.parse().ok()),
             api_key_expires_in: raw.api_key_expires_in.and_then(Seconds::read),
+            session_expires_in: raw.session_expires_in.and_then(Seconds::read),
         })
     }
 
@@ -109,6 +112,7 @@ impl TokenResponse {
             lease: self.lease,
             run: self.run,
             api_key_expires_in: self.api_key_expires_in.map(Lifetime::as_seconds),
+            session_expires_in: self.session_expires_in.map(Lifetime::as_seconds),
         }
     }
 }
@@ -136,6 +140,8 @@ pub struct RevealedTokenResponse<'a> {
     run: Option<CredentialId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     api_key_expires_in: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_expires_in: Option<i64>,
 }
 
 impl fmt::Debug for RevealedTokenResponse<'_> {
@@ -158,6 +164,7 @@ struct Raw {
     lease: Option<String>,
     run: Option<String>,
     api_key_expires_in: Option<Seconds>,
+    session_expires_in: Option<Seconds>,
 }
 
 /// What was granted, as providers write it: with spaces (RFC 6749, section 3.3), with commas, or as a list.
@@ -286,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_revealed_response_reads_back_and_debug_reveals_nothing() {
-        let body = r#"{"access_token":"canary1","token_type":"DPoP","expires_in":300,"refresh_token":"canary2","refresh_token_expires_in":60,"scope":"a b","id_token":"canary3","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","lease":"lse_01h455vb4pex5vsknk084sn02q","run":"crd_01h455vb4pex5vsknk084sn02q","api_key_expires_in":86400}"#;
+        let body = r#"{"access_token":"canary1","token_type":"DPoP","expires_in":300,"refresh_token":"canary2","refresh_token_expires_in":60,"scope":"a b","id_token":"canary3","issued_token_type":"urn:ietf:params:oauth:token-type:access_token","lease":"lse_01h455vb4pex5vsknk084sn02q","run":"crd_01h455vb4pex5vsknk084sn02q","api_key_expires_in":86400,"session_expires_in":3600}"#;
         let response = read(body);
         assert_eq!(serde_json::to_string(&response.reveal()).unwrap(), body);
         assert!(!format!("{response:?} {:?}", response.reveal()).contains("canary"));
