@@ -15,14 +15,15 @@ use hallpass_model::principal::{Owner, Standing};
 use crate::change::Tx;
 use crate::directory::StandingSet;
 use crate::error::StoreError;
-use crate::owners::{Owned, OwnedId, Thing, about, owned_by, set_owner, stand};
+use crate::owners::{Owned, OwnedId, Thing, Trusts, about, owned_by, set_owner, stand, trusts_of};
 use crate::sql::{Columns, Sql};
 use crate::teams::has_active_member;
 
 /// What became of what somebody answered for who left.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeftBehind {
-    /// What nobody answers for, and is suspended until somebody takes it over.
+    /// What nobody answers for, and is suspended until somebody takes it over. A client's trusts that were in use stand after
+    /// it: nobody comes in by them while it is suspended.
     pub suspended: Vec<Owned>,
     /// What the administrators answer for from now on.
     pub handed_over: Vec<Owned>,
@@ -99,7 +100,9 @@ pub(crate) fn suspend_of(tx: &mut Tx<'_>, org: OrgId, from: Owner) -> Result<Lef
             left.handed_over.push(thing.into());
         } else if thing.standing.is_active() {
             suspend(tx, org, &thing)?;
+            let trusts = trusts_of(tx.db(), &thing, Trusts::InUse)?;
             left.suspended.push(thing.into());
+            left.suspended.extend(trusts);
         }
     }
     Ok(left)

@@ -20,6 +20,13 @@ pub enum Owned {
     Resource(String),
     /// An API key, by its short name.
     ApiKey(String),
+    /// A trust, by its short name. It has no owner of its own: whoever answers for its client does.
+    Trust {
+        /// Its short name.
+        handle: String,
+        /// The client that goes with it, by its `client_id`.
+        client: String,
+    },
 }
 
 /// A thing that somebody answers for.
@@ -75,6 +82,8 @@ pub enum Takeover {
     Owner,
     /// It was suspended since then, and is in use again.
     Lifted(Standing),
+    /// Whatever it changes for the client that it is of: a trust has no owner of its own.
+    WithClient,
 }
 
 /// Why nothing is taken over.
@@ -107,7 +116,7 @@ impl Change for TransferOwned {
                 let detail = entry.detail.clone().with(Key::CHANGE, "suspension_lifted");
                 tx.record(Entry { detail, ..entry });
             }
-            taken.push(self.taken(thing));
+            self.taken(tx.db(), thing, &mut taken)?;
         }
         tx.announce(News::Directory);
         Ok(Ok(taken))
@@ -138,25 +147,33 @@ impl TransferOwned {
         Ok(Ok(things))
     }
 
-    fn taken(&self, thing: Thing) -> TakenOver {
+    /// Adds what it changes for a thing, and for the trusts that go with it.
+    fn taken(&self, db: &Connection, thing: Thing, taken: &mut Vec<TakenOver>) -> Result<(), StoreError> {
         let change = match thing.standing {
             Standing::Suspended(_) => Takeover::Lifted(thing.standing),
             _ if thing.owner == self.to => Takeover::Nothing,
             _ => Takeover::Owner,
         };
-        TakenOver { from: thing.owner, thing: thing.into(), change }
+        let (from, trusts) = (thing.owner, trusts_of(db, &thing, Trusts::All)?);
+        taken.push(TakenOver { from, thing: thing.into(), change });
+        let with = |thing| TakenOver { from, thing, change: Takeover::WithClient };
+        taken.extend(trusts.into_iter().map(with));
+        Ok(())
     }
 }
 
 impl Store {
-    /// What somebody answers for.
+    /// What somebody answers for, a client's trusts after it.
     pub async fn list_owned(&self, org: OrgId, owner: Owner) -> Result<Vec<(Owned, Standing)>, StoreError> {
-        let things = self.read(|db| owned_by(db, org, owner))?;
-        Ok(things
-            .into_iter()
-            .map(|thing| (thing.standing, thing))
-            .map(|(standing, thing)| (thing.into(), standing))
-            .collect())
+        self.read(|db| {
+            let mut all = Vec::new();
+            for thing in owned_by(db, org, owner)? {
+                let (standing, trusts) = (thing.standing, trusts_of(db, &thing, Trusts::InUse)?);
+                all.push((thing.into(), standing));
+                all.extend(trusts.into_iter().map(|trust| (trust, standing)));
+            }
+            Ok(all)
+        })
     }
 
     /// What a transfer would change, if it were made now. It changes nothing.
@@ -164,8 +181,17 @@ impl Store {
         &self,
         transfer: &TransferOwned,
     ) -> Result<Result<Vec<TakenOver>, NotTransferred>, StoreError> {
-        let things = self.read(|db| transfer.judge(db))?;
-        Ok(things.map(|things| things.into_iter().map(|thing| transfer.taken(thing)).collect()))
+        self.read(|db| {
+            let things = match transfer.judge(db)? {
+                Ok(things) => things,
+                Err(why) => return Ok(Err(why)),
+            };
+            let mut taken = Vec::with_capacity(things.len());
+            for thing in things {
+                transfer.taken(db, thing, &mut taken)?;
+            }
+            Ok(Ok(taken))
+        })
     }
 }
 
@@ -185,6 +211,27 @@ impl From<Thing> for Owned {
             OwnedId::ApiKey(_) => Self::ApiKey(thing.name),
         }
     }
+}
+
+/// Which trusts of a client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trusts {
+    /// All of them.
+    All,
+    /// Those that let somebody in.
+    InUse,
+}
+
+/// The trusts of a client, which go with it; none of anything else.
+pub(crate) fn trusts_of(db: &Connection, thing: &Thing, which: Trusts) -> Result<Vec<Owned>, StoreError> {
+    let OwnedId::Client(client) = thing.id else { return Ok(Vec::new()) };
+    let mut trusts: Vec<Owned> = db.all(
+        "SELECT handle FROM trusts WHERE client = ?1 AND (?2 OR disabled IS NULL)",
+        (client.bytes(), which == Trusts::All),
+        |row| Ok(Owned::Trust { handle: row.text(0)?, client: thing.name.clone() }),
+    )?;
+    trusts.sort();
+    Ok(trusts)
 }
 
 fn find(db: &Connection, org: OrgId, id: OwnedId) -> Result<Option<Thing>, StoreError> {

@@ -72,6 +72,57 @@ fn an_owner_who_is_disabled_answers_for_nothing_new() {
 }
 
 #[test]
+fn a_client_s_trusts_go_with_it_and_are_named_and_none_is_taken_by_itself() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    server.admin(&["person", "add", "grace"]).json();
+    let client =
+        ["client", "add", "deployer", "--kind", "ci", "--owner", "person:grace", "--scope", "site:deploy"];
+    server.admin(&client).json();
+    for (trust, repository) in [("site", "repository_id=74"), ("docs", "repository_id=75")] {
+        let add = [
+            "trust",
+            "add",
+            trust,
+            "--client",
+            "deployer",
+            "--environment",
+            "prod",
+            "--scope",
+            "site:deploy",
+        ];
+        let when = ["--preset", "github", "--when", repository, "--when", "environment=prod"];
+        server.admin(&[&add[..], &when].concat()).json();
+    }
+    // By itself it would take its client along, and the other trust.
+    let alone = server.admin(&["owner", "transfer", "trust:site", "--to", "person:ada"]);
+    alone.failed(5, &["`client:deployer` answers for it", "hint: name `client:deployer`"]);
+    server.admin(&["owner", "transfer", "trust:none", "--to", "person:ada"]).failed(1, &["none"]);
+    let agent = server.admin(&["owner", "transfer", "agent:robot", "--to", "person:ada"]);
+    agent.failed(5, &["acts for the person who registered it", "hallpass agents add"]);
+    assert_eq!(server.admin(&["client", "show", "deployer"]).json()["owner"], "person:grace");
+
+    server.admin(&["trust", "disable", "docs"]).json();
+    let left = server.admin(&["person", "disable", "grace"]);
+    assert_eq!(
+        left.json()["suspended"],
+        serde_json::json!(["client:deployer", "trust:site"]),
+        "what was in use"
+    );
+    let all = ["owner", "transfer", "--from", "person:grace", "--all", "--to", "person:ada"];
+    let preview = server.admin(&[&all[..], &["--dry-run"]].concat()).json();
+    let things: Vec<_> = preview["list"].as_array().unwrap().iter().map(|row| row["thing"].clone()).collect();
+    assert_eq!(things, ["client:deployer", "trust:docs", "trust:site"]);
+    let row = &preview["list"][1];
+    assert_eq!(
+        (row["change"].as_str(), row["with"].as_str()),
+        (Some("with its client"), Some("client:deployer"))
+    );
+    assert_eq!(server.admin(&all).json()["list"], preview["list"]);
+    assert_eq!(server.admin(&["trust", "show", "site"]).json()["owner"], "person:ada");
+}
+
+#[test]
 fn what_an_owner_who_leaves_answered_for_is_suspended_until_somebody_takes_it_over() {
     let root = tempfile::tempdir().unwrap();
     let server = Server::start(root.path(), &[]).with_org();

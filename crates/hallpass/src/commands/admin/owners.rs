@@ -15,7 +15,8 @@ pub(super) enum OwnerCommand {
     /// Have somebody else answer for clients and resources
     ///
     /// Whoever takes them over must be able to: an active person, or a team with one in it. All are taken over, or none.
-    /// What was suspended since its owner left is back in use. Recorded as `owner_changed`.
+    /// What was suspended since its owner left is back in use. Recorded as `owner_changed`. A client's trusts go with it, and
+    /// are listed after it.
     #[command(after_help = "\
 Examples:
   hallpass admin owner transfer client:notes-api --to team:platform
@@ -82,7 +83,11 @@ pub(super) async fn run(
     give_list(out, "hallpass.admin.owners/1", &taken, "they answer for nothing", |taken| {
         let mut table = Table::new(["THING", "FROM", "TO", "CHANGE"]);
         for one in taken {
-            table.row([&one.thing, &one.from, &one.to, &one.change]);
+            let change = match &one.with {
+                Some(client) => format!("with {client}"),
+                None => one.change.clone(),
+            };
+            table.row([&one.thing, &one.from, &one.to, &change]);
         }
         table
     })

@@ -82,8 +82,11 @@ answers! {
     /// A thing that was given another owner, or would be.
     OwnerShown {
         thing: String, from: String, to: String,
-        /// `none`, as they answered for it already, `owner`, or `owner, suspension lifted`.
+        /// `none`, as they answered for it already, `owner`, `owner, suspension lifted`, or, for a trust, `with its client`.
         change: String,
+        /// The client that a trust goes with: `client:HANDLE`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        with: Option<String>,
     }
     /// The keys that an org signs with, or did.
     OrgKeysShown { org: String, keys: Vec<SigningKeyShown>, }

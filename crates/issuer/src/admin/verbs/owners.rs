@@ -3,7 +3,7 @@
 use hallpass_model::principal::Org;
 use hallpass_store::{NotTransferred, Owned, OwnedId, TakenOver, Takeover, TransferOwned, Which};
 
-use super::{clients, keys, resources};
+use super::{clients, keys, resources, trusts};
 use crate::admin::forms::{OwnedBy, OwnedShown, OwnerShown, OwnerTransfer};
 use crate::admin::office::{Office, render_standing};
 use crate::admin::refused::Refused;
@@ -80,6 +80,20 @@ async fn thing(office: &Office, org: &Org, typed: &str) -> Result<OwnedId, Refus
         Some(("client", handle)) => OwnedId::Client(clients::load(office, org, handle).await?.id),
         Some(("resource", url)) => OwnedId::Resource(resources::load(office, org, url).await?.id),
         Some(("key", handle)) => OwnedId::ApiKey(keys::load(office, org, handle).await?.id),
+        // Taken by its own name it would quietly take its client along, and all other trusts of that.
+        Some(("trust", handle)) => {
+            let client = trusts::client_of(office, org, handle).await?;
+            return Err(Refused::by_rule(format_args!(
+                "`{typed}` has no owner of its own: whoever answers for `client:{client}` answers for it"
+            ))
+            .hint(format_args!("name `client:{client}`; `--dry-run` shows which trusts go with it")));
+        }
+        Some(("agent", _)) => {
+            return Err(Refused::by_rule(format_args!(
+                "`{typed}` acts for the person who registered it, and for nobody else"
+            ))
+            .hint("whoever takes over its work registers an agent of their own: `hallpass agents add`"));
+        }
         _ => {
             return Err(Refused::usage(format_args!("`{typed}` is nothing that has an owner of its own"))
                 .hint("name `client:HANDLE`, `resource:URL` or `key:HANDLE`"));
@@ -94,14 +108,20 @@ async fn shown(
 ) -> Result<Vec<OwnerShown>, Refused> {
     let mut all = Vec::with_capacity(taken.len());
     for TakenOver { thing, from, change } in taken {
+        let with = match &thing {
+            Owned::Trust { client, .. } => Some(format!("client:{client}")),
+            _ => None,
+        };
         all.push(OwnerShown {
             thing: render(&thing),
+            with,
             from: office.render_owner(&from).await?,
             to: form.to.clone(),
             change: match change {
                 Takeover::Nothing => "none",
                 Takeover::Owner => "owner",
                 Takeover::Lifted(_) => "owner, suspension lifted",
+                Takeover::WithClient => "with its client",
             }
             .to_owned(),
         });
@@ -109,7 +129,7 @@ async fn shown(
     Ok(all)
 }
 
-/// Things as `client:notes-api` or `resource:https://notes.example`, as this command takes them.
+/// Things as `client:notes-api` or `resource:https://notes.example`; a client's trusts after it, as `trust:deploy`.
 pub(super) fn render_owned(things: &[Owned]) -> Vec<String> {
     things.iter().map(render).collect()
 }
@@ -119,5 +139,6 @@ fn render(thing: &Owned) -> String {
         Owned::Client(handle) => format!("client:{handle}"),
         Owned::Resource(url) => format!("resource:{url}"),
         Owned::ApiKey(handle) => format!("key:{handle}"),
+        Owned::Trust { handle, .. } => format!("trust:{handle}"),
     }
 }

@@ -160,6 +160,11 @@ async fn load(office: &Office, org: &Org, handle: &str) -> Result<Trust, Refused
     })
 }
 
+/// The client that a trust lets somebody become, by its `client_id`.
+pub(super) async fn client_of(office: &Office, org: &Org, handle: &str) -> Result<String, Refused> {
+    Ok(find(office, org, handle).await?.client)
+}
+
 async fn find(office: &Office, org: &Org, handle: &str) -> Result<TrustShown, Refused> {
     let trust = load(office, org, handle).await?;
     shown(office, org, &trust).await
