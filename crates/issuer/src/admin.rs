@@ -14,10 +14,11 @@ mod shape; // what JSON a question and an answer are
 mod story; // entries of the ledger as people read them
 mod verbs; // every verb on one page, one file a subject
 
-pub(crate) use links::enrolment_url;
 pub use links::setup_url;
 pub(crate) use office::Member;
 pub use office::Office;
 pub(crate) use openapi::openapi;
 pub use refused::{Kind, Refused};
+#[cfg(test)]
+pub(crate) use shape::Schemas;
 pub use verbs::{Body, Verb, find, whole};

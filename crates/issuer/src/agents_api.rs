@@ -59,7 +59,12 @@ pub(crate) async fn register(asked: Asked) -> Result<Response, OAuthError> {
 pub(crate) async fn retire(asked: Asked) -> Result<Response, OAuthError> {
     answered(&asked, async {
         let person = person(&asked, RETIRE).await?;
-        let retire = RetireAgent { org: asked.org.id(), person, handle: handle(&asked.form, "agent")? };
+        let retire = RetireAgent {
+            org: asked.org.id(),
+            person,
+            handle: handle(&asked.form, "agent")?,
+            why: Why::EndedByPerson,
+        };
         let ended = change(&asked, person, retire).await?.ok_or_else(no_agent)?;
         Ok(json(StatusCode::OK, &RunsEnded { ended: ended.runs }))
     })

@@ -57,7 +57,7 @@ pub(crate) async fn change(person: Person) -> Result<Response, Trouble> {
         Some("retire") => {
             let handle =
                 form.required("agent")?.parse().map_err(|_| Trouble::not_found().at(person.head()))?;
-            let retire = RetireAgent { org, person: id, handle };
+            let retire = RetireAgent { org, person: id, handle, why: Why::EndedByPerson };
             match person.change(Act::RunOwnAgents, retire).await? {
                 Some(_) => "retired",
                 None => "gone",

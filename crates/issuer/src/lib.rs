@@ -42,7 +42,7 @@ mod device_page; // answering a device login
 mod sessions_page; // what can act for a person, ended
 mod agents_page; // what acts for a person as itself, ended
 mod passkeys_page; // a person's passkeys
-mod people_page; // the people of an org, for its administrators
+mod console; // pages for who administers, responds, audits or owns
 pub mod admin; // what can be done about everything here
 mod enrol; // a first passkey, by a one-time link
 mod setup; // the first org and its administrator, by a one-time link
@@ -67,6 +67,7 @@ use hallpass_store::Store;
 use tokio::sync::watch;
 
 pub use base_url::{BadBaseUrl, BaseUrl};
+pub use console::{ConsoleLine, console_lines};
 pub use hallpass_model::network::{BadNetwork, Network};
 pub use listen::{Listen, ListenError, Listener, TlsFiles};
 pub use metrics::serve_metrics;

@@ -16,6 +16,7 @@ use http::header::SET_COOKIE;
 
 use crate::Issuer;
 use crate::authorize::see_other;
+use crate::console;
 use crate::error::json;
 use crate::pages::Frame;
 use crate::pages::answer::page;
@@ -34,8 +35,8 @@ pub(crate) enum Target {
     Passkeys,
     /// Your passkeys, for the first time.
     Welcome,
-    /// The people, for administrators.
-    People,
+    /// The console: which page of it, and what is asked there.
+    Console(Option<&'static str>, Vec<(&'static str, String)>),
     /// Entering a code, which a link may have brought.
     Device(Option<String>),
     /// A client's request that waits for an answer.
@@ -45,8 +46,11 @@ pub(crate) enum Target {
 impl Target {
     /// What the page at `path` was asked for with `form`.
     pub(crate) fn of(path: &str, form: &Form) -> Self {
-        let page = path.trim_matches('/').split('/').nth(1).unwrap_or_default();
-        Self::named(page, form)
+        let mut segments = path.trim_matches('/').split('/').skip(1);
+        match (segments.next().unwrap_or_default(), segments.next()) {
+            ("admin", page) => Self::console(page, form),
+            (page, _) => Self::named(page, form),
+        }
     }
 
     /// What the fields of a login form say.
@@ -57,7 +61,7 @@ impl Target {
     fn named(page: &str, form: &Form) -> Self {
         match page {
             "passkeys" => Self::Passkeys,
-            "people" => Self::People,
+            "admin" => Self::console(form.find("page"), form),
             "device" => {
                 let typed = form.find("user_code").or_else(|| form.find("code"));
                 Self::Device(typed.and_then(user_code::parse))
@@ -72,13 +76,25 @@ impl Target {
         }
     }
 
+    /// SECURITY: a page that there is, and nothing of its query but what is asked for: what is typed into forms stays out of
+    /// addresses.
+    fn console(page: Option<&str>, form: &Form) -> Self {
+        let page = page.and_then(console::find_page);
+        let asked = ["of", "do", "which"].into_iter();
+        let query = asked.filter_map(|name| Some((name, form.find(name)?.to_owned())));
+        Self::Console(page, query.filter(|_| page.is_some()).collect())
+    }
+
     pub(crate) fn fields(&self) -> Vec<(&'static str, String)> {
         let to = |page: &str| ("to", page.to_owned());
         match self {
             Self::Sessions => vec![to("sessions")],
             Self::Passkeys => vec![to("passkeys")],
             Self::Welcome => vec![to("passkeys"), ("done", "welcome".to_owned())],
-            Self::People => vec![to("people")],
+            Self::Console(page, query) => {
+                let page = page.map(|page| ("page", page.to_owned()));
+                std::iter::once(to("admin")).chain(page).chain(query.iter().cloned()).collect()
+            }
             Self::Device(None) => vec![to("device")],
             Self::Device(Some(code)) => vec![to("device"), ("user_code", user_code::render(code))],
             Self::Consent(handle) => vec![to("consent"), ("request", handle.clone())],
@@ -88,9 +104,11 @@ impl Target {
     /// The page itself, with what it needs.
     fn address(&self, org: &str) -> String {
         let fields = self.fields();
-        let query: Vec<String> = fields[1..].iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let (segments, query): (Vec<_>, Vec<_>) =
+            fields.iter().partition(|(name, _)| matches!(*name, "to" | "page"));
+        let path: Vec<&str> = segments.iter().map(|(_, segment)| segment.as_str()).collect();
         let join = if query.is_empty() { "" } else { "?" };
-        format!("/{org}/{}{join}{}", fields[0].1, query.join("&"))
+        format!("/{org}/{}{join}{}", path.join("/"), encode(query.into_iter()))
     }
 
     /// The login page, which leads here.
@@ -105,19 +123,22 @@ impl Target {
     }
 
     fn login(&self, org: &str, more: &str) -> Response {
-        let query: Vec<String> =
-            self.fields().iter().map(|(name, value)| format!("{name}={value}")).collect();
-        see_other(&format!("/{org}/login?{}{more}", query.join("&")))
+        see_other(&format!("/{org}/login?{}{more}", encode(self.fields().iter())))
     }
 
     fn reason(&self) -> &'static str {
         match self {
             Self::Sessions | Self::Passkeys | Self::Welcome => "To see what can act for you, and end it.",
-            Self::People => "To the people of this organisation, for its administrators.",
+            Self::Console(..) => "To the console of this organisation.",
             Self::Device(_) => "Then enter the code that your terminal shows.",
             Self::Consent(_) => "Then you are asked whether a program may act for you.",
         }
     }
+}
+
+fn encode<'a>(fields: impl Iterator<Item = &'a (&'static str, String)>) -> String {
+    let pairs = fields.map(|(name, value)| (*name, value.as_str()));
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
 /// `GET /{org}`: on to the sessions.
@@ -331,5 +352,10 @@ mod tests {
             assert_eq!(target(elsewhere).address("acme"), "/acme/sessions", "{elsewhere}");
         }
         assert_eq!(target("to=device&user_code=%2F%2Fevil").address("acme"), "/acme/device");
+        assert_eq!(
+            target("to=admin&page=clients&of=%2F%2Fevil%0d%0a&do=rotate&jwks=secret").address("acme"),
+            "/acme/admin/clients?of=%2F%2Fevil%0D%0A&do=rotate"
+        );
+        assert_eq!(target("to=admin&page=..%2F..%2Fevil&of=x").address("acme"), "/acme/admin");
     }
 }

@@ -4,7 +4,8 @@
 //! content security policy can forbid it; only passkey ceremonies need the one script.
 
 pub(crate) mod answer; // a page as an HTTP answer
-pub(crate) mod account; // your sessions, your passkeys, the people
+pub(crate) mod account; // your sessions, your agents, your passkeys
+pub(crate) mod console; // what there is in an org, and what can be done about it
 pub(crate) mod asking; // consent, device code, approval, answer
 pub(crate) mod entering; // set-up, enrolment, login
 pub(crate) mod trouble; // what went wrong, and what to do
@@ -46,8 +47,8 @@ impl From<&Org> for OrgHead {
 pub(crate) struct PersonHead {
     /// Their name.
     pub(crate) name: String,
-    /// Whether they see the administrators' pages.
-    pub(crate) administrator: bool,
+    /// Whether the console has anything for them.
+    pub(crate) console: bool,
     /// For the form that logs them out.
     pub(crate) csrf: String,
 }
@@ -63,8 +64,8 @@ pub(crate) enum Here {
     Passkeys,
     /// Entering a code.
     Device,
-    /// The people, for administrators.
-    People,
+    /// The console.
+    Console,
     /// A page that asks one question and should not offer other ways to go.
     Asking,
 }

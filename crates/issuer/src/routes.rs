@@ -26,8 +26,6 @@ pub enum Access {
     Browser,
     /// A person who is logged in to this very org on this browser.
     Person,
-    /// A person who is logged in and is an administrator of this very org.
-    Administrator,
     /// A client of this org that says, and where it can proves, who it is.
     Client,
     /// A resource's own server: a client of this org, by its key or a token of its own.

@@ -51,13 +51,13 @@ impl Trouble {
         )
     }
 
-    /// The page is for administrators.
-    pub(crate) fn not_allowed() -> Self {
+    /// The console has nothing for whoever has no role and answers for nothing.
+    pub(crate) fn no_role() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
-            "This page is for administrators",
-            "You are logged in, but you are not an administrator of this organisation.",
-            "If you should be, ask one of the administrators to add you to their team.",
+            "There is nothing here for you",
+            "The console is for administrators, responders and auditors of this organisation, and for whoever answers for something in it.",
+            "If you should be one of them, ask an administrator to add you to their team.",
         )
     }
 

@@ -1,15 +1,14 @@
 //! Browsers: which page is asked for, by whom, and whether a form is to be believed.
 //!
 //! A handler says by its argument who may come: [`Stranger`] is anybody at an org's pages, [`Person`] somebody who is
-//! logged in to that very org, [`Administrator`] one of its administrators. Each of them reads the request whole, and
-//! believes a POST only with both proofs of `forms`; so no handler can forget to ask. Nothing is changed in a person's name
+//! logged in to that very org. Each of them reads the request whole, and believes a POST only with both proofs of `forms`; so
+//! no handler can forget to ask. Nothing is changed in a person's name
 //! but by [`Person::change`], which wants to hear what act of the table of roles it is.
 
 pub(crate) mod cookies; // what they are called, and how long browsers keep them
 pub(crate) mod forms; // whether a posted form came from a page of ours
 
 use std::net::IpAddr;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,11 +16,11 @@ use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use hallpass_model::ledger::Actor;
 use hallpass_model::principal::Principal;
-use hallpass_model::role::{self, Act, Role};
+use hallpass_model::role::Act;
 use hallpass_model::secret::{Secret, WebCookie};
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::oauth::Form;
-use hallpass_store::{Change, InBrowser, RecordRefusal, RefusedSubject, TouchWeb, WebSession};
+use hallpass_store::{Change, InBrowser, RecordRefusal, RefusedSubject, Roles, TouchWeb, WebSession};
 use http::header::{ACCEPT, SET_COOKIE};
 use http::{HeaderMap, Method};
 
@@ -33,8 +32,8 @@ use crate::pages::{Frame, Here, OrgHead, PersonHead};
 use crate::routes::{Access, Routes};
 use crate::trouble::Trouble;
 use crate::{
-    Issuer, agents_page, assets, consent, device_page, enrol, login, passkeys_page, people_page,
-    provider_login, sessions_page, setup, trouble,
+    Issuer, agents_page, assets, consent, console, device_page, enrol, login, passkeys_page, provider_login,
+    sessions_page, setup, trouble,
 };
 use cookies::CookieOf;
 
@@ -66,8 +65,10 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .post("/{org}/agents", Access::Person, agents_page::change)
         .get("/{org}/passkeys", Access::Person, passkeys_page::show)
         .post("/{org}/passkeys", Access::Person, passkeys_page::change)
-        .get("/{org}/people", Access::Administrator, people_page::show)
-        .post("/{org}/people", Access::Administrator, people_page::change)
+        .get("/{org}/admin", Access::Person, console::front)
+        .get("/{org}/admin/", Access::Person, console::front)
+        .get("/{org}/admin/{page}", Access::Person, console::show)
+        .post("/{org}/admin/{page}", Access::Person, console::change)
 }
 
 /// A request to a page, read; nobody is believed yet.
@@ -109,6 +110,11 @@ impl Visit {
     /// Whether the passkey script asks, and not the browser itself.
     pub(crate) fn is_script(&self) -> bool {
         self.headers.get(ACCEPT).is_some_and(|accept| accept == "application/json")
+    }
+
+    /// A segment of the path, from 0; nothing where it has none.
+    pub(crate) fn segment(&self, at: usize) -> &str {
+        self.path.trim_matches('/').split('/').nth(at).unwrap_or_default()
     }
 
     /// Counts something that the store will keep for whoever asks.
@@ -219,8 +225,10 @@ pub(crate) struct Person {
     pub(crate) web: WebSession,
     /// What the login's cookie holds.
     pub(crate) cookie: Secret<WebCookie>,
-    /// Whether they are an administrator of this org.
-    pub(crate) administrator: bool,
+    /// What they are in this org.
+    pub(crate) roles: Roles,
+    /// Whether the console has anything for them.
+    pub(crate) console: bool,
     /// The token of the forms shown to them.
     pub(crate) csrf: String,
 }
@@ -243,9 +251,14 @@ impl Person {
     /// `Err` without a trouble: they must log in first.
     async fn of(visit: Visit, org: Arc<OrgIssuer>) -> Result<Self, (Visit, Option<Trouble>)> {
         match Self::find(&visit, &org).await {
-            Ok(Some((person, web, cookie, administrator))) => {
+            Ok(Some((person, web, cookie, roles))) => {
                 let csrf = forms::token(web.form_key.expose(), org.org.name.as_str());
-                Ok(Self { visit, org, person, web, cookie, administrator, csrf })
+                let mut found = Self { visit, org, person, web, cookie, roles, console: false, csrf };
+                match found.sees_console().await {
+                    Ok(sees) => found.console = sees,
+                    Err(error) => return Err((found.visit, Some(error.into()))),
+                }
+                Ok(found)
             }
             Ok(None) => Err((visit, None)),
             Err(trouble) => Err((visit, Some(trouble))),
@@ -255,7 +268,7 @@ impl Person {
     async fn find(
         visit: &Visit,
         org: &OrgIssuer,
-    ) -> Result<Option<(Principal, WebSession, Secret<WebCookie>, bool)>, Trouble> {
+    ) -> Result<Option<(Principal, WebSession, Secret<WebCookie>, Roles)>, Trouble> {
         let Some((cookie, web)) = find_login(visit, org).await? else { return Ok(None) };
         if visit.method == Method::POST {
             forms::judge_token(web.form_key.expose(), org.org.name.as_str(), visit.form.find("csrf"))
@@ -263,29 +276,29 @@ impl Person {
         }
         let store = &visit.issuer.store;
         let Some(person) = store.find_person(web.person).await? else { return Ok(None) };
-        let administrator = store.list_teams_of(person.id).await?.contains(&org.org.administrators);
+        let roles = store.roles_of(org.id(), person.id).await?;
         if web.wants_touch(visit.now) {
             let touch = TouchWeb { cookie: Secret::new(cookie.expose().to_vec()) };
             store.change(Actor::Principal(person.id), visit.now, touch).await?;
         }
-        Ok(Some((person, web, cookie, administrator)))
+        Ok(Some((person, web, cookie, roles)))
     }
 
     /// Asks the table of roles whether they may do this. A refusal is recorded.
     pub(crate) async fn permit(&self, act: Act) -> Result<(), Trouble> {
-        let is_given = |role| role::may(role, act);
-        if is_given(Role::Person) || (self.administrator && is_given(Role::Administrator)) {
+        if self.roles.may(act) {
             return Ok(());
         }
+        self.refuse_role().await?;
+        Err(Trouble::nobody_may().at(self.head()).link(self.path("sessions"), "Your sessions"))
+    }
+
+    /// Records that they asked for what no role of theirs gives them.
+    pub(crate) async fn refuse_role(&self) -> Result<(), Trouble> {
         let subject =
             RefusedSubject { principal: Some(self.person.id), ..RefusedSubject::org(self.org.id()) };
         let record = RecordRefusal { subject, rule: "role" };
-        self.visit.issuer.store.change(self.actor(), self.visit.now, record).await?;
-        let trouble = match self.administrator {
-            true => Trouble::nobody_may(),
-            false => Trouble::not_allowed(),
-        };
-        Err(trouble.at(self.head()).link(self.path("sessions"), "Your sessions"))
+        Ok(self.visit.issuer.store.change(self.actor(), self.visit.now, record).await?)
     }
 
     /// Does what this act is in their name: if they may, and unless their login has ended since they asked.
@@ -308,39 +321,14 @@ impl Person {
 
     /// What a page shows around its own content.
     pub(crate) fn frame(&self, here: Here, title: &str) -> Frame {
-        let person = PersonHead {
-            name: self.person.name.clone(),
-            administrator: self.administrator,
-            csrf: self.csrf.clone(),
-        };
+        let person =
+            PersonHead { name: self.person.name.clone(), console: self.console, csrf: self.csrf.clone() };
         Frame::for_person(&self.head(), &person, here, title)
     }
 
     /// The path of one of this org's pages.
     pub(crate) fn path(&self, page: &str) -> String {
         format!("/{}/{page}", self.org.org.name)
-    }
-}
-
-/// An administrator of this org, logged in to it.
-pub(crate) struct Administrator(Person);
-
-impl Deref for Administrator {
-    type Target = Person;
-    fn deref(&self) -> &Person {
-        &self.0
-    }
-}
-
-impl FromRequest<Issuer> for Administrator {
-    type Rejection = Response;
-
-    async fn from_request(request: Request, issuer: &Issuer) -> Result<Self, Response> {
-        let person = Person::from_request(request, issuer).await?;
-        match person.permit(Act::RunDirectory).await {
-            Ok(()) => Ok(Self(person)),
-            Err(trouble) => Err(person.visit.refuse(trouble)),
-        }
     }
 }
 

@@ -102,7 +102,7 @@ pub enum Act {
     RotateProof,
     /// Take a client, a resource, a trust or an API key out of use.
     TakeOutOfUse,
-    /// Take a person or a team out of use.
+    /// Take a person, a team or an agent out of use.
     TakePersonOutOfUse,
     /// Remove a person's passkey that they have lost.
     RemoveLostPasskey,

@@ -113,6 +113,8 @@ pub struct RetireAgent {
     pub person: PrincipalId,
     /// Its name.
     pub handle: Handle,
+    /// Why.
+    pub why: Why,
 }
 
 impl Change for RetireAgent {
@@ -128,7 +130,7 @@ impl Change for RetireAgent {
         let detail = Detail::new().with(Key::KIND, "agent").with(Key::AGENT, agent.id.to_string());
         let entry = tx.entry(Event::Disabled);
         tx.record(Entry { org: Some(agent.org), principal: Some(agent.person), detail, ..entry });
-        end_where(tx, self.person, |run| run.agent == agent.id, Why::EndedByPerson).map(Some)
+        end_where(tx, self.person, |run| run.agent == agent.id, self.why).map(Some)
     }
 }
 

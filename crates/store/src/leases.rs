@@ -30,6 +30,8 @@ pub struct Lease {
     pub session: Option<SessionId>,
     /// The pass that was handed over.
     pub credential: CredentialId,
+    /// The run of an agent that it was handed to, if it was to one.
+    pub run: Option<CredentialId>,
     /// Whether its run is there.
     pub state: LeaseState,
     /// When the pass ends in any case.
@@ -241,6 +243,11 @@ impl Store {
         self.read(|db| find(db, lease))
     }
 
+    /// The lease that this pass was handed over by, if it is open.
+    pub async fn find_lease_of(&self, credential: CredentialId) -> Result<Option<Lease>, StoreError> {
+        self.read(|db| of_credential(db, credential))
+    }
+
     /// Leases whose run did not come (back) in time, some of them if they are many.
     pub async fn lost_runs(&self, now: Timestamp) -> Result<Vec<LeaseId>, StoreError> {
         self.read(|db| lost(db, now, LOST_AT_ONCE))
@@ -257,8 +264,33 @@ pub(crate) fn lost(db: &Connection, now: Timestamp, limit: u32) -> Result<Vec<Le
 
 fn find(db: &Connection, lease: LeaseId) -> Result<Option<Lease>, StoreError> {
     db.one(
-        "SELECT id, org, client, session, credential, connection, deadline, expires FROM leases WHERE id = ?1",
+        "SELECT id, org, client, session, credential, connection, deadline, expires, run FROM leases WHERE id = ?1",
         [lease.bytes()],
+        read_lease,
+    )
+}
+
+/// Leases of a session that are open, the newest first.
+pub(crate) fn of_session(
+    db: &Connection,
+    session: SessionId,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Lease>, StoreError> {
+    db.all(
+        "SELECT id, org, client, session, credential, connection, deadline, expires, run FROM leases \
+         WHERE session = ?1 AND expires > ?2 ORDER BY id DESC LIMIT ?3",
+        (session.bytes(), now.millis(), limit),
+        read_lease,
+    )
+}
+
+/// The lease that this pass was handed over by, if it is open.
+pub(crate) fn of_credential(db: &Connection, credential: CredentialId) -> Result<Option<Lease>, StoreError> {
+    db.one(
+        "SELECT id, org, client, session, credential, connection, deadline, expires, run FROM leases \
+         WHERE credential = ?1",
+        [credential.bytes()],
         read_lease,
     )
 }
@@ -276,5 +308,6 @@ fn read_lease(row: &Row<'_>) -> rusqlite::Result<Lease> {
             None => LeaseState::Connected { connection },
         },
         expires: row.time(7)?,
+        run: row.maybe_id(8)?,
     })
 }

@@ -63,6 +63,7 @@ mod exchange; // narrower tokens from wider ones
 mod agents; // software that acts for a person
 mod runs; // its runs, and what they may use
 mod leases; // passes handed to one run
+mod lineage; // what came of a session, to be drawn
 mod client_tokens; // tokens for clients themselves
 mod trusts; // rules by which outside identities become clients
 mod federate; // tokens for whoever comes in by one
@@ -106,7 +107,7 @@ pub use documents::{
     AdmitClient, AllowDocuments, AllowedHost, DOCUMENT_CLIENTS_MAX, ForbidDocuments, NotAdmitted,
 };
 pub use enrol::{FinishEnrolment, FinishLogin, LoginRefusal, SetUp, SetUpDone};
-pub use entries::{Filter, LedgerEntry};
+pub use entries::{Filter, LedgerEntry, LookedBack};
 pub use error::{OpenError, StoreError};
 pub use exchange::{Exchange, ExchangeRefusal, Exchanged, Narrowed, Subject};
 pub use federate::{Federated, FederatedRefusal, FederatedToken, IssueByTrust, Once, Outsider};
@@ -118,6 +119,7 @@ pub use keys::{
 };
 pub use leases::{AwaitAllRuns, EndLease, Lease, LeaseConnected, LeaseDropped, LeaseState};
 pub use leaving::{LeftBehind, OwnerSet};
+pub use lineage::SessionLineage;
 pub use links::{Link, LinkMade, LinkPurpose, MakeLink};
 pub use open::{Engine, Store, StoreKeys, StorePlace};
 pub use orgs::{

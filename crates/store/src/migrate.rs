@@ -25,6 +25,8 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "wrapped_root", sql: include_str!("migrations/013_wrapped_root.sql") },
     Step { name: "team_roles", sql: include_str!("migrations/014_team_roles.sql") },
     Step { name: "raised_sessions", sql: include_str!("migrations/015_raised_sessions.sql") },
+    Step { name: "lease_sessions", sql: include_str!("migrations/016_lease_sessions.sql") },
+    Step { name: "owner_lookups", sql: include_str!("migrations/017_owner_lookups.sql") },
 ];
 
 /// One step; its number is its place in the list, from 1.

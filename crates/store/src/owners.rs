@@ -176,6 +176,29 @@ impl Store {
         })
     }
 
+    /// Whether any of these answers for anything of the org.
+    pub async fn owns_anything(&self, owners: &[Owner]) -> Result<bool, StoreError> {
+        self.read(|db| {
+            for owner in owners {
+                let (person, team) = owner_columns(owner);
+                let found: Option<bool> = db.one(
+                    "SELECT EXISTS (SELECT 1 FROM clients WHERE owner_person = ?1) \
+                     OR EXISTS (SELECT 1 FROM clients WHERE owner_team = ?2) \
+                     OR EXISTS (SELECT 1 FROM resources WHERE owner_person = ?1) \
+                     OR EXISTS (SELECT 1 FROM resources WHERE owner_team = ?2) \
+                     OR EXISTS (SELECT 1 FROM api_keys WHERE owner_person = ?1) \
+                     OR EXISTS (SELECT 1 FROM api_keys WHERE owner_team = ?2)",
+                    (person, team),
+                    |row| row.get(0),
+                )?;
+                if found == Some(true) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
     /// What a transfer would change, if it were made now. It changes nothing.
     pub async fn preview_transfer(
         &self,

@@ -584,6 +584,17 @@ fn live_runs(db: &Connection, person: PrincipalId, now: Timestamp) -> Result<Vec
     Ok(live)
 }
 
+/// Runs below a session, over or not, for as long as they are known: the newest first.
+pub(crate) fn of_session(db: &Connection, session: SessionId, limit: u32) -> Result<Vec<Run>, StoreError> {
+    db.all(
+        "SELECT r.id, r.org, r.agent, a.handle, r.person, r.client, r.device, r.session, r.above, r.depth, r.scopes, r.purpose, \
+         r.budget, r.used, r.resources, r.spent, r.spent_at, r.created, r.seen, r.expires, r.ended, r.why \
+         FROM runs r JOIN agents a ON a.id = r.agent WHERE r.session = ?1 ORDER BY r.id DESC LIMIT ?2",
+        (session.bytes(), limit),
+        read,
+    )
+}
+
 pub(crate) fn find(db: &Connection, run: CredentialId) -> Result<Option<Run>, StoreError> {
     db.one(
         "SELECT r.id, r.org, r.agent, a.handle, r.person, r.client, r.device, r.session, r.above, r.depth, r.scopes, r.purpose, \

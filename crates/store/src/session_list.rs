@@ -166,6 +166,20 @@ fn piece(
     )
 }
 
+/// One session, over or not, with the names of what it is on.
+pub(crate) fn summary(db: &Connection, session: SessionId) -> Result<Option<SessionSummary>, StoreError> {
+    db.one(
+        "SELECT s.id, s.org, s.principal, s.client, s.device, s.permitted, s.jkt, s.origin, s.stamp, s.created, \
+         s.expires, s.idle_until, s.newest, s.since, s.retries, s.network, s.alternations, s.seen, \
+         c.handle, c.name, d.name, d.class, d.created, d.seen, o.access_token, o.session_idle, o.session_absolute, o.rungs, \
+         s.rung, s.class \
+         FROM sessions s JOIN clients c ON c.id = s.client JOIN orgs o ON o.id = s.org \
+         LEFT JOIN devices d ON d.id = s.device WHERE s.id = ?1",
+        [session.bytes()],
+        read_summary,
+    )
+}
+
 fn read_summary(row: &Row<'_>) -> rusqlite::Result<SessionSummary> {
     let used = row.time(17)?;
     let session = within(read_session(row)?, &read_limits(row, 24)?, used);

@@ -11,6 +11,7 @@ use crate::holding::WhichArgs;
 use crate::output::{Form, Output};
 use crate::settings::{self, Settings};
 
+mod agents;
 mod backup;
 mod client_proofs;
 mod clients;
@@ -98,6 +99,9 @@ enum AdminCommand {
     Device(devices::DeviceCommand),
     #[command(subcommand)]
     Session(sessions::SessionCommand),
+    #[command(subcommand)]
+    Agent(agents::AgentCommand),
+    Lineage(agents::LineageArgs),
     Limits(orgs::LimitsArgs),
     Cut(sessions::CutArgs),
     Approve(sessions::ApproveArgs),
@@ -130,6 +134,8 @@ pub(crate) async fn admin(args: AdminArgs, out: &mut Output) -> Result<Exit, Fai
         AdminCommand::Owner(command) => owners::run(command, &mut server, out).await,
         AdminCommand::Device(command) => devices::run(command, &mut server, out).await,
         AdminCommand::Session(command) => sessions::run(command, &mut server, out).await,
+        AdminCommand::Agent(command) => agents::run(command, &mut server, out).await,
+        AdminCommand::Lineage(args) => agents::lineage(args, &mut server, out).await,
         AdminCommand::Limits(args) => orgs::limits(args, &mut server, out).await,
         AdminCommand::Cut(args) => sessions::cut(args, &mut server, out).await,
         AdminCommand::Approve(args) => sessions::approve(args, &mut server, out).await,

@@ -16,6 +16,7 @@ use super::office::Office;
 use super::refused::Refused;
 use super::shape::{Schemas, Shape};
 
+mod agents;
 mod backups;
 mod client_proofs;
 mod clients;
@@ -23,6 +24,7 @@ mod devices;
 mod documents;
 mod keys;
 mod ledger;
+mod lineage;
 mod links;
 mod orgs;
 mod owners;
@@ -165,8 +167,15 @@ verbs! {
     "device.approve" ApproveLocally Nothing devices::approve;
     "session.list" ReadDirectory Nothing sessions::list;
     "session.end" EndAnySession Nothing sessions::end;
+    "agent.list" ReadDirectory Nothing agents::list;
+    "agent.retire" TakePersonOutOfUse Nothing agents::retire;
+    "run.list" ReadDirectory Nothing agents::list_runs;
+    "run.end" EndAnySession Nothing agents::end_run;
+    "run.end_all" EndAnySession Nothing agents::end_all;
+    "lineage.show" ReadDirectory Nothing lineage::show;
     "cut" EndAnySession Nothing sessions::cut;
     "backup" BackUp Nothing backups::backup;
+    "ledger.page" ReadLedger Nothing ledger::page;
     "ledger.checkpoint" ReadLedger Nothing ledger::checkpoint;
     "ledger.prove" ReadLedger Nothing ledger::prove;
 }

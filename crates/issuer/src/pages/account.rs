@@ -1,10 +1,9 @@
-//! Pages of a person's account, and the administrators' page of people.
+//! Pages of a person's account.
 
 use askama::Template;
 
 use super::when::Moment;
 use super::{Frame, OrgHead};
-use crate::admin::forms::Revealed;
 
 /// One session, as its person sees it.
 #[derive(Debug, Clone)]
@@ -125,45 +124,5 @@ pub(crate) struct PasskeysPage {
     pub(crate) org: OrgHead,
     pub(crate) csrf: String,
     pub(crate) passkeys: Vec<PasskeyLine>,
-    pub(crate) notice: Option<&'static str>,
-}
-
-/// One person, as an administrator sees them.
-#[derive(Debug, Clone)]
-pub(crate) struct PersonLine {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) handle: String,
-    pub(crate) administrator: bool,
-    pub(crate) disabled: bool,
-    pub(crate) passkeys: usize,
-}
-
-/// `GET /{org}/people`.
-#[derive(Template)]
-#[template(path = "people.html")]
-pub(crate) struct PeoplePage {
-    pub(crate) frame: Frame,
-    pub(crate) org: OrgHead,
-    pub(crate) csrf: String,
-    pub(crate) people: Vec<PersonLine>,
-    /// Where the next page of them begins.
-    pub(crate) next: Option<String>,
-    pub(crate) notice: Option<&'static str>,
-}
-
-/// `GET /{org}/people?person=`.
-#[derive(Template)]
-#[template(path = "person.html")]
-pub(crate) struct PersonPage {
-    pub(crate) frame: Frame,
-    pub(crate) org: OrgHead,
-    pub(crate) csrf: String,
-    pub(crate) person: PersonLine,
-    pub(crate) passkeys: Vec<PasskeyLine>,
-    /// Whether it is the administrator themselves.
-    pub(crate) yourself: bool,
-    /// A new enrolment link, shown this once.
-    pub(crate) link: Option<Revealed>,
     pub(crate) notice: Option<&'static str>,
 }

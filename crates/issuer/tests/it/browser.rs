@@ -15,10 +15,10 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-type Done = Result<(), Box<dyn std::error::Error>>;
+pub(crate) type Done = Result<(), Box<dyn std::error::Error>>;
 
 /// A person who has enrolled at `acme` by their link, and is logged in.
-async fn enrolled<'b>(
+pub(crate) async fn enrolled<'b>(
     world: &World,
     browser: &'b Browser,
 ) -> Result<Authenticator<'b>, Box<dyn std::error::Error>> {
@@ -85,7 +85,7 @@ async fn redirected(listener: TcpListener) -> std::io::Result<String> {
 }
 
 /// Fails if the browser refused anything a page asked for.
-async fn nothing_was_refused(browser: &Browser) -> Done {
+pub(crate) async fn nothing_was_refused(browser: &Browser) -> Done {
     let mut complaints = browser.complaints().await?;
     // Of the program's own page, once it has its answer and is gone.
     complaints.retain(|complaint| !complaint.contains("/favicon.ico"));
@@ -437,7 +437,7 @@ async fn every_page_fits_a_phone_in_light_and_dark() -> Done {
     Ok(())
 }
 
-async fn looks(browser: &Browser, pictures: &Path, name: &str) -> Done {
+pub(crate) async fn looks(browser: &Browser, pictures: &Path, name: &str) -> Done {
     let picture = |kind: &str| -> PathBuf { pictures.join(format!("{name}-{kind}.png")) };
     browser.screenshot(&picture("light")).await?;
     browser.prefer_dark(true).await?;

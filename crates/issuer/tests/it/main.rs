@@ -11,6 +11,8 @@ mod client_credentials;
 mod client_documents;
 mod client_proofs;
 mod consent;
+mod console;
+mod console_in_browser;
 mod cuts;
 mod device;
 mod device_page;

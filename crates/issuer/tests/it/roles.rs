@@ -134,9 +134,9 @@ impl<'w> Trial<'w> {
         self.browser.post(&format!("/acme/{page}"), form).await.status
     }
 
+    /// What is done in the console to somebody else.
     async fn people(&mut self, form: &[(&str, &str)]) {
-        let other = self.other.to_string();
-        self.post("people", &[form, &[("person", &other)]].concat()).await;
+        self.post("admin/people", &[form, &[("of", "linus")]].concat()).await;
     }
 
     /// A client's way to say who it is, which others do not have.
@@ -162,17 +162,17 @@ impl<'w> Trial<'w> {
         let world = self.world;
         match act {
             Act::RunDirectory => {
-                self.people(&[("act", "add"), ("name", "Mallory"), ("handle", "mallory")]).await;
+                self.people(&[("do", "add"), ("name", "Mallory"), ("handle", "mallory")]).await;
                 world.store.find_person_by_handle(world.org, "mallory").await.unwrap().is_some()
             }
             Act::RemoveLostPasskey => {
                 let lost = world.store.list_passkeys(self.other).await.unwrap()[0].id.to_string();
-                self.people(&[("act", "remove-passkey"), ("passkey", &lost)]).await;
+                self.people(&[("do", "remove-passkey"), ("which", &lost)]).await;
                 world.store.list_passkeys(self.other).await.unwrap().is_empty()
             }
             Act::EndAnySession => {
                 let login = world.sign_in("linus", "hallpass-cli").await;
-                self.people(&[("act", "end")]).await;
+                self.people(&[("do", "end")]).await;
                 self.api("cut", json!({ "axis": "principal", "id": self.other.to_string() })).await;
                 world.refresh(&login).await.is_err()
             }
@@ -324,6 +324,6 @@ async fn what_the_table_refuses_is_on_record() {
     let grace = world.add_person("grace").await;
     let mut browser = world.visitor_as(grace).await;
     let before = world.ledger_size().await;
-    assert_eq!(browser.get("/acme/people").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(browser.get("/acme/admin").await.status, StatusCode::FORBIDDEN);
     assert_eq!(world.ledger_from(before).await, ["denied: role"]);
 }

@@ -1,11 +1,9 @@
 //! The pages: who may see them, which forms are believed, and that nothing of one org is believed at another.
 
 use hallpass_model::lifetimes::{CEREMONY, ENROLMENT_LINK, RECENT_LOGIN, SETUP_LINK, WEB_ABSOLUTE, WEB_IDLE};
-use hallpass_model::principal::Owner;
 use hallpass_model::time::{Clock, Lifetime};
-use hallpass_store::{LinkPurpose, MakeCut, OwnedId, SetPersonStanding, TransferOwned, Which};
+use hallpass_store::{LinkPurpose, MakeCut, SetPersonStanding};
 use hallpass_testkit::passkey::SoftPasskey;
-use hallpass_testkit::world::NOTES;
 use hallpass_testkit::{Visitor, World};
 use http::StatusCode;
 
@@ -42,7 +40,7 @@ async fn a_set_up_makes_the_org_its_administrator_and_their_login_and_spends_the
     ];
     assert_eq!(bob.make_passkey("/setup", &form).await.status, StatusCode::SEE_OTHER);
 
-    let page = bob.get("/other/people").await;
+    let page = bob.get("/other/admin/people").await;
     assert!(page.body.contains("Bob") && page.body.contains("administrator"), "{}", page.body);
 
     let mut again = world.visitor();
@@ -132,7 +130,9 @@ async fn who_is_not_logged_in_is_sent_to_the_login_and_from_there_only_to_our_pa
     for (path, location) in [
         ("/acme/sessions", "/acme/login?to=sessions"),
         ("/acme/passkeys", "/acme/login?to=passkeys"),
-        ("/acme/people", "/acme/login?to=people"),
+        ("/acme/admin", "/acme/login?to=admin"),
+        ("/acme/admin/people?of=ada&done=x", "/acme/login?to=admin&page=people&of=ada"),
+        ("/acme/admin/https%3A%2F%2Fevil.example?of=x", "/acme/login?to=admin"),
         ("/acme/device?user_code=wdjbmjht", "/acme/login?to=device&user_code=WDJB-MJHT"),
         ("/acme/device?user_code=%22%3E%3Cscript%3E", "/acme/login?to=device"),
         ("/acme/consent?request=https://evil.example", "/acme/login?to=sessions"),
@@ -163,7 +163,7 @@ async fn one_org_s_login_is_no_login_at_another() {
     let (name, value) = (name.replace("-login-other", "-login-acme"), value.clone());
     bob.cookies.insert(name, value);
     assert_eq!(bob.get("/acme/sessions").await.status, StatusCode::SEE_OTHER);
-    assert_eq!(bob.get("/acme/people").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(bob.get("/acme/admin/people").await.status, StatusCode::SEE_OTHER);
 }
 
 /// Holds the isolation of orgs that share a host: form tokens.
@@ -342,7 +342,7 @@ async fn no_page_takes_a_form_without_its_token() {
     let home = world.base_url.clone();
     use hallpass_issuer::Access;
     let ours = hallpass_issuer::endpoints().into_iter().filter(|endpoint| {
-        let pages = matches!(endpoint.access, Access::Person | Access::Administrator | Access::Link);
+        let pages = matches!(endpoint.access, Access::Person | Access::Link);
         endpoint.method == http::Method::POST && (pages || endpoint.path == "/{org}/login")
     });
     let mut tried = 0;
@@ -427,7 +427,9 @@ async fn every_page_forbids_what_it_does_not_need() {
         "/acme/enrol",
         "/acme/sessions",
         "/acme/passkeys",
-        "/acme/people",
+        "/acme/admin",
+        "/acme/admin/people",
+        "/acme/admin/ledger",
         "/acme/device",
         "/nowhere/at/all",
     ] {
@@ -508,76 +510,6 @@ async fn passkeys_are_changed_only_soon_after_a_login_and_only_one_s_own() {
     assert_eq!(ada.begin("/acme/passkeys", &[("name", "x")]).await.status, StatusCode::FORBIDDEN);
     let again = ada.post("/acme/passkeys", &[("step", "remove"), ("passkey", &hers)]).await;
     assert_eq!(again.header("location"), Some("/acme/login?to=passkeys&again=1"));
-}
-
-#[tokio::test]
-async fn administrators_alone_see_and_change_the_people() {
-    let world = World::new().await;
-    let grace = world.add_person("grace").await;
-    let mut grace_s = world.visitor_as(grace).await;
-    assert_eq!(grace_s.get("/acme/people").await.status, StatusCode::FORBIDDEN);
-    grace_s.get("/acme/sessions").await;
-    let ada_s_id = world.ada.to_string();
-    for act in ["link", "disable", "end", "remove-passkey", "add"] {
-        let refused = grace_s.post("/acme/people", &[("act", act), ("person", &ada_s_id)]).await;
-        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{act}");
-    }
-
-    let mut ada = world.visitor_as(world.ada).await;
-    ada.get("/acme/people").await;
-    let added = ada.post("/acme/people", &[("act", "add"), ("name", "Linus"), ("handle", "linus")]).await;
-    let link = added
-        .body
-        .split("/acme/enrol#")
-        .nth(1)
-        .expect("the link is shown")
-        .split('<')
-        .next()
-        .unwrap()
-        .to_owned();
-    assert!(!ada.get("/acme/people").await.body.contains(&link), "it is shown once");
-    assert_eq!(world.visitor().enrol("acme", &link).await.status, StatusCode::SEE_OTHER);
-
-    let lost = world.store.list_passkeys(grace).await.unwrap()[0].id.to_string();
-    let (before, person) = (world.ledger_size().await, grace.to_string());
-    let removed =
-        ada.post("/acme/people", &[("act", "remove-passkey"), ("person", &person), ("passkey", &lost)]).await;
-    assert_eq!(removed.status, StatusCode::SEE_OTHER, "{}", removed.body);
-    assert_eq!(world.ledger_from(before).await, ["removed: lost"]);
-    assert_eq!(grace_s.log_in("acme", &[]).await.status, StatusCode::FORBIDDEN);
-
-    let resource = world.store.find_resource_by_url(world.org, NOTES).await.unwrap().unwrap().id;
-    let which = Which::These(vec![OwnedId::Resource(resource)]);
-    world.change(TransferOwned { org: world.org, which, to: Owner::Person(grace) }).await.unwrap();
-    assert!(
-        ada.get(&format!("/acme/people?person={person}"))
-            .await
-            .body
-            .contains("suspended until somebody takes them over")
-    );
-    let disabled = ada.post("/acme/people", &[("act", "disable"), ("person", &person)]).await;
-    let done = disabled.header("location").unwrap_or_else(|| panic!("{}", disabled.body)).to_owned();
-    assert!(done.ends_with("&done=suspended"), "{done}");
-    assert!(
-        ada.get(&done).await.body.contains("suspended until somebody takes it over"),
-        "what became of it is said"
-    );
-    let herself = ada.post("/acme/people", &[("act", "disable"), ("person", &ada_s_id)]).await;
-    assert_eq!(herself.status, StatusCode::CONFLICT);
-}
-
-#[tokio::test]
-async fn an_administrator_of_one_org_reaches_nobody_of_another() {
-    let world = World::new().await;
-    let mut bob = set_up(&world, "other").await;
-    bob.get("/other/people").await;
-    let person = world.ada.to_string();
-    assert_eq!(bob.get(&format!("/other/people?person={person}")).await.status, StatusCode::NOT_FOUND);
-    bob.get("/other/people").await;
-    for act in ["link", "disable", "end"] {
-        let refused = bob.post("/other/people", &[("act", act), ("person", &person)]).await;
-        assert_eq!(refused.status, StatusCode::NOT_FOUND, "{act}");
-    }
 }
 
 #[tokio::test]

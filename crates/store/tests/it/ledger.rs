@@ -245,6 +245,54 @@ async fn entries_are_found_by_what_they_are_about() {
 }
 
 #[tokio::test]
+async fn entries_are_read_newest_first_and_by_pages_as_they_are_oldest_first() {
+    let mut world = World::new().await;
+    world.change(add_org("other")).await.unwrap();
+    let one = world.log_in(Some(key(1))).await;
+    world.wait(Lifetime::hours(1));
+    let two = world.log_in(Some(key(2))).await;
+    next(world.refresh(&token(&two), Some(key(2))).await);
+    let none = Filter::default();
+    for filter in [
+        none.clone(),
+        Filter { principal: Some(world.ada), ..none },
+        Filter { session: Some(one.session.id), ..none },
+        Filter { event: Some(Event::Issued), ..none },
+        Filter { client: Some(world.cli), since: Some(world.now), ..none },
+    ] {
+        let mut forward = world.store.list_ledger(&filter, 0, 1_000).await.unwrap().items;
+        forward.reverse();
+        assert!(!forward.is_empty(), "{filter:?}");
+        for limit in [1, 2, 1_000] {
+            let (mut back, mut before) = (Vec::new(), None);
+            loop {
+                let looked = world.store.list_ledger_back(&filter, before, limit).await.unwrap();
+                assert!(looked.items.len() <= limit as usize);
+                back.extend(looked.items);
+                before = looked.next;
+                if before.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(back, forward, "{filter:?} by {limit}");
+        }
+    }
+}
+
+/// However long the ledger is and however little of it fits: a page says where to go on, and is not looked for to the end.
+#[tokio::test]
+async fn a_page_back_looks_at_so_many_entries_and_no_more() {
+    let world = World::new().await;
+    grow(&world, 0..22_000).await;
+    let none = Filter { org: Some(hallpass_model::id::OrgId::from_bytes([7; 16])), ..Filter::default() };
+    let looked = world.store.list_ledger_back(&none, None, 100).await.unwrap();
+    let size = world.store.ledger_size().await.unwrap();
+    assert_eq!((looked.items.len(), looked.next), (0, Some(size - 20_000)));
+    let looked = world.store.list_ledger_back(&none, looked.next, 100).await.unwrap();
+    assert_eq!((looked.items.len(), looked.next), (0, None));
+}
+
+#[tokio::test]
 async fn whoever_follows_hears_how_far_the_ledger_has_grown() {
     let world = World::new().await;
     let mut size = world.store.ledger_follow();

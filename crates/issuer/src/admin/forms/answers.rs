@@ -258,6 +258,53 @@ answers! {
         purpose: Option<String>, scopes: Vec<String>,
         resources: Vec<String>, approval: String, created: String, used: String, expires: String,
     }
+    /// An agent of a person's.
+    AgentShown {
+        id: String, name: String, kind: String, scopes: Vec<String>,
+        /// How long a run of it lasts at most.
+        longest: Lifetime,
+        state: String, created: String,
+    }
+    /// A run of an agent's.
+    RunShown {
+        id: String, agent: String, purpose: String, scopes: Vec<String>,
+        /// The APIs it had passes for.
+        resources: Vec<String>,
+        session: String,
+        /// The run that started it, if one did.
+        above: Option<String>,
+        /// What of its budget it has used up, so that it waits for its person.
+        waits: Option<String>,
+        created: String, seen: String, expires: String,
+    }
+    /// What ended: of how many runs, those included that others started.
+    RunsEnded { runs: usize, }
+    /// What came of what.
+    LineageShown {
+        /// What was asked about.
+        of: String,
+        /// Each after what it came of.
+        nodes: Vec<LineageNode>,
+        /// Whether there is more than is shown.
+        more: bool,
+    }
+    /// Somebody or something in a lineage.
+    LineageNode {
+        id: String,
+        /// What it came of; nothing for the first.
+        above: Option<String>,
+        /// `person`, `device`, `session`, `run` or `pass`.
+        sort: String,
+        name: String,
+        /// What else is to be said of it: a purpose, a sort of machine.
+        about: String,
+        /// `alive`, `cut` or `over`.
+        state: String,
+        /// Why it was cut.
+        why: Option<String>,
+        /// When it ends by itself.
+        ends: Option<String>,
+    }
     /// A cut.
     CutMade {
         axis: String, id: String,
@@ -277,6 +324,12 @@ answers! {
         seq: u64, at: String, event: String, who: String, what: String, why: String,
         /// The entry itself, with its personal fields where they were not erased.
         entry: serde_json::Value,
+    }
+    /// Entries of the ledger, the newest first.
+    LedgerPage {
+        entries: Vec<EntryShown>,
+        /// Before which entry there may be more; nothing where there is none. There may be though none is here.
+        next: Option<u64>,
     }
     /// A signed checkpoint (C2SP tlog-checkpoint) and the key that verifies it.
     CheckpointShown { note: String, size: u64, key: String, }

@@ -294,6 +294,22 @@ questions! {
     SessionList { org: Option<String>, person: String, }
     /// A session to end.
     SessionEnd { org: Option<String>, session: String, }
+    /// An agent of a person's to take out of use.
+    AgentOf {
+        org: Option<String>,
+        /// The person's short name.
+        handle: String,
+        /// The agent's.
+        agent: String,
+    }
+    /// A run to end, with all that it started.
+    RunOf { org: Option<String>, run: String, }
+    /// What came of what: below a person, or a session, or where this run, lease or pass of one stands.
+    LineageAsk {
+        org: Option<String>,
+        /// The id of any of these.
+        of: String,
+    }
     /// What to cut.
     CutMake {
         org: Option<String>,
@@ -307,6 +323,21 @@ questions! {
     Backup { file: String, }
     /// A proof out of the ledger: that this entry is in it, or that it begins with what this checkpoint signed.
     ProofAsk { entry: Option<u64>, since: Option<String>, }
+    /// Which entries of the ledger, the newest first; `None` is all.
+    LedgerPageAsk {
+        org: Option<String>,
+        /// Before this entry: what the page before said is next.
+        before: Option<u64>,
+        /// At most so many.
+        limit: Option<u32>,
+        /// A moment (RFC 3339), or how long ago (`2h`).
+        since: Option<String>,
+        principal: Option<String>,
+        client: Option<String>,
+        device: Option<String>,
+        session: Option<String>,
+        event: Option<String>,
+    }
     /// Which entries of the ledger; `None` is all.
     LedgerAsk {
         org: Option<String>,

@@ -13,7 +13,9 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
 use super::Body;
-use crate::admin::forms::{CheckpointShown, LedgerAsk, Nothing, ProofAsk, ProofShown};
+use crate::admin::forms::{
+    CheckpointShown, LedgerAsk, LedgerPage, LedgerPageAsk, Nothing, ProofAsk, ProofShown,
+};
 use crate::admin::office::{Office, PAGE};
 use crate::admin::refused::Refused;
 use crate::admin::story::Story;
@@ -104,6 +106,26 @@ pub(super) async fn list(office: &Office, form: LedgerAsk) -> Result<Body, Refus
         Some((Ok(Frame::data(lines)), walk))
     });
     Ok(StreamBody::new(pages).boxed_unsync())
+}
+
+/// Entries on one page, at most.
+const PAGE_MAX: u32 = 200;
+/// Where nobody says.
+const PAGE_USUAL: u32 = 50;
+
+/// The newest entries, or those before one. What it costs does not depend on how long the ledger is.
+pub(super) async fn page(office: &Office, form: LedgerPageAsk) -> Result<LedgerPage, Refused> {
+    let LedgerPageAsk { org, before, limit, since, principal, client, device, session, event } = form;
+    let limit = limit.unwrap_or(PAGE_USUAL).clamp(1, PAGE_MAX);
+    let asked = LedgerAsk { org, since, principal, client, device, session, event, follow: false };
+    let filter = filter(office, &asked).await?;
+    let back = office.store().list_ledger_back(&filter, before, limit).await?;
+    let mut story = Story::new(office.clone());
+    let mut entries = Vec::with_capacity(back.items.len());
+    for entry in back.items {
+        entries.push(story.tell(entry).await);
+    }
+    Ok(LedgerPage { entries, next: back.next })
 }
 
 /// A walk through the ledger under way.
