@@ -80,6 +80,8 @@ pub const API_KEY_OVERLAP: Lifetime = Lifetime::days(7);
 /// How long it is known who used an API key, from their last use on: no key lives longer, so nobody who uses one is forgotten,
 /// and once it is over somebody may ask who must be told.
 pub const API_KEY_USERS_KEPT: Lifetime = Lifetime::days(90);
+/// How long owners are told of what was ended that they answer for: as long as anything lives that it could have killed.
+pub const NOTICES_KEPT: Lifetime = SESSION_ABSOLUTE;
 /// One run of an agent unless its person says otherwise: a working day.
 pub const AGENT_RUN: Lifetime = Lifetime::hours(8);
 /// One run of an agent at most: whoever lets one go on for longer looks at it once a day.
@@ -155,6 +157,7 @@ pub const TABLE: &[(&str, Lifetime, &str)] = &[
     ("API key", API_KEY, "time to give its user an identity of their own"),
     ("API key, at most", API_KEY_MAX, "four times a year somebody looks whether it must still be there"),
     ("API key, old beside new", API_KEY_OVERLAP, "carried to every place by hand"),
+    ("notice to an owner", NOTICES_KEPT, "as long as anything lives that the cut could have killed"),
     (
         "API key's user, known after the last use",
         API_KEY_USERS_KEPT,

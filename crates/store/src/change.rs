@@ -122,6 +122,11 @@ impl Tx<'_> {
         self.core.entries.push((entry, None));
     }
 
+    /// The number that the entry recorded last will have.
+    pub(crate) fn last_recorded(&self) -> u64 {
+        self.core.frontier.size() + self.core.entries.len() as u64 - 1
+    }
+
     /// The same, with what is personal beside it.
     pub(crate) fn record_personal(&mut self, mut entry: Entry, fields: &[(Field, &str)]) {
         let mut personal = Personal::new(self.entropy());

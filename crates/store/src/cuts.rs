@@ -149,7 +149,9 @@ pub(crate) fn cut_recording(
         (&key[..], upto.0, why.text(), tx.now.millis(), keep_until(target.axis(), tx.now, upto).millis()),
     )?;
     let detail = entry.detail.clone().with(Key::STAMP, upto.0);
-    tx.record(Entry { detail, ..entry });
+    let entry = Entry { detail, ..entry };
+    tx.record(entry.clone());
+    crate::notices::tell(tx, target, why, &entry)?;
     tx.announce(News::Cut(target));
     crate::api_keys::note_cut(tx, target, why)?;
     crate::runs::note_cut(tx, target, why)?;

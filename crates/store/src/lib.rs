@@ -28,6 +28,7 @@ mod proofs; // proofs out of its tree
 mod vouch; // whether it may be signed on
 mod outside; // the newest checkpoint, kept outside the database
 mod cuts; // revocation, and whether something is dead
+mod notices; // what owners are told of it
 mod refusals; // refusals, recorded once a minute
 mod orgs; // tenants
 mod directory; // what every registered thing has in common
@@ -121,6 +122,7 @@ pub use leases::{AwaitAllRuns, EndLease, Lease, LeaseConnected, LeaseDropped, Le
 pub use leaving::{LeftBehind, OwnerSet};
 pub use lineage::SessionLineage;
 pub use links::{Link, LinkMade, LinkPurpose, MakeLink};
+pub use notices::{Notice, ReadNotices};
 pub use open::{Engine, Store, StoreKeys, StorePlace};
 pub use orgs::{
     AddOrg, OrgAdded, RecoverAdministrator, SetOrgLimits, SetOrgRequirements, SetOrgStanding, Taken,

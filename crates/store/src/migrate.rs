@@ -27,6 +27,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "raised_sessions", sql: include_str!("migrations/015_raised_sessions.sql") },
     Step { name: "lease_sessions", sql: include_str!("migrations/016_lease_sessions.sql") },
     Step { name: "owner_lookups", sql: include_str!("migrations/017_owner_lookups.sql") },
+    Step { name: "notices", sql: include_str!("migrations/018_notices.sql") },
 ];
 
 /// One step; its number is its place in the list, from 1.

@@ -86,6 +86,7 @@ impl Sweep {
             ((over - API_KEY_USERS_KEPT).millis(), PIECE),
         )?);
         swept.took(crate::documents::forget_unused(tx, PIECE)?);
+        swept.took(crate::notices::forget_old(tx, over, PIECE)?);
         swept.took(forget_old(tx, over, PIECE)?);
         // Passes that reached their end, and with them their runs.
         let ended: Vec<LeaseId> = tx.db().all(

@@ -20,6 +20,7 @@ mod devices;
 mod documents;
 mod keys;
 mod links;
+mod notices;
 mod orgs;
 mod owners;
 mod people;
@@ -96,6 +97,8 @@ enum AdminCommand {
     #[command(subcommand)]
     Owner(owners::OwnerCommand),
     #[command(subcommand)]
+    Notice(notices::NoticeCommand),
+    #[command(subcommand)]
     Device(devices::DeviceCommand),
     #[command(subcommand)]
     Session(sessions::SessionCommand),
@@ -132,6 +135,7 @@ pub(crate) async fn admin(args: AdminArgs, out: &mut Output) -> Result<Exit, Fai
         AdminCommand::Trust(command) => trusts::run(command, &mut server, out).await,
         AdminCommand::Key(command) => keys::run(command, &mut server, out).await,
         AdminCommand::Owner(command) => owners::run(command, &mut server, out).await,
+        AdminCommand::Notice(command) => notices::run(command, &mut server, out).await,
         AdminCommand::Device(command) => devices::run(command, &mut server, out).await,
         AdminCommand::Session(command) => sessions::run(command, &mut server, out).await,
         AdminCommand::Agent(command) => agents::run(command, &mut server, out).await,

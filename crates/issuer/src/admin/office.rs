@@ -167,6 +167,14 @@ impl Office {
         matches!(self.by, By::Operator { local_approval: true })
     }
 
+    /// Whose office it is; nobody's for the operator, who is no person.
+    pub(crate) fn person_of(&self) -> Option<PrincipalId> {
+        match &self.by {
+            By::Operator { .. } => None,
+            By::Member(member) => Some(member.person),
+        }
+    }
+
     /// Themselves and the teams that they are in, as owners; nothing for the operator, who is neither.
     pub(crate) async fn own_as_owner(&self) -> Result<Option<Vec<Owner>>, Refused> {
         let By::Member(member) = &self.by else { return Ok(None) };

@@ -26,6 +26,7 @@ mod keys;
 mod ledger;
 mod lineage;
 mod links;
+mod notices;
 mod orgs;
 mod owners;
 mod people;
@@ -162,6 +163,8 @@ verbs! {
     "key.revoke" TakeOutOfUse Key keys::revoke;
     "key.migrate" RotateProof Key keys::migrate;
     "owner.list" ReadOwn Nothing owners::list;
+    "notice.list" ReadOwn Nothing notices::list;
+    "notice.read" ReadOwn Nothing notices::read;
     "owner.transfer" RunDirectory Nothing owners::transfer;
     "device.list" ReadDirectory Nothing devices::list;
     "device.approve" ApproveLocally Nothing devices::approve;

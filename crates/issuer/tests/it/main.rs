@@ -25,6 +25,7 @@ mod introspect;
 mod lease;
 mod session_stream;
 mod metadata;
+mod notices;
 mod pushed;
 mod raise;
 mod refresh;

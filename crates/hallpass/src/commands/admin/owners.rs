@@ -7,9 +7,9 @@ use super::{OrgArg, give_list};
 use crate::admin_socket::client::AdminClient;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
-use hallpass_issuer::admin::forms::{OwnerShown, OwnerTransfer};
+use hallpass_issuer::admin::forms::{OwnedBy, OwnedShown, OwnerShown, OwnerTransfer};
 
-/// Have somebody else answer for clients and resources
+/// See who answers for what, and have somebody else answer for it
 #[derive(Debug, Subcommand)]
 pub(super) enum OwnerCommand {
     /// Have somebody else answer for clients and resources
@@ -23,6 +23,22 @@ Examples:
   hallpass admin owner transfer --from person:grace --all --to team:platform --dry-run
   hallpass admin owner transfer --from person:grace --client notes-api --to person:ada")]
     Transfer(TransferArgs),
+    /// List what somebody answers for: you and your teams, with `--at`
+    #[command(after_help = "\
+Examples:
+  hallpass admin owner list team:platform
+  hallpass admin --at https://id.example/acme owner list")]
+    List(OwnerListArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OwnerListArgs {
+    /// Whose: `person:HANDLE` or `team:HANDLE`
+    #[arg(value_name = "OWNER")]
+    owner: Option<String>,
+
+    #[command(flatten)]
+    org: OrgArg,
 }
 
 #[derive(Debug, Args)]
@@ -64,7 +80,10 @@ pub(super) async fn run(
     server: &mut AdminClient,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
-    let OwnerCommand::Transfer(args) = command;
+    let args = match command {
+        OwnerCommand::Transfer(args) => args,
+        OwnerCommand::List(args) => return list(args, server, out).await,
+    };
     let mut things = args.things;
     things.extend(args.clients.into_iter().map(|handle| format!("client:{handle}")));
     things.extend(args.resources.into_iter().map(|url| format!("resource:{url}")));
@@ -88,6 +107,18 @@ pub(super) async fn run(
                 None => one.change.clone(),
             };
             table.row([&one.thing, &one.from, &one.to, &change]);
+        }
+        table
+    })
+}
+
+async fn list(args: OwnerListArgs, server: &mut AdminClient, out: &mut Output) -> Result<Exit, Failure> {
+    let form = OwnedBy { org: args.org.org, owner: args.owner };
+    let owned: Vec<OwnedShown> = server.ask("owner.list", &form).await?;
+    give_list(out, "hallpass.admin.owned/1", &owned, "they answer for nothing", |owned| {
+        let mut table = Table::new(["THING", "OWNER", "STATE"]);
+        for one in owned {
+            table.row([&one.thing, &one.owner, &one.state]);
         }
         table
     })

@@ -331,6 +331,13 @@ answers! {
         /// Before which entry there may be more; nothing where there is none. There may be though none is here.
         next: Option<u64>,
     }
+    /// Something that an owner is told.
+    NoticeShown {
+        read: bool,
+        entry: EntryShown,
+    }
+    /// What was read.
+    NoticesReadShown { upto: u64, }
     /// A signed checkpoint (C2SP tlog-checkpoint) and the key that verifies it.
     CheckpointShown { note: String, size: u64, key: String, }
     /// A proof out of the ledger of so many entries, to be checked by its key alone.

@@ -260,6 +260,17 @@ questions! {
         /// `person:HANDLE` or `team:HANDLE`.
         owner: Option<String>,
     }
+    /// What somebody is told about what they answer for: whoever asks, where nobody is named.
+    NoticesOf {
+        org: Option<String>,
+        /// A person's short name.
+        person: Option<String>,
+        /// Those alone that were not read.
+        #[serde(default)]
+        unread: bool,
+    }
+    /// Up to which entry of the ledger whoever asks has read what they were told.
+    NoticesRead { org: Option<String>, upto: u64, }
     /// Another owner for a thing.
     OwnerTransfer {
         org: Option<String>,
