@@ -41,6 +41,7 @@ mod copied; // a copy of another machine's sign-ins was found
 mod device_page; // answering a device login
 mod sessions_page; // what can act for a person, ended
 mod agents_page; // what acts for a person as itself, ended
+mod notices_page; // what a person is told of what was ended
 mod passkeys_page; // a person's passkeys
 mod console; // pages for who administers, responds, audits or owns
 pub mod admin; // what can be done about everything here

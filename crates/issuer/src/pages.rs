@@ -60,6 +60,8 @@ pub(crate) enum Here {
     Sessions,
     /// Your agents.
     Agents,
+    /// What you are told.
+    Notices,
     /// Your passkeys.
     Passkeys,
     /// Entering a code.

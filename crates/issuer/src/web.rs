@@ -32,8 +32,8 @@ use crate::pages::{Frame, Here, OrgHead, PersonHead};
 use crate::routes::{Access, Routes};
 use crate::trouble::Trouble;
 use crate::{
-    Issuer, agents_page, assets, consent, console, device_page, enrol, login, passkeys_page, provider_login,
-    sessions_page, setup, trouble,
+    Issuer, agents_page, assets, consent, console, device_page, enrol, login, notices_page, passkeys_page,
+    provider_login, sessions_page, setup, trouble,
 };
 use cookies::CookieOf;
 
@@ -63,6 +63,8 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .post("/{org}/sessions", Access::Person, sessions_page::end)
         .get("/{org}/agents", Access::Person, agents_page::show)
         .post("/{org}/agents", Access::Person, agents_page::change)
+        .get("/{org}/notices", Access::Person, notices_page::show)
+        .post("/{org}/notices", Access::Person, notices_page::read)
         .get("/{org}/passkeys", Access::Person, passkeys_page::show)
         .post("/{org}/passkeys", Access::Person, passkeys_page::change)
         .get("/{org}/admin", Access::Person, console::front)

@@ -107,6 +107,33 @@ pub(crate) struct AgentsPage {
     pub(crate) notice: Option<&'static str>,
 }
 
+/// Something that a person is told.
+#[derive(Debug, Clone)]
+pub(crate) struct NoticeLine {
+    pub(crate) new: bool,
+    pub(crate) at: Moment,
+    /// What happened, in plain words.
+    pub(crate) event: &'static str,
+    pub(crate) what: String,
+    pub(crate) who: String,
+    pub(crate) why: String,
+    /// The entry of the ledger.
+    pub(crate) seq: u64,
+}
+
+/// `GET /{org}/notices`.
+#[derive(Template)]
+#[template(path = "notices.html")]
+pub(crate) struct NoticesPage {
+    pub(crate) frame: Frame,
+    pub(crate) org: OrgHead,
+    pub(crate) csrf: String,
+    /// Newest first.
+    pub(crate) lines: Vec<NoticeLine>,
+    /// The newest that is not read yet.
+    pub(crate) newest: Option<u64>,
+}
+
 /// One passkey.
 #[derive(Debug, Clone)]
 pub(crate) struct PasskeyLine {

@@ -526,6 +526,36 @@ fn examples() -> Vec<(&'static str, String)> {
             .render(),
         ),
         (
+            "notices",
+            NoticesPage {
+                frame: page(Here::Notices, "Notices"),
+                org: org.clone(),
+                csrf: csrf.clone(),
+                lines: vec![
+                    NoticeLine {
+                        new: true,
+                        at: moment(Lifetime::minutes(3)),
+                        event: "Ended, as something was used twice that is used once",
+                        what: "session of ada with hallpass-cli ses_01h455vb4pex5vsknk084sn02q".into(),
+                        who: "hallpass".into(),
+                        why: "reuse".into(),
+                        seq: 4711,
+                    },
+                    NoticeLine {
+                        new: false,
+                        at: moment(Lifetime::days(3)),
+                        event: "Ended by somebody who may",
+                        what: HOSTILE.into(),
+                        who: "rosa".into(),
+                        why: String::new(),
+                        seq: 4242,
+                    },
+                ],
+                newest: Some(4711),
+            }
+            .render(),
+        ),
+        (
             "sessions-none",
             SessionsPage {
                 frame: page(Here::Sessions, "Your sessions"),

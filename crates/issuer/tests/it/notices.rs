@@ -137,3 +137,21 @@ async fn an_owner_reads_what_they_are_told_and_nobody_else_does() {
     let others = ask("linus", "notice.list", json!({ "person": "grace" })).await;
     assert_eq!(others.status, StatusCode::FORBIDDEN, "{}", others.body);
 }
+
+#[tokio::test]
+async fn the_page_tells_them_and_what_is_read_there_is_read() {
+    let Sides { world, grace, .. } = sides().await;
+    let login = world.sign_in("ada", "hallpass-cli").await;
+    let end =
+        EndSession { org: world.org, session: login.session(), of: None, why: Why::EndedByAdministrator };
+    world.change(end).await;
+    let mut browser = world.visitor_as(grace).await;
+    let page = browser.get("/acme/notices").await;
+    assert!(page.body.contains("Ended by somebody who may") && page.body.contains(">new<"), "{}", page.body);
+    let seq = told(&world, grace, &[Owner::Person(grace)]).await[0].to_string();
+    let read = browser.post("/acme/notices", &[("upto", &seq)]).await;
+    assert_eq!(read.status, StatusCode::SEE_OTHER, "{}", read.body);
+    assert!(!browser.get("/acme/notices").await.body.contains(">new<"));
+    let mut stranger = world.visitor();
+    assert_eq!(stranger.get("/acme/notices").await.status, StatusCode::SEE_OTHER, "to the login");
+}
