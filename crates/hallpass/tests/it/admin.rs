@@ -330,6 +330,18 @@ fn a_session_is_listed_with_the_sort_of_its_machine_and_where_its_key_rests() {
     let table = run(&["admin", "--data", data, "session", "list", "--person", "ada"]);
     assert!(table.out.contains("CLASS") && table.out.contains("KEY"), "{}", table.out);
     assert!(table.out.contains("shared-host") && table.out.contains("tpm"), "{}", table.out);
+
+    let id = session["id"].as_str().unwrap();
+    let lineage = server.admin(&["lineage", id]).json();
+    let sorts: Vec<_> = lineage["nodes"].as_array().unwrap().iter().map(|node| &node["sort"]).collect();
+    assert_eq!(sorts, ["person", "device", "session"], "{lineage}");
+    let tree = run(&["admin", "--data", data, "lineage", id]);
+    assert!(tree.out.contains("\n    session ") && tree.out.contains(", alive, "), "{}", tree.out);
+    assert_eq!(server.admin(&["agent", "list", "ada"]).json()["list"], serde_json::json!([]));
+    assert_eq!(server.admin(&["agent", "end-all", "ada"]).json()["runs"], 0);
+    run(&["admin", "--data", data, "agent", "retire", "coder", "--person", "ada"])
+        .failed(1, &["`ada` has no agent `coder` in use"]);
+    run(&["admin", "--data", data, "agent", "end", id]).failed(2, &["crd"]);
 }
 
 #[test]

@@ -75,6 +75,8 @@ pub(super) enum Look {
     Text,
     /// In the type of what is typed.
     Code,
+    /// A word that is known, put into others.
+    Words,
     /// What somebody claimed, in quotes.
     Claimed,
     /// A moment.

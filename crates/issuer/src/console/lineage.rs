@@ -22,8 +22,8 @@ const BETWEEN: u32 = 14;
 /// Room around it for the mark of the one that was asked about.
 const EDGE: u32 = 4;
 /// Letters that fit on a node's lines.
-const NAME_FITS: usize = 18;
-const ABOUT_FITS: usize = 25;
+const NAME_FITS: usize = 17;
+const ABOUT_FITS: usize = 24;
 
 pub(super) fn show(visit: &Visit, kind: &'static Kind, answer: &Value, notice: Option<String>) -> Response {
     let nodes = answer["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();

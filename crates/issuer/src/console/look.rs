@@ -51,6 +51,7 @@ impl Looking<'_> {
         };
         match look {
             Look::Text | Look::Length | Look::Yes => Piece::Text(said),
+            Look::Words => Piece::Text(words(&said).to_owned()),
             Look::Code => Piece::Code(said),
             Look::Claimed => Piece::Claimed(said),
             Look::Time => self.moment(&said).map_or(Piece::Text(said), Piece::Time),
@@ -62,9 +63,7 @@ impl Looking<'_> {
                 None => Piece::Text(said),
             },
             Look::Lineage => match self.seat.may("lineage.show", None) {
-                true => {
-                    Piece::Link(address(self.org, "lineage", &[("of", &said)]), "what came of it".to_owned())
-                }
+                true => Piece::Link(address(self.org, "lineage", &[("of", &said)]), "drawn".to_owned()),
                 false => Piece::Code(said),
             },
         }
@@ -113,6 +112,17 @@ impl Looking<'_> {
     pub(super) fn moment(&self, said: &str) -> Option<Moment> {
         let moment: jiff::Timestamp = said.parse().ok()?;
         Some(Moment::new(Timestamp::from_millis(moment.as_millisecond()), self.now))
+    }
+}
+
+/// What a word of the protocols means, where it is one that people meet here.
+fn words(said: &str) -> &str {
+    match said {
+        "private_key_jwt" => "a key",
+        "client_secret" => "a secret",
+        "none" => "nothing: people prove who they are",
+        "phr" => "with a passkey, verified by PIN, finger or face",
+        other => other,
     }
 }
 

@@ -121,11 +121,18 @@ impl Tree {
     fn lease(&mut self, lineage: &SessionLineage, lease: &Lease) {
         let above = self.above(lease.run, lineage);
         let about = match lease.state {
-            LeaseState::Connected { .. } => "a command holds it",
-            LeaseState::Awaited { .. } => "its command is away, and has seconds to come back",
+            LeaseState::Connected { .. } => "held now",
+            LeaseState::Awaited { .. } => "not held now, and over in seconds if that stays",
         };
         let state = self.state(lineage.cut, Some(lease.expires));
-        self.add(lease.credential.to_string(), Some(above), "pass", "pass", about.to_owned(), state);
+        self.add(
+            lease.credential.to_string(),
+            Some(above),
+            "pass",
+            "for one command",
+            about.to_owned(),
+            state,
+        );
     }
 
     /// The run that something came of, if that is shown; else the session.

@@ -119,7 +119,7 @@ impl Action {
         Self { ends: true, ..self }
     }
 
-    pub(super) const fn to_others(self) -> Self {
+    pub(super) const fn on_others(self) -> Self {
         Self { to_others: true, ..self }
     }
 

@@ -1,0 +1,154 @@
+//! API keys, their secrets and their users.
+
+use super::{SHORT, handle, transfer};
+use crate::console::kinds::Look::{Claimed, Code, Name, Of, State, Text, Thing, Time};
+use crate::console::kinds::{Action, Field, From, Given, Input, Kind, Only, Part, column};
+
+pub(super) const KEYS: Kind = Kind {
+    page: "keys",
+    title: "API keys",
+    about: "Long-lived secrets that buy short passes, for what cannot do better yet.",
+    list: Some("key.list"),
+    show: "key.show",
+    name: "handle",
+    heading: "handle",
+    columns: &[
+        column("Short name", "handle", Name),
+        column("Client", "client", Of("clients")),
+        column("Answered for by", "owner", Thing),
+        column("Ends", "ends", Time),
+        column("Last used", "last_used", Time),
+        column("State", "state", State),
+    ],
+    facts: &[
+        column("State", "state", State),
+        column("Client", "client", Of("clients")),
+        column("Answered for by", "owner", Thing),
+        column("Environment", "environment", Text),
+        column("Scopes", "scopes", Code),
+        column("Resources", "resources", Code),
+        column("Only from", "networks", Code),
+        column("Sent to APIs directly until", "direct_until", Time),
+        column("Why", "direct_reason", Claimed),
+        column("Exception until", "exception_until", Time),
+        column("Exception because", "exception_reason", Claimed),
+        column("Uses", "uses", Text),
+        column("Last used", "last_used", Time),
+        column("Here since", "created", Time),
+        column("Id", "id", Code),
+    ],
+    parts: &[
+        Part {
+            title: "Secrets",
+            empty: "None.",
+            from: From::Member("secrets"),
+            only: Only::Any,
+            columns: &[
+                column("Id", "id", Code),
+                column("State", "state", State),
+                column("Made", "created", Time),
+                column("Ends", "ends", Time),
+                column("Uses", "uses", Text),
+                column("Last used", "last_used", Time),
+            ],
+            which: "id",
+            actions: &[Action::new("revoke-secret", "key.revoke", "Take back")
+                .told("Whoever still uses this secret is refused from now on, and what it bought is ended.")
+                .done("The secret is taken back.")
+                .only(Only::Is("state", "active"))
+                .given(&[("handle", Given::Name), ("secret", Given::Which)])
+                .ends()],
+        },
+        Part {
+            title: "Who uses it",
+            empty: "Nobody has used it.",
+            from: From::Member("users"),
+            only: Only::Any,
+            columns: &[
+                column("Machine", "machine", Claimed),
+                column("Network", "network", Text),
+                column("For", "purpose", Claimed),
+                column("Way", "way", Text),
+                column("Uses", "uses", Text),
+                column("Last", "last", Time),
+            ],
+            which: "secret",
+            actions: &[],
+        },
+    ],
+    add: Some(
+        Action::new("add", "key.add", "Add an API key")
+            .given(&[])
+            .asks(&[
+                handle(SHORT),
+                Field::new(
+                    "client",
+                    "Client",
+                    "The short name of the client that whoever has it comes in as.",
+                    Input::Line,
+                )
+                .required(),
+                Field::new(
+                    "owner",
+                    "Who answers for it",
+                    "Empty for whoever answers for the client.",
+                    Input::Line,
+                ),
+                Field::new("scopes", "Scopes", "What it buys, one a line.", Input::Lines),
+                Field::new(
+                    "resources",
+                    "Resources",
+                    "Addresses of the APIs that it is for, one a line.",
+                    Input::Lines,
+                ),
+                Field::new(
+                    "networks",
+                    "Only from",
+                    "Networks, one a line, such as 203.0.113.0/24. Empty for anywhere.",
+                    Input::Lines,
+                ),
+                Field::new(
+                    "lasts",
+                    "How long it lasts",
+                    "Such as 30d. Empty for the usual time.",
+                    Input::Line,
+                ),
+                Field::new(
+                    "exception",
+                    "Exception because",
+                    "Why it must be a long-lived secret, where the organisation asks for a reason.",
+                    Input::Line,
+                ),
+                Field::new("exception_until", "Exception until", "A date, such as 2027-03-31.", Input::Line),
+            ])
+            .reveals("secret", "The key", KEPT),
+    ),
+    actions: &[
+        Action::new("rotate", "key.rotate", "Make a new secret")
+            .told("The one before it goes on for a while, so that you can put the new one in place.")
+            .asks(&[
+                Field::new(
+                    "lasts",
+                    "How long it lasts",
+                    "Such as 30d. Empty for the usual time.",
+                    Input::Line,
+                ),
+                Field::new(
+                    "overlap",
+                    "How long the older one goes on",
+                    "Such as 1d. Empty for the usual time.",
+                    Input::Line,
+                ),
+            ])
+            .reveals("secret", "The new secret", KEPT),
+        transfer(&[("things", Given::Things("key:"))]),
+        Action::new("revoke", "key.revoke", "Take it back")
+            .told(
+                "All its secrets stop working at once, and what they bought is ended. It cannot be put back.",
+            )
+            .done("The key is taken back. Nothing that it bought works any more.")
+            .ends(),
+    ],
+};
+
+const KEPT: &str = "Put it where it is used, and keep no other copy.";
