@@ -10,6 +10,7 @@
 //     "steps": [ STEP, ... ] }
 // A STEP is its name or { "do": NAME, ... }:
 //   discover                    { "algorithm": "oidc" | "oauth2" }
+//   register                    { "token", "metadata", "as": NAME }: by an initial access token; the client is NAME from then on
 //   code                        { "client", "scope", "resource", "parameters", "push": true if it is to be pushed first }: prints {"authorize": URL}, then reads the URL
 //                               that the browser was sent back to from the next line of standard input
 //   device                      { "client", "scope", "resource" }: prints {"device": {...}}, then polls until answered
@@ -86,6 +87,16 @@ function keep(tokens) {
 const steps = {
   async discover({ algorithm }) {
     return { metadata: (await configuration(undefined, algorithm)).serverMetadata() };
+  },
+
+  async register({ token, metadata, as }) {
+    const found = await client.dynamicClientRegistration(new URL(job.issuer), metadata, client.None(), {
+      initialAccessToken: token,
+      execute: [client.allowInsecureRequests],
+    });
+    const registered = found.clientMetadata();
+    job.clients[as] = { client_id: registered.client_id, redirect_uri: registered.redirect_uris[0] };
+    return { registered };
   },
 
   async code({ client: name, scope = 'openid', resource, parameters, push }) {

@@ -276,6 +276,11 @@ enum Scheme {
     Dpop,
 }
 
+/// What the one `Authorization` header carries by the Bearer scheme, whatever it is (RFC 6750, section 2.1).
+pub(crate) fn bearer(asked: &Asked) -> Option<&str> {
+    authorization(asked).and_then(|(scheme, text)| matches!(scheme, Scheme::Bearer).then_some(text))
+}
+
 /// The one `Authorization` header, if it carries an access token.
 fn authorization(asked: &Asked) -> Option<(Scheme, &str)> {
     let mut all = asked.headers.get_all(AUTHORIZATION).iter();

@@ -14,6 +14,7 @@ use hallpass_model::step_up::Demand;
 use hallpass_model::time::Timestamp;
 use hallpass_model::wire::errors::{ErrorCode, OAuthErrorBody};
 use hallpass_model::wire::oauth::BadForm;
+use hallpass_model::wire::registration::BadRegistration;
 use hallpass_store::StoreError;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -39,6 +40,7 @@ enum Told {
     Rungs(Rungs),
     Suspended { since: Timestamp, org: Handle },
     StepUp(Demand),
+    Registration(BadRegistration),
 }
 
 impl OAuthError {
@@ -66,6 +68,18 @@ impl OAuthError {
     pub(crate) fn step_up(demand: Demand) -> Self {
         Self { told: Told::StepUp(demand), ..Self::new(ErrorCode::InsufficientUserAuthentication, "") }
             .status(StatusCode::BAD_REQUEST)
+    }
+
+    /// What a client that registers says of itself cannot be taken (RFC 7591, section 3.2.2).
+    pub(crate) fn registration(bad: BadRegistration) -> Self {
+        let code = match bad {
+            BadRegistration::Redirect(_) | BadRegistration::ManyRedirects | BadRegistration::NoRedirect => {
+                ErrorCode::InvalidRedirectUri
+            }
+            BadRegistration::Statement => ErrorCode::UnapprovedSoftwareStatement,
+            _ => ErrorCode::InvalidClientMetadata,
+        };
+        Self { told: Told::Registration(bad), ..Self::new(code, "") }
     }
 
     /// The request itself is wrong.
@@ -190,6 +204,7 @@ impl OAuthError {
                 "the rule `rung` refused it: here the key of a sign-in may rest in {} alone; log in again so that it does",
                 allowed.to_string().replace(' ', ", ")
             ),
+            Told::Registration(bad) => bad.to_string(),
             Told::Missing(name) => format!("the parameter {name} is missing"),
         }
     }

@@ -195,6 +195,26 @@ impl Asked {
     }
 }
 
+/// A request at one org's endpoint without a body, and what else its path names.
+pub(crate) struct AskedAt {
+    /// The request.
+    pub(crate) asked: Asked,
+    /// What else the path names, by its name there.
+    pub(crate) path: HashMap<String, String>,
+}
+
+impl FromRequest<Issuer> for AskedAt {
+    type Rejection = OAuthError;
+
+    async fn from_request(request: Request, issuer: &Issuer) -> Result<Self, OAuthError> {
+        let (mut parts, _) = request.into_parts();
+        let org = at_org(&mut parts, issuer).await?;
+        let path = path(&mut parts, issuer).await?;
+        let whole = Whole { org, parts, parameters: Zeroizing::default() };
+        Ok(Self { asked: whole.asked(issuer, Form::parse(b"")?), path })
+    }
+}
+
 /// A request at one org's endpoint whose body is JSON, read and not yet believed.
 pub(crate) struct AskedInJson {
     /// All of it but the body.
@@ -211,8 +231,7 @@ impl FromRequest<Issuer> for AskedInJson {
     async fn from_request(request: Request, issuer: &Issuer) -> Result<Self, OAuthError> {
         let (mut parts, body) = request.into_parts();
         let org = at_org(&mut parts, issuer).await?;
-        let path = Path::<HashMap<String, String>>::from_request_parts(&mut parts, issuer).await;
-        let Path(path) = path.map_err(|_| OAuthError::not_found())?;
+        let path = path(&mut parts, issuer).await?;
         if parts.uri.query().is_some_and(|query| !query.is_empty()) {
             return Err(OAuthError::invalid_request("all is said in the body, nothing in the query"));
         }
@@ -226,6 +245,13 @@ impl FromRequest<Issuer> for AskedInJson {
         let whole = Whole { org, parts, parameters: Zeroizing::default() };
         Ok(Self { asked: whole.asked(issuer, Form::parse(b"")?), body, path })
     }
+}
+
+/// What a path names, by its name there.
+async fn path(parts: &mut Parts, issuer: &Issuer) -> Result<HashMap<String, String>, OAuthError> {
+    let path = Path::<HashMap<String, String>>::from_request_parts(parts, issuer).await;
+    let Path(path) = path.map_err(|_| OAuthError::not_found())?;
+    Ok(path)
 }
 
 /// A body of JSON, at most: a form with a JWK set in it.

@@ -21,6 +21,7 @@ mod outsider; // who an outside token says has come
 mod target; // what a token is asked for: one resource, these scopes
 mod authorize; // a login in a browser, begun and finished
 mod client_document; // clients that say what they are at an address of their own
+mod registration; // clients that register themselves, and manage that
 mod pushed; // a login in a browser, its request sent ahead
 mod raise; // the session that is there, made stronger in place of opening another
 mod device_authorization; // a login where there is no browser, begun

@@ -71,6 +71,8 @@ pub(crate) struct Has<'a> {
     pub(crate) signs: &'a [Algorithm],
     /// Whether it takes clients that are known by a document of their own.
     pub(crate) documents: bool,
+    /// Whether clients may register themselves.
+    pub(crate) registration: bool,
     /// Whether its people may log in by a provider of its own.
     pub(crate) provider: bool,
 }
@@ -96,6 +98,7 @@ pub(crate) fn render(issuer: &str, scopes: &BTreeSet<String>, has: Has<'_>) -> B
         introspection_endpoint: endpoint("introspect"),
         userinfo_endpoint: endpoint("userinfo"),
         pushed_authorization_request_endpoint: endpoint("par"),
+        registration_endpoint: endpoint("register").filter(|_| has.registration),
         scopes_supported: OWN_SCOPES.into_iter().map(str::to_owned).chain(scopes.iter().cloned()).collect(),
         response_types_supported: words(&["code"]),
         response_modes_supported: words(&["query"]),

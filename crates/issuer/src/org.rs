@@ -76,6 +76,7 @@ impl Issuer {
         let has = metadata::Has {
             signs: &signs,
             documents: !self.store.document_hosts(org.id).await?.is_empty(),
+            registration: self.store.registration_policy(org.id).await?.is_some(),
             provider: self.store.login_provider(org.id).await?.is_some(),
         };
         let metadata = metadata::render(&issuer, &scopes, has);

@@ -8,13 +8,13 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::handler::Handler;
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use http::Method;
 use http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
 
 use crate::{
     Issuer, admin_api, agents_api, authorize, copied, device_authorization, error, health, introspect, lease,
-    metadata, pushed, revoke, session_stream, token, trouble, userinfo, web,
+    metadata, pushed, registration, revoke, session_stream, token, trouble, userinfo, web,
 };
 
 /// Who may call an endpoint. What each means is decided in `caller`, `web` and the handlers; tests walk the table.
@@ -34,6 +34,8 @@ pub enum Access {
     Token,
     /// Whoever holds a one-time link.
     Link,
+    /// Whoever holds a token to register clients with, or the one that a client manages its own registration with.
+    Registration,
 }
 
 /// One line of the table.
@@ -73,6 +75,24 @@ impl Routes {
         self.add(Method::POST, path, access, post(handler))
     }
 
+    /// Adds an endpoint at which a thing is replaced.
+    pub(crate) fn put<H, T>(self, path: &'static str, access: Access, handler: H) -> Self
+    where
+        H: Handler<T, Issuer>,
+        T: 'static,
+    {
+        self.add(Method::PUT, path, access, put(handler))
+    }
+
+    /// Adds an endpoint at which a thing is taken away.
+    pub(crate) fn delete<H, T>(self, path: &'static str, access: Access, handler: H) -> Self
+    where
+        H: Handler<T, Issuer>,
+        T: 'static,
+    {
+        self.add(Method::DELETE, path, access, delete(handler))
+    }
+
     fn add(
         mut self,
         method: Method,
@@ -96,6 +116,10 @@ fn routes() -> Routes {
         .get("/{org}/authorize", Access::Browser, authorize::authorize)
         .post("/{org}/authorize", Access::Browser, authorize::authorize)
         .post("/{org}/par", Access::Client, pushed::push)
+        .post("/{org}/register", Access::Registration, registration::register)
+        .get("/{org}/register/{client_id}", Access::Registration, registration::show)
+        .put("/{org}/register/{client_id}", Access::Registration, registration::replace)
+        .delete("/{org}/register/{client_id}", Access::Registration, registration::end)
         .post("/{org}/device_authorization", Access::Client, device_authorization::start)
         .post("/{org}/token", Access::Client, token::redeem)
         .post("/{org}/revoke", Access::Client, revoke::revoke)

@@ -5,7 +5,8 @@
 
 use crate::lifetimes::{
     ACCESS_TOKEN_MAX, API_KEY_MAX, AUTHORIZATION_CODE, CLIENT_ASSERTION_MAX, CLIENT_SECRET, DEVICE_CODE,
-    DPOP_WINDOW, ENROLMENT_LINK, ID_TOKEN, SESSION_ABSOLUTE, SETUP_LINK, WEB_ABSOLUTE,
+    DPOP_WINDOW, ENROLMENT_LINK, ID_TOKEN, INITIAL_ACCESS_TOKEN_MAX, REGISTRATION_TOKEN, SESSION_ABSOLUTE,
+    SETUP_LINK, WEB_ABSOLUTE,
 };
 use crate::time::Lifetime;
 
@@ -111,6 +112,26 @@ pub const TABLE: &[CredentialKind] = &[
         rotates: "a new one beside it, `hallpass admin key rotate`; the older ends on its date",
         revoked_by: "revoking it, taking its client out of use, or its owner leaving",
         reviewed: "with its users, by `hallpass admin key show` and `hallpass admin org check`",
+    },
+    CredentialKind {
+        name: "initial access token",
+        held_by: "whoever sets up a program that registers itself",
+        answered_for_by: "the administrator who made it",
+        longest: Some(INITIAL_ACCESS_TOKEN_MAX),
+        rests: "the message it is sent by; the issuer has its keyed hash",
+        rotates: "a new one ends the one before",
+        revoked_by: "its last use, a new one, or letting no client register itself any more",
+        reviewed: "never: it is over first",
+    },
+    CredentialKind {
+        name: "registration access token",
+        held_by: "a client that registered itself",
+        answered_for_by: "the owner of the client",
+        longest: Some(REGISTRATION_TOKEN),
+        rests: "a secret store of the client; the issuer has its keyed hash",
+        rotates: "at each change of the registration; it lives on while it is used",
+        revoked_by: "the end of the registration, taking the client out of use, or a cut of it",
+        reviewed: "with its client, by `hallpass admin client registration show`",
     },
     CredentialKind {
         name: "client assertion",

@@ -44,6 +44,13 @@ pub const AUTHORIZE_REQUEST: Lifetime = Lifetime::minutes(10);
 pub const PUSHED_REQUEST: Lifetime = Lifetime::seconds(60);
 /// A client that is known by its document, and that nobody said yes to: a day on, whoever looked at it has gone.
 pub const DOCUMENT_CLIENT_UNUSED: Lifetime = Lifetime::hours(24);
+/// An initial access token unless somebody says: the working day on which the programs are set up.
+pub const INITIAL_ACCESS_TOKEN: Lifetime = Lifetime::hours(24);
+/// An initial access token at most: it crosses a mailbox, and whoever got it is on holiday for a week.
+pub const INITIAL_ACCESS_TOKEN_MAX: Lifetime = Lifetime::days(7);
+/// A registration access token from its last use on: as long as a session, so that a client that looks after its registration
+/// four times a year keeps it.
+pub const REGISTRATION_TOKEN: Lifetime = SESSION_ABSOLUTE;
 /// The set-up link of the first administrator: the operator is at the terminal.
 pub const SETUP_LINK: Lifetime = Lifetime::minutes(15);
 /// An enrolment link sent to a person: a working day, as it crosses a mailbox or a chat.
@@ -134,6 +141,13 @@ pub const TABLE: &[(&str, Lifetime, &str)] = &[
     ("request waiting for login", AUTHORIZE_REQUEST, "a ceremony and a second try"),
     ("pushed authorization request", PUSHED_REQUEST, "the browser is sent on at once"),
     ("client by document, unused", DOCUMENT_CLIENT_UNUSED, "whoever looked at it has gone"),
+    ("initial access token", INITIAL_ACCESS_TOKEN, "the day on which the programs are set up"),
+    ("initial access token, at most", INITIAL_ACCESS_TOKEN_MAX, "it crosses a mailbox, and a holiday"),
+    (
+        "registration access token, after its last use",
+        REGISTRATION_TOKEN,
+        "a client that looks after its registration four times a year keeps it",
+    ),
     ("set-up link", SETUP_LINK, "the operator is at the terminal"),
     ("enrolment link", ENROLMENT_LINK, "it crosses a mailbox or a chat"),
     ("run without its connection", RUN_RESUME, "a network blip, no more"),

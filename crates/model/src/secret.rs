@@ -47,6 +47,10 @@ kinds! {
     ClientSecret = "client secret";
     /// An API key.
     ApiKey = "API key";
+    /// What clients register themselves with (RFC 7591, section 3).
+    InitialAccessToken = "initial access token";
+    /// What a client manages its registration with (RFC 7592, section 3).
+    RegistrationToken = "registration access token";
     /// Key material.
     KeyMaterial = "key";
     /// What a person types to open their vault.

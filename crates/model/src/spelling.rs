@@ -29,11 +29,15 @@ pub enum Prefix {
     ClientSecret,
     /// `hpk_`: an API key.
     ApiKey,
+    /// `hpi_`: an initial access token, with which clients register themselves.
+    InitialAccess,
+    /// `hpm_`: a registration access token, with which a client manages its own registration.
+    Registration,
 }
 
 impl Prefix {
     /// Every spelling, for scanners and tests.
-    pub const ALL: [Prefix; 7] = [
+    pub const ALL: [Prefix; 9] = [
         Prefix::Refresh,
         Prefix::Device,
         Prefix::Code,
@@ -41,6 +45,8 @@ impl Prefix {
         Prefix::Link,
         Prefix::ClientSecret,
         Prefix::ApiKey,
+        Prefix::InitialAccess,
+        Prefix::Registration,
     ];
 
     /// The first four characters.
@@ -53,6 +59,8 @@ impl Prefix {
             Prefix::Link => "hpl_",
             Prefix::ClientSecret => "hps_",
             Prefix::ApiKey => "hpk_",
+            Prefix::InitialAccess => "hpi_",
+            Prefix::Registration => "hpm_",
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod errors; // OAuth's error codes and the body that carries one
 pub mod claims; // what an access token says
 pub mod id_token; // what an ID token says, and when to believe it
 pub mod client_document; // what a client says of itself at its own address
+pub mod registration; // what a client that registers itself says, and is told (RFC 7591, RFC 7592)
 pub mod assertion; // what a client says of itself (private_key_jwt)
 pub mod pkce; // code verifiers and challenges
 pub mod dpop; // proofs of possession, and the nonces they answer

@@ -317,17 +317,7 @@ impl Store {
 
     /// The client of this id.
     pub async fn find_client(&self, client: ClientId) -> Result<Option<Client>, StoreError> {
-        self.read(|db| {
-            db.one(
-                "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
-                 any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until, \
-                 pushed_only, environment, document, fapi FROM clients WHERE id = ?1",
-                [client.bytes()],
-                read_client,
-            )?
-            .map(|client| with_secrets(db, client))
-            .transpose()
-        })
+        self.read(|db| find_by_id(db, client))
     }
 
     /// The clients of an org, by short name, after the one given.
@@ -352,6 +342,18 @@ impl Store {
         })?;
         Ok(Page::of(rows, limit))
     }
+}
+
+pub(crate) fn find_by_id(db: &Connection, client: ClientId) -> Result<Option<Client>, StoreError> {
+    db.one(
+        "SELECT id, org, handle, name, kind, owner_person, owner_team, jwks, grant_types, redirect_uris, scopes, \
+         any_scope, device_flow_barred, older_assertions_until, disabled, created, jwks_uri, secrets_until, \
+         pushed_only, environment, document, fapi FROM clients WHERE id = ?1",
+        [client.bytes()],
+        read_client,
+    )?
+    .map(|client| with_secrets(db, client))
+    .transpose()
 }
 
 pub(crate) fn find_by_handle(

@@ -39,6 +39,7 @@ mod teams; // people who answer together
 mod by_role; // what people change by a role that they have
 mod clients; // software that asks for credentials
 mod documents; // those that say what they are at an address of their own
+mod registrations; // those that register themselves
 mod client_keys; // what they sign assertions with
 mod client_secrets; // what those without a key prove themselves by
 mod resources; // APIs that accept them
@@ -141,6 +142,11 @@ pub use providers::{
 pub use reach::{OutOfGrant, Reach, Reached, Wanted};
 pub use redeem::{Redeem, Redeemed};
 pub use refusals::{RecordRefusal, RefusedSubject};
+pub use registrations::{
+    AllowRegistration, ChangeRegistration, EndRegistration, ForbidRegistration, InitialToken,
+    InitialTokenMade, MakeInitialToken, NotRegistered, REGISTERED_CLIENTS_MAX, REGISTRATION_USES_MAX,
+    RegisterClient, RegisteredClient, RegistrationPolicy, RenewRegistration,
+};
 pub use resources::{AddResource, SetResourceStanding};
 pub use restore::{Restore, RestoreError, Restored, restore};
 pub use returned::{PasskeyReturned, PersonReturned, Returned};

@@ -28,6 +28,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "lease_sessions", sql: include_str!("migrations/016_lease_sessions.sql") },
     Step { name: "owner_lookups", sql: include_str!("migrations/017_owner_lookups.sql") },
     Step { name: "notices", sql: include_str!("migrations/018_notices.sql") },
+    Step { name: "registration", sql: include_str!("migrations/019_registration.sql") },
 ];
 
 /// One step; its number is its place in the list, from 1.

@@ -273,6 +273,7 @@ impl Change for MarkRestored {
             "DELETE FROM pushed_requests",
             "DELETE FROM codes",
             "DELETE FROM device_grants",
+            "UPDATE registration_policies SET token = NULL, token_uses = 0",
         ] {
             tx.db().run(statement, ())?;
         }

@@ -18,6 +18,7 @@ mod clients;
 mod credential_kinds;
 mod devices;
 mod documents;
+mod registration;
 mod keys;
 mod links;
 mod notices;

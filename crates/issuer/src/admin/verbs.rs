@@ -31,6 +31,7 @@ mod orgs;
 mod owners;
 mod people;
 mod providers;
+mod registration;
 mod requirements;
 mod resources;
 mod sessions;
@@ -137,6 +138,10 @@ verbs! {
     "client.documents.allow" RunDirectory Nothing documents::allow;
     "client.documents.list" ReadDirectory Nothing documents::list;
     "client.documents.forbid" RunDirectory Nothing documents::forbid;
+    "client.registration.allow" RunDirectory Nothing registration::allow;
+    "client.registration.show" ReadDirectory Nothing registration::show;
+    "client.registration.token" RunDirectory Nothing registration::token;
+    "client.registration.forbid" RunDirectory Nothing registration::forbid;
     "client.rotate" RotateProof Client client_proofs::rotate;
     "client.secret.list" ReadThing Client client_proofs::list_secrets;
     "client.secret.remove" RotateProof Client client_proofs::remove_secret;

@@ -29,6 +29,7 @@ mod notices;
 mod pushed;
 mod raise;
 mod refresh;
+mod registration;
 mod refusals;
 mod requests;
 mod revoke;

@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::Deserialize;
 use url::{Host, Url};
 
-use super::redirect::RedirectUri;
+use super::redirect::{REDIRECT_URI_LEN_MAX, RedirectUri};
 use crate::client::{CLIENT_KEYS_MAX, ClientAuthentication};
 use crate::jose::JwkSet;
 use crate::principal::Handle;
@@ -19,6 +19,8 @@ pub const DOCUMENT_URL_LEN_MAX: usize = 256;
 pub const DOCUMENT_LEN_MAX: usize = 5 * 1024;
 /// Redirect URIs of one document: a few apps on a few systems.
 pub const REDIRECT_URIS_MAX: usize = 16;
+/// The address of a client's keys at most, in bytes: as a redirect URI.
+const JWKS_URI_LEN_MAX: usize = REDIRECT_URI_LEN_MAX;
 /// A name at most, in characters: it is shown to people beside the host.
 const NAME_LEN_MAX: usize = 80;
 
@@ -179,19 +181,56 @@ pub struct ClientDocument {
     pub refreshes: bool,
 }
 
-/// A document as it is written (RFC 7591, section 2). What is not known is ignored.
+/// What a client says of itself, as it is written (RFC 7591, section 2), at its own address or where it registers. What is not
+/// known is ignored.
 #[derive(Deserialize)]
-struct Written {
-    client_id: String,
+pub(super) struct Written {
+    pub(super) client_id: Option<String>,
     client_name: Option<String>,
     #[serde(default)]
-    redirect_uris: Vec<String>,
-    grant_types: Option<Vec<String>>,
+    pub(super) redirect_uris: Vec<String>,
+    pub(super) grant_types: Option<Vec<String>>,
     token_endpoint_auth_method: Option<String>,
     jwks: Option<JwkSet>,
     jwks_uri: Option<String>,
     client_secret: Option<serde_json::Value>,
     client_secret_expires_at: Option<serde_json::Value>,
+}
+
+impl Written {
+    /// Reads it.
+    pub(super) fn read(body: &[u8]) -> Result<Self, BadDocument> {
+        crate::jose::json_object(body).ok_or(BadDocument::Malformed)
+    }
+
+    /// The name it gives, as that may be shown.
+    pub(super) fn name(&self) -> Option<String> {
+        self.client_name.as_deref().map(shown).filter(|name| !name.is_empty())
+    }
+
+    /// How it proves that it is itself.
+    pub(super) fn authentication(&self) -> Result<ClientAuthentication, BadDocument> {
+        if self.client_secret.is_some() || self.client_secret_expires_at.is_some() {
+            return Err(BadDocument::Secret);
+        }
+        match (self.token_endpoint_auth_method.as_deref(), (&self.jwks, &self.jwks_uri)) {
+            // RFC 7591 has `client_secret_basic` where nothing is said, which nobody may have here.
+            (None | Some("none"), _) => Ok(ClientAuthentication::None),
+            (Some("private_key_jwt"), (Some(keys), None))
+                if (1..=CLIENT_KEYS_MAX).contains(&keys.keys().len()) =>
+            {
+                Ok(ClientAuthentication::PrivateKeyJwt(keys.clone()))
+            }
+            (Some("private_key_jwt"), (None, Some(at)))
+                if at.starts_with("https://") && at.len() <= JWKS_URI_LEN_MAX =>
+            {
+                Ok(ClientAuthentication::PrivateKeyJwtAt(at.clone()))
+            }
+            (Some("private_key_jwt"), _) => Err(BadDocument::Keys),
+            (Some(other), _) if other.starts_with("client_secret") => Err(BadDocument::Secret),
+            (Some(_), _) => Err(BadDocument::Authentication),
+        }
+    }
 }
 
 impl ClientDocument {
@@ -200,41 +239,23 @@ impl ClientDocument {
     /// # Errors
     /// Where it is no document of that client's.
     pub fn read(url: &DocumentUrl, body: &[u8]) -> Result<Self, BadDocument> {
-        let written: Written = serde_json::from_slice(body).map_err(|_| BadDocument::Malformed)?;
+        let written = Written::read(body)?;
         // SECURITY: compared by the byte (section 4.1), or a document could be served for somebody else's name.
-        if written.client_id != url.as_str() {
+        if written.client_id.as_deref() != Some(url.as_str()) {
             return Err(BadDocument::Another);
         }
-        if written.client_secret.is_some() || written.client_secret_expires_at.is_some() {
-            return Err(BadDocument::Secret);
-        }
-        let keys = (written.jwks, written.jwks_uri);
-        let authentication = match (written.token_endpoint_auth_method.as_deref(), keys) {
-            // RFC 7591 has `client_secret_basic` where nothing is said, which nobody may have here.
-            (None | Some("none"), _) => ClientAuthentication::None,
-            (Some("private_key_jwt"), (Some(keys), None))
-                if (1..=CLIENT_KEYS_MAX).contains(&keys.keys().len()) =>
-            {
-                ClientAuthentication::PrivateKeyJwt(keys)
-            }
-            (Some("private_key_jwt"), (None, Some(at))) if at.starts_with("https://") => {
-                ClientAuthentication::PrivateKeyJwtAt(at)
-            }
-            (Some("private_key_jwt"), _) => return Err(BadDocument::Keys),
-            (Some(other), _) if other.starts_with("client_secret") => return Err(BadDocument::Secret),
-            (Some(_), _) => return Err(BadDocument::Authentication),
-        };
+        let authentication = written.authentication()?;
         let redirects = &written.redirect_uris;
         let good = redirects.iter().all(|uri| RedirectUri::parse(uri).is_ok());
         if !good || !(1..=REDIRECT_URIS_MAX).contains(&redirects.len()) {
             return Err(BadDocument::Redirects);
         }
+        let name = written.name();
         let grants = written.grant_types.unwrap_or_else(|| vec!["authorization_code".to_owned()]);
         let asks = |name: &str| grants.iter().any(|grant| grant == name);
         if !asks("authorization_code") {
             return Err(BadDocument::Grant);
         }
-        let name = written.client_name.as_deref().map(shown).filter(|name| !name.is_empty());
         Ok(Self {
             name: name.unwrap_or_else(|| url.host()),
             redirect_uris: written.redirect_uris,

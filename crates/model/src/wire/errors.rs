@@ -96,6 +96,10 @@ codes! {
     InvalidTarget = "invalid_target", 400;
     /// What a client says of itself cannot be taken (RFC 7591, section 3.2.2).
     InvalidClientMetadata = "invalid_client_metadata", 400;
+    /// A redirect URI cannot be registered (RFC 7591, section 3.2.2).
+    InvalidRedirectUri = "invalid_redirect_uri", 400;
+    /// Nobody here trusts whoever signed the software statement.
+    UnapprovedSoftwareStatement = "unapproved_software_statement", 400;
     /// The proof is missing or wrong (RFC 9449, section 5).
     InvalidDpopProof = "invalid_dpop_proof", 400;
     /// The proof must carry the nonce that comes with this answer (RFC 9449, section 8).

@@ -8,7 +8,7 @@ use hallpass_model::jose::{JwkSet, SigningKey};
 use super::client_proofs::{self, KeyCommand, RotateArgs, SecretCommand};
 use super::table::{Table, facts};
 use super::{HandleArgs, OrgArg, give, give_list};
-use super::{documents, step_up};
+use super::{documents, registration, step_up};
 use crate::admin_socket::client::AdminClient;
 use crate::failure::{Exit, Failure};
 use crate::keyfile;
@@ -63,6 +63,8 @@ Example:
     Rotate(RotateArgs),
     #[command(subcommand)]
     Documents(documents::DocumentsCommand),
+    #[command(subcommand)]
+    Registration(registration::RegistrationCommand),
     #[command(subcommand)]
     Secret(SecretCommand),
     #[command(subcommand)]
@@ -218,6 +220,7 @@ pub(super) async fn run(
         }
         ClientCommand::Rotate(args) => client_proofs::rotate(args, server, out).await,
         ClientCommand::Documents(command) => documents::run(command, server, out).await,
+        ClientCommand::Registration(command) => registration::run(command, server, out).await,
         ClientCommand::Secret(command) => client_proofs::secret(command, server, out).await,
         ClientCommand::Key(command) => client_proofs::key(command, server, out).await,
     }

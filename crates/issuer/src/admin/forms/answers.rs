@@ -176,6 +176,27 @@ answers! {
     }
     /// What became of its clients.
     DocumentsForbidden { org: String, host: String, clients_cut: usize, }
+    /// What clients that register themselves may have.
+    RegistrationShown {
+        org: String,
+        /// Where they do.
+        endpoint: String,
+        /// Who answers for them.
+        owner: String,
+        scopes: Vec<String>, environment: Option<String>, created: String,
+        /// How many clients more the newest token registers, and until when; nothing where none is good.
+        uses: Option<u32>, expires: Option<String>,
+        /// Those in use, by their `client_id`.
+        clients: Vec<String>,
+    }
+    /// What there is once clients may not register themselves any more.
+    RegistrationForbidden {
+        org: String,
+        /// How many that did stay in use.
+        clients_left: usize,
+    }
+    /// A token to register clients with: the one time that it is shown.
+    RegistrationTokenMade { org: String, endpoint: String, id: String, token: Revealed, uses: u32, expires: String, }
     /// A trust.
     TrustShown {
         id: String, org: String, handle: String, client: String,

@@ -172,6 +172,22 @@ questions! {
     }
     /// A host whose documents are taken no more.
     DocumentsForbid { org: Option<String>, host: String, }
+    /// What clients that register themselves may have from now on.
+    RegistrationAllow {
+        org: Option<String>,
+        owner: String,
+        #[serde(default)]
+        scopes: Vec<String>,
+        environment: Option<String>,
+    }
+    /// A token to register clients with.
+    RegistrationToken {
+        org: Option<String>,
+        /// How many clients it registers; one if left out.
+        uses: Option<u32>,
+        /// A day if left out.
+        lifetime: Option<Lifetime>,
+    }
     /// A new secret for a client.
     ClientRotate {
         org: Option<String>,

@@ -6,9 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hallpass_model::client::{ClientAuthentication, ClientKind};
 use hallpass_model::jose::{JwkSet, SigningKey};
+use hallpass_model::principal::Owner;
 use hallpass_model::time::{Clock, Lifetime};
 use hallpass_model::wire::oauth::Scopes;
-use hallpass_store::{AddClient, Answer, RotateClientSecret};
+use hallpass_store::{AddClient, AllowRegistration, Answer, MakeInitialToken, RotateClientSecret};
 use hallpass_testkit::{Reply, World, visitor};
 use serde_json::{Value, json};
 
@@ -160,6 +161,36 @@ async fn openid_client_gets_tokens_by_a_secret_sent_either_way() {
     assert_eq!(heard[2]["refresh_token"], Value::Null);
     assert_eq!(heard[3]["introspection"], json!({ "active": false }), "it is not for the one who asks");
     assert_eq!(heard[4]["refused"]["error"], "invalid_client");
+}
+
+/// RFC 7591 by the initial access token of an administrator; what it registers is a client like any other.
+#[tokio::test]
+async fn openid_client_registers_itself_and_logs_in_as_that_client() {
+    let world = World::new().await;
+    let (owner, scopes) = (Owner::Person(world.ada), Scopes::parse("notes:read").expect("a scope"));
+    let allow = AllowRegistration { org: world.org, owner, scopes, environment: None };
+    world.change(allow).await.expect("ada may answer for them");
+    let make = MakeInitialToken { org: world.org, uses: 1, lifetime: None };
+    let token = world.change(make).await.expect("it is allowed").token.expose_text().to_owned();
+    let metadata = json!({
+        "client_name": "An editor",
+        "redirect_uris": ["http://127.0.0.1:49152/callback"],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "token_endpoint_auth_method": "none",
+    });
+    let steps = json!([
+        { "do": "register", "token": token, "metadata": metadata, "as": "editor" },
+        { "do": "code", "client": "editor", "scope": SCOPE, "resource": API },
+        { "do": "introspect", "client": "api" },
+        { "do": "refresh", "client": "editor", "resource": API },
+        { "do": "register", "token": token, "metadata": metadata, "as": "another", "refused": true },
+    ]);
+    let heard = converse(&world, false, steps).await;
+    assert_eq!(heard[0]["registered"]["scope"], "openid profile offline_access notes:read");
+    assert_eq!(heard[1]["claims"]["sub"], world.ada.to_string());
+    assert_eq!(heard[2]["introspection"]["client_id"], heard[0]["registered"]["client_id"]);
+    assert_eq!(heard[3]["token_type"], "bearer");
+    assert_eq!(heard[4]["refused"]["error"], "invalid_token", "its one use is used up");
 }
 
 fn oauth2(step: &str) -> Value {
