@@ -161,10 +161,13 @@ const steps = {
   },
 };
 
+/** The error that the other side told: in the body, or in a challenge. */
+const toldBy = (error) => error.error ?? (Array.isArray(error.cause) ? error.cause[0]?.parameters?.error : undefined);
+
 /** What went wrong, as far as the other side said. */
 function reason(error) {
   return present({
-    error: error.error ?? error.code ?? error.name,
+    error: toldBy(error) ?? error.code ?? error.name,
     description: error.error_description,
     status: error.status,
     message: error.message,
@@ -182,7 +185,7 @@ for (const asked of job.steps) {
     }
     print({ step: step.do, ...result });
   } catch (error) {
-    if (step.refused && error.error) {
+    if (step.refused && toldBy(error)) {
       print({ step: step.do, refused: reason(error) });
     } else {
       print({ step: step.do, failed: reason(error) });
