@@ -429,6 +429,29 @@ fn a_secret_is_shown_once_and_ends_and_its_successor_goes_beside_it() {
 }
 
 #[test]
+fn programs_register_themselves_by_a_token_that_is_shown_once_and_while_it_is_allowed() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Server::start(root.path(), &[]).with_org();
+    let registration = |args: &[&str]| server.admin(&[&["client", "registration"], args].concat());
+    registration(&["show"]).failed(1, &["no client may register itself", "registration allow"]);
+    registration(&["token"]).failed(1, &["no client may register itself"]);
+    let allow = ["allow", "--owner", "person:ada", "--scope", "notes:read", "--environment", "dev"];
+    let allowed = registration(&allow).json();
+    assert_eq!((&allowed["uses"], &allowed["environment"]), (&serde_json::Value::Null, &"dev".into()));
+    registration(&["token", "--uses", "101"]).failed(5, &["1 to 100 clients"]);
+    registration(&["token", "--ttl", "8d"]).failed(5, &["7d at most"]);
+    let made = registration(&["token", "--uses", "2", "--ttl", "2h"]);
+    let token = made.json()["token"].as_str().unwrap().to_owned();
+    assert!(token.starts_with("hpi_") && !made.err.contains(&token), "{}", made.err);
+    let shown = registration(&["show"]).json();
+    assert_eq!((&shown["uses"], &shown["owner"]), (&2.into(), &"person:ada".into()));
+    assert!(shown["endpoint"].as_str().unwrap().ends_with("/acme/register"));
+    assert_eq!(registration(&["forbid"]).json()["clients_left"], 0);
+    registration(&["forbid"]).failed(1, &["no client may register itself"]);
+    assert!(!server.ledger(&["list"]).out.contains("hpi_"));
+}
+
+#[test]
 fn a_client_s_keys_are_added_beside_each_other_and_the_last_stays() {
     let root = tempfile::tempdir().unwrap();
     let server = Server::start(root.path(), &[]).with_org();
