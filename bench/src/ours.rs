@@ -267,6 +267,7 @@ async fn open_session(store: &Store, world: World) -> Result<String, String> {
         code_challenge: CodeChallenge::of(&verifier()),
         nonce: None,
         dpop_jkt: None,
+        raises: None,
         device: None,
         address: "127.0.0.1".to_owned(),
     };
