@@ -122,6 +122,31 @@ async fn a_job_gets_a_token_about_its_client_and_nothing_to_keep() {
     assert_eq!(works.world.post("token", &form).await.status, 200);
 }
 
+/// How often anything was written to the database so far, counted in its log: the last frame of each commit says how large the
+/// database is then, and no other frame does (SQLite's file format, section 4.1).
+fn commits(data: &std::path::Path) -> usize {
+    let log = std::fs::read(data.join(format!("{}-wal", hallpass_store::DATABASE))).unwrap();
+    let (head, frames) = log.split_at(32);
+    let page = u32::from_be_bytes(head[8..12].try_into().unwrap()) as usize;
+    // What an earlier round of the log left behind it has other salts.
+    let written = frames.chunks_exact(24 + page).take_while(|frame| frame[8..16] == head[16..24]);
+    written.filter(|frame| frame[4..8] != [0; 4]).count()
+}
+
+#[tokio::test]
+async fn an_exchange_is_one_write_and_asks_nobody_for_keys_it_has() {
+    let works = Works::new().await;
+    assert_eq!(works.exchange(&works.job(), &[("resource", NOTES)]).await.status, 200);
+    let (data, from) = (&works.world.data, works.world.ledger_size().await);
+    let (before, fetched) = (commits(data), works.outside.fetched());
+    for n in 1..=3 {
+        let reply = works.exchange(&works.job(), &[("resource", NOTES), ("purpose", "deploy")]).await;
+        assert_eq!((reply.status.as_u16(), commits(data) - before), (200, n), "{}", reply.body);
+    }
+    assert_eq!(works.world.ledger_from(from).await, ["issued"; 3]);
+    assert_eq!(works.outside.fetched(), fetched);
+}
+
 #[tokio::test]
 async fn a_token_that_no_rule_holds_for_opens_nothing() {
     let works = Works::new().await;
