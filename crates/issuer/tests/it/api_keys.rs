@@ -8,13 +8,14 @@ use hallpass_model::id::CredentialId;
 use hallpass_model::jose::SigningKey;
 use hallpass_model::ledger::{Event, Field, Key};
 use hallpass_model::lifetimes::ACCESS_TOKEN_MAX;
+use hallpass_model::principal::Owner;
 use hallpass_model::purpose::Purpose;
 use hallpass_model::time::{Clock, Lifetime};
 use hallpass_model::wire::errors::ErrorCode;
 use hallpass_model::wire::oauth::{Scopes, token_type};
 use hallpass_store::{
-    AddApiKey, AddClient, AddResource, Filter, RevokeApiKey, RotateApiKey, SetClientStanding,
-    SetPersonStanding,
+    AddApiKey, AddClient, AddResource, AddTeam, Filter, OwnedId, RevokeApiKey, RotateApiKey,
+    SetClientStanding, SetPersonStanding, SetTeamStanding, TransferOwned, Which,
 };
 use hallpass_testkit::world::NOTES;
 use hallpass_testkit::{Reply, World};
@@ -397,6 +398,25 @@ async fn sent_to_an_api_it_is_judged_by_an_exception_alone() {
     assert_eq!(works.judged(None).await, json!({ "active": false }), "the exception is over");
     assert_eq!(world.ledger_from(from).await, ["denied: key_direct_over"]);
     assert_eq!(works.exchange(&[]).await.status, 200, "the key is not");
+}
+
+#[tokio::test]
+async fn sent_to_an_api_it_is_nothing_while_nobody_answers_for_it() {
+    let until = excepted(&World::new().await, 10);
+    let works = Works::with(|add| AddApiKey { direct: until, ..add }).await;
+    let (world, org) = (&works.world, works.world.org);
+    let grace = world.add_person("grace").await;
+    let team = AddTeam { org, handle: "works".parse().unwrap(), members: vec![grace] };
+    let team = world.change(team).await.unwrap();
+    let which = Which::These(vec![OwnedId::ApiKey(works.key)]);
+    world.change(TransferOwned { org, which, to: Owner::Team(team) }).await.unwrap();
+    assert_eq!(works.judged(None).await["active"], true);
+    world.change(SetTeamStanding { org, team, active: false }).await;
+    let from = world.ledger_size().await;
+    assert_eq!(works.judged(None).await, json!({ "active": false }));
+    assert_eq!(world.ledger_from(from).await, ["denied: disabled"]);
+    world.change(SetTeamStanding { org, team, active: true }).await;
+    assert_eq!(works.judged(None).await["active"], true);
 }
 
 #[tokio::test]
