@@ -4,7 +4,7 @@ use hallpass_model::time::Lifetime;
 use hallpass_model::wire::oauth::Form;
 use serde_json::{Map, Value, json};
 
-use super::kinds::{Action, Given, Input, Only};
+use super::kinds::{Action, Field, Given, Input, Only};
 use super::look::{at, text};
 use crate::admin::Refused;
 use crate::pages::console::{FieldShown, InputShown};
@@ -34,17 +34,25 @@ pub(super) fn question(action: &Action, known: &Known<'_>, form: &Form) -> Resul
         if typed.is_none() && field.required {
             return Err(Refused::usage(format_args!("“{}” is missing", field.label)));
         }
-        let value = match (field.input, typed) {
-            (Input::Yes, typed) => json!(typed.is_some()),
-            (Input::Lines, typed) => {
-                let lines = typed.unwrap_or_default().lines().map(str::trim);
-                json!(lines.filter(|line| !line.is_empty()).collect::<Vec<_>>())
-            }
-            (_, None) => continue,
-            (Input::Keys, Some(typed)) => serde_json::from_str(typed)
-                .map_err(|error| Refused::usage(format_args!("“{}” is no JSON: {error}", field.label)))?,
-            (_, Some(typed)) => json!(typed),
-        };
+        let value =
+            match (field.input, typed) {
+                (Input::Yes, typed) => json!(typed.is_some()),
+                (Input::Lines, typed) => {
+                    let lines = typed.unwrap_or_default().lines().map(str::trim);
+                    json!(lines.filter(|line| !line.is_empty()).collect::<Vec<_>>())
+                }
+                (Input::Several(choices), _) => {
+                    let ticked = choices.iter().map(|(name, _)| *name);
+                    json!(ticked.filter(|name| is_ticked(form, field.name, name)).collect::<Vec<_>>())
+                }
+                (_, None) => continue,
+                (Input::Keys, Some(typed)) => serde_json::from_str(typed)
+                    .map_err(|error| Refused::usage(format_args!("“{}” is no JSON: {error}", field.label)))?,
+                (Input::Number, Some(typed)) => json!(typed.parse::<u32>().map_err(|_| Refused::usage(
+                    format_args!("“{}” is no number: `{typed}`", field.label)
+                ))?),
+                (_, Some(typed)) => json!(typed),
+            };
         question.insert(field.name.to_owned(), value);
     }
     Ok(Value::Object(question))
@@ -58,6 +66,13 @@ pub(super) fn shown_fields(action: &Action, thing: Option<&Value>, typed: Option
             (None, Some(member), Some(thing)) => already(at(thing, member), field.input),
             (None, _, _) => String::new(),
         };
+        let chosen = |field: &Field, name: &str| match (typed, field.from, thing) {
+            (Some(form), _, _) => is_ticked(form, field.name, name),
+            (None, Some(member), Some(thing)) => {
+                at(thing, member).as_array().is_some_and(|all| all.iter().any(|one| one == name))
+            }
+            (None, _, _) => false,
+        };
         FieldShown {
             name: field.name,
             label: field.label,
@@ -65,7 +80,11 @@ pub(super) fn shown_fields(action: &Action, thing: Option<&Value>, typed: Option
             required: field.required,
             input: match field.input {
                 Input::Line => InputShown::Line(value),
+                Input::Number => InputShown::Number(value),
                 Input::Lines => InputShown::Lines(value),
+                Input::Several(choices) => InputShown::Several(
+                    choices.iter().map(|(name, words)| (*name, *words, chosen(field, name))).collect(),
+                ),
                 Input::Yes => InputShown::Yes(!value.is_empty()),
                 // SECURITY: what may be a secret is not shown again.
                 Input::Secret => InputShown::Secret,
@@ -77,6 +96,11 @@ pub(super) fn shown_fields(action: &Action, thing: Option<&Value>, typed: Option
         }
     });
     fields.collect()
+}
+
+/// Whether one of several is ticked: each is a box of its own.
+fn is_ticked(form: &Form, field: &str, name: &str) -> bool {
+    form.find(&format!("{field}.{name}")).is_some()
 }
 
 /// What a member says, as somebody would type it.

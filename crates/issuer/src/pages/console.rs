@@ -153,11 +153,14 @@ pub(crate) struct FieldShown {
 #[derive(Debug, Clone)]
 pub(crate) enum InputShown {
     Line(String),
+    Number(String),
     Lines(String),
     Yes(bool),
     Secret,
     /// As it is written, in words, and whether it is this one.
     Choice(Vec<(&'static str, &'static str, bool)>),
+    /// Likewise.
+    Several(Vec<(&'static str, &'static str, bool)>),
 }
 
 /// `GET /{org}/admin/{page}?do=`.

@@ -256,6 +256,8 @@ fn console_examples() -> Vec<(&'static str, askama::Result<String>)> {
                     field("kind", "Kind", "It fixes in which ways it can get a pass.", InputShown::Choice(vec![("cli", "cli: a tool that people use", false), ("service", "service: a server that acts for itself", true)])),
                     field("scopes", "Scopes", "What it may ask for, one a line.", InputShown::Lines("notes:read\nnotes:write".into())),
                     field("secret", "Client secret there", "", InputShown::Secret),
+                    field("uses", "How many programs register with it", "Empty for one.", InputShown::Number("5".into())),
+                    field("rungs", "They may rest in", "Where none is ticked, they may rest anywhere.", InputShown::Several(vec![("tpm", "the machine’s TPM", true), ("daemon", "the daemon’s memory, until it ends", false)])),
                     field("fapi", "It is held to FAPI 2.0’s security profile", "", InputShown::Yes(true)),
                 ],
                 Some(("The client “notes-api” is there already, or was.".into(), Some("Choose another short name.".into()))),

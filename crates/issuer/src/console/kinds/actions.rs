@@ -67,10 +67,14 @@ pub(in crate::console) struct Field {
 pub(in crate::console) enum Input {
     /// A line.
     Line,
+    /// A number.
+    Number,
     /// A list, one a line.
     Lines,
     /// One of these: as it is written, and in words. The first may be nothing.
     Choice(&'static [(&'static str, &'static str)]),
+    /// As many of these as are wanted, likewise.
+    Several(&'static [(&'static str, &'static str)]),
     /// Yes or no.
     Yes,
     /// A secret, which is not shown again.
