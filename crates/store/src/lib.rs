@@ -145,7 +145,7 @@ pub use refusals::{RecordRefusal, RefusedSubject};
 pub use registrations::{
     AllowRegistration, ChangeRegistration, EndRegistration, ForbidRegistration, InitialToken,
     InitialTokenMade, MakeInitialToken, NotRegistered, REGISTERED_CLIENTS_MAX, REGISTRATION_USES_MAX,
-    RegisterClient, RegisteredClient, RegistrationPolicy, RenewRegistration,
+    RegisterClient, RegisteredClient, RegistrationPolicy, RenewRegistration, SelfRegistered,
 };
 pub use resources::{AddResource, SetResourceStanding};
 pub use restore::{Restore, RestoreError, Restored, restore};

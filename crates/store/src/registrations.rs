@@ -59,6 +59,17 @@ pub struct InitialToken {
     pub expires: Timestamp,
 }
 
+/// What is said of a client that registered itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelfRegistered {
+    /// Its short name, which is its `client_id`.
+    pub handle: String,
+    /// What it calls itself.
+    pub name: String,
+    /// Since when.
+    pub created: Timestamp,
+}
+
 impl RegistrationPolicy {
     /// What such a client may ask for: what the policy says, and who the person is.
     pub fn most(&self) -> Scopes {
@@ -590,14 +601,14 @@ impl Store {
         })
     }
 
-    /// The short names of the clients in use that registered themselves, oldest first.
-    pub async fn registered_clients(&self, org: OrgId) -> Result<Vec<String>, StoreError> {
+    /// The clients in use that registered themselves, oldest first.
+    pub async fn registered_clients(&self, org: OrgId) -> Result<Vec<SelfRegistered>, StoreError> {
         self.read(|db| {
             db.all(
-                "SELECT c.handle FROM registrations r JOIN clients c ON c.id = r.client \
+                "SELECT c.handle, c.name, c.created FROM registrations r JOIN clients c ON c.id = r.client \
                  WHERE r.org = ?1 AND c.disabled IS NULL ORDER BY r.client",
                 [org.bytes()],
-                |row| row.text(0),
+                |row| Ok(SelfRegistered { handle: row.text(0)?, name: row.text(1)?, created: row.time(2)? }),
             )
         })
     }

@@ -61,7 +61,7 @@ async fn answer(visit: &Visit) -> Result<Response, Trouble> {
             frame: visit.person.frame(Here::Console, reveal.title),
             chrome: visit.chrome(kind.page, None),
             title: reveal.title,
-            what: named.clone().unwrap_or_default(),
+            what: named.clone().filter(|_| !kind.is_only_one()).unwrap_or_default(),
             told: reveal.told,
             secret: Revealed::new(secret),
             back: visit.path(kind.page, &query),

@@ -127,6 +127,9 @@ impl Only {
             Self::Any => true,
             Self::Is(member, wanted) => text(thing, member).as_deref() == Some(wanted),
             Self::IsNot(member, wanted) => text(thing, member).as_deref() != Some(wanted),
+            Self::Has(member) => !at(thing, member).is_null(),
+            Self::HasNot(member) => at(thing, member).is_null(),
+            Self::All(all) => all.iter().all(|only| only.fits(thing)),
         }
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Kind {
     pub(super) title: &'static str,
     /// What they are, in a sentence.
     pub(super) about: &'static str,
+    /// What its page says where there is none; nothing of what is always there, or of what there are many.
+    pub(super) none: Option<&'static str>,
     /// The verb that lists them; none where there is one alone.
     pub(super) list: Option<&'static str>,
     /// The verb that shows one.

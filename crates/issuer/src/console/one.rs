@@ -27,7 +27,10 @@ pub(super) async fn show(visit: &Visit, kind: &'static Kind, of: Option<&str>) -
     }
     let owner = text(&thing, "owner");
     let name = text(&thing, kind.name).unwrap_or_default();
-    let title = text(&thing, kind.heading).unwrap_or_else(|| name.clone());
+    let title = text(&thing, kind.heading).unwrap_or_else(|| match kind.is_only_one() {
+        true => kind.title.to_owned(),
+        false => name.clone(),
+    });
     let looking = visit.looking();
     let mut parts = Vec::new();
     for part in kind.parts.iter().filter(|part| part.only.fits(&thing)) {
@@ -57,6 +60,8 @@ pub(super) async fn show(visit: &Visit, kind: &'static Kind, of: Option<&str>) -
         chrome: visit.chrome(kind.page, notice),
         all: kind.list.map(|_| (visit.path(kind.page, &[]), kind.title)),
         title,
+        about: kind.is_only_one().then_some(kind.about),
+        none: kind.none.filter(|_| name.is_empty()),
         yourself: kind.page == "people" && visit.seat.is(&name),
         facts: looking.cells(kind, kind.facts, &thing).into_iter().filter(|cell| !cell.is_empty()).collect(),
         parts,
@@ -85,14 +90,18 @@ async fn named(visit: &Visit, kind: &Kind, of: Option<&str>) -> Result<Option<St
     }
 }
 
-/// The thing that is asked about.
+/// The thing that is asked about; nothing is said of one that is not there, where there may be none.
 pub(super) async fn load(visit: &Visit, kind: &Kind, of: Option<&str>) -> Result<Value, Trouble> {
     let asked = match of {
         _ if kind.is_only_one() => json!({}),
         Some(of) => json!({ kind.name: of }),
         None => return Err(visit.no_page()),
     };
-    visit.ask(kind.show, &asked).await.map_err(|refused| told(&visit.person, refused))
+    match visit.ask(kind.show, &asked).await {
+        Ok(thing) => Ok(thing),
+        Err(refused) if refused.kind == Sort::NotThere && kind.none.is_some() => Ok(json!({})),
+        Err(refused) => Err(told(&visit.person, refused)),
+    }
 }
 
 /// What is said of what was just done.

@@ -129,6 +129,10 @@ pub(crate) struct OnePage {
     /// Where all of its kind are, and what they are called.
     pub(crate) all: Option<(String, &'static str)>,
     pub(crate) title: String,
+    /// What it is, where there is one alone.
+    pub(crate) about: Option<&'static str>,
+    /// That there is none.
+    pub(crate) none: Option<&'static str>,
     /// Whether it is whoever looks.
     pub(crate) yourself: bool,
     pub(crate) facts: Vec<Cell>,

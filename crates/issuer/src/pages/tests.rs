@@ -198,6 +198,8 @@ fn console_examples() -> Vec<(&'static str, askama::Result<String>)> {
                 chrome: Chrome { notice: Some("The secret is taken back.".into()), ..chrome("Clients") },
                 all: Some(("/acme/admin/clients".into(), "Clients")),
                 title: "Notes API".into(),
+                about: None,
+                none: None,
                 yourself: false,
                 facts: vec![
                     cell("Short name", Piece::Code("notes-api".into())),

@@ -22,6 +22,8 @@ use hallpass_testkit::{Visitor, World};
 use http::StatusCode;
 use serde_json::Value;
 
+mod registration;
+
 /// Text a stranger may choose.
 const HOSTILE: &str = "\"><script>alert(1)</script><b onmouseover=x>";
 
@@ -71,6 +73,22 @@ async fn add_trust_and_key(world: &World, ada: &mut Visitor<'_>) {
     ];
     let made = post(ada, "keys", &key).await;
     assert_eq!(made.status, StatusCode::OK, "{}", made.body);
+}
+
+/// Bob, who administers an org of his own, `other`.
+async fn bob_of_other(world: &World) -> Visitor<'_> {
+    let link = world.link(LinkPurpose::SetUp).await;
+    let mut bob = world.visitor();
+    bob.get("/setup").await;
+    let form = [
+        ("link", link.expose_text()),
+        ("name", "other"),
+        ("title", "Other"),
+        ("person", "Bob"),
+        ("handle", "bob"),
+    ];
+    assert_eq!(bob.make_passkey("/setup", &form).await.status, StatusCode::SEE_OTHER);
+    bob
 }
 
 /// Which roles the description of the HTTP API gives each verb.
@@ -240,17 +258,7 @@ async fn an_administrator_of_one_org_reaches_nobody_of_another() {
     let login = world.sign_in("ada", "hallpass-cli").await;
     let run = begin_run(&world, &login, "coder", "Fix the build").await;
     let of_acme = world.ledger_size().await - 1;
-    let link = world.link(LinkPurpose::SetUp).await;
-    let mut bob = world.visitor();
-    bob.get("/setup").await;
-    let form = [
-        ("link", link.expose_text()),
-        ("name", "other"),
-        ("title", "Other"),
-        ("person", "Bob"),
-        ("handle", "bob"),
-    ];
-    assert_eq!(bob.make_passkey("/setup", &form).await.status, StatusCode::SEE_OTHER);
+    let mut bob = bob_of_other(&world).await;
     let (ada, session) = (world.ada.to_string(), login.session().to_string());
     let client = world.notes_api.to_string();
     for path in [

@@ -116,7 +116,7 @@ fn show(policy: RegistrationShown, out: &mut Output) -> Result<Exit, Failure> {
             ("environment", policy.environment.clone().unwrap_or_else(|| "any".to_owned())),
             ("since", policy.created.clone()),
             ("token", token),
-            ("clients", policy.clients.join(" ")),
+            ("clients", policy.clients.iter().map(|client| &*client.handle).collect::<Vec<_>>().join(" ")),
         ])
     })
 }

@@ -186,8 +186,16 @@ answers! {
         scopes: Vec<String>, environment: Option<String>, created: String,
         /// How many clients more the newest token registers, and until when; nothing where none is good.
         uses: Option<u32>, expires: Option<String>,
-        /// Those in use, by their `client_id`.
-        clients: Vec<String>,
+        /// Those in use, the oldest first.
+        clients: Vec<RegisteredShown>,
+    }
+    /// A client that registered itself.
+    RegisteredShown {
+        /// Its `client_id`.
+        handle: String,
+        /// As it calls itself.
+        name: String,
+        created: String,
     }
     /// What there is once clients may not register themselves any more.
     RegistrationForbidden {

@@ -2,12 +2,14 @@
 
 use hallpass_model::lifetimes::INITIAL_ACCESS_TOKEN_MAX;
 use hallpass_model::principal::{Handle, Org};
-use hallpass_store::{AllowRegistration, ForbidRegistration, MakeInitialToken, REGISTRATION_USES_MAX};
+use hallpass_store::{
+    AllowRegistration, ForbidRegistration, MakeInitialToken, REGISTRATION_USES_MAX, SelfRegistered,
+};
 use zeroize::Zeroizing;
 
 use super::clients::{list_scopes, parse_environment, scopes};
 use crate::admin::forms::{
-    InOrg, RegistrationAllow, RegistrationForbidden, RegistrationShown, RegistrationToken,
+    InOrg, RegisteredShown, RegistrationAllow, RegistrationForbidden, RegistrationShown, RegistrationToken,
     RegistrationTokenMade, Revealed,
 };
 use crate::admin::office::Office;
@@ -71,6 +73,7 @@ pub(super) async fn forbid(office: &Office, form: InOrg) -> Result<RegistrationF
 async fn shown(office: &Office, org: &Org) -> Result<RegistrationShown, Refused> {
     let policy = office.store().registration_policy(org.id).await?.ok_or_else(|| not_allowed(org))?;
     let token = policy.token.filter(|token| token.uses > 0 && office.now() < token.expires);
+    let registered = office.store().registered_clients(org.id).await?;
     Ok(RegistrationShown {
         org: org.name.to_string(),
         endpoint: endpoint(office, org),
@@ -80,8 +83,12 @@ async fn shown(office: &Office, org: &Org) -> Result<RegistrationShown, Refused>
         created: policy.created.to_string(),
         uses: token.map(|token| token.uses),
         expires: token.map(|token| token.expires.to_string()),
-        clients: office.store().registered_clients(org.id).await?,
+        clients: registered.into_iter().map(registered_shown).collect(),
     })
+}
+
+fn registered_shown(client: SelfRegistered) -> RegisteredShown {
+    RegisteredShown { handle: client.handle, name: client.name, created: client.created.to_string() }
 }
 
 fn endpoint(office: &Office, org: &Org) -> String {

@@ -33,6 +33,12 @@ pub(in crate::console) enum Only {
     Is(&'static str, &'static str),
     /// Those whose member is something else.
     IsNot(&'static str, &'static str),
+    /// Those of which this member is said.
+    Has(&'static str),
+    /// Those of which it is not.
+    HasNot(&'static str),
+    /// Those of which all of this is so.
+    All(&'static [Only]),
 }
 
 /// What a member of a question is, without anybody being asked.

@@ -7,6 +7,7 @@ mod keys;
 mod lineage;
 mod organisation;
 mod people;
+mod registration;
 mod resources;
 mod teams;
 mod trusts;
@@ -18,6 +19,7 @@ pub(in crate::console) const TABLE: &[Kind] = &[
     people::PEOPLE,
     teams::TEAMS,
     clients::CLIENTS,
+    registration::REGISTRATION,
     resources::RESOURCES,
     trusts::TRUSTS,
     keys::KEYS,

@@ -8,6 +8,7 @@ pub(super) const CLIENTS: Kind = Kind {
     page: "clients",
     title: "Clients",
     about: "Software that asks for passes: tools, services, CI jobs, agents.",
+    none: None,
     list: Some("client.list"),
     show: "client.show",
     name: "handle",

@@ -8,6 +8,7 @@ pub(super) const KEYS: Kind = Kind {
     page: "keys",
     title: "API keys",
     about: "Long-lived secrets that buy short passes, for what cannot do better yet.",
+    none: None,
     list: Some("key.list"),
     show: "key.show",
     name: "handle",

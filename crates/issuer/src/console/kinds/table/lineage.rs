@@ -8,6 +8,7 @@ pub(in crate::console) const LINEAGE: Kind = Kind {
     page: "lineage",
     title: "What came of what",
     about: "",
+    none: None,
     list: None,
     show: "lineage.show",
     name: "of",

@@ -8,6 +8,7 @@ pub(super) const ORGANISATION: Kind = Kind {
     page: "org",
     title: "Organisation",
     about: "What this organisation requires, and the keys that it signs with.",
+    none: None,
     list: None,
     show: "org.show",
     name: "name",

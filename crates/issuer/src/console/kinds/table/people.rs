@@ -8,6 +8,7 @@ pub(super) const PEOPLE: Kind = Kind {
     page: "people",
     title: "People",
     about: "Who can log in to this organisation.",
+    none: None,
     list: Some("person.list"),
     show: "person.show",
     name: "handle",

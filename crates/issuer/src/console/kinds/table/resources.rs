@@ -8,6 +8,7 @@ pub(super) const RESOURCES: Kind = Kind {
     page: "resources",
     title: "Resources",
     about: "APIs that passes are for.",
+    none: None,
     list: Some("resource.list"),
     show: "resource.show",
     name: "url",

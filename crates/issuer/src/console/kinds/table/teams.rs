@@ -8,6 +8,7 @@ pub(super) const TEAMS: Kind = Kind {
     page: "teams",
     title: "Teams",
     about: "People who answer for things together. Some teams have a role.",
+    none: None,
     list: Some("team.list"),
     show: "team.show",
     name: "handle",

@@ -8,6 +8,7 @@ pub(super) const TRUSTS: Kind = Kind {
     page: "trusts",
     title: "Trusts",
     about: "Rules by which a CI job, a pod or a service of elsewhere becomes a client here, without a secret.",
+    none: None,
     list: Some("trust.list"),
     show: "trust.show",
     name: "handle",
