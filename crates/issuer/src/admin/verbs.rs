@@ -164,6 +164,7 @@ verbs! {
     "key.add" RunDirectory Nothing keys::add;
     "key.list" ReadDirectory Nothing keys::list;
     "key.show" ReadThing Key keys::show;
+    "key.users" ReadThing Key keys::users;
     "key.rotate" RotateProof Key keys::rotate;
     "key.revoke" TakeOutOfUse Key keys::revoke;
     "key.migrate" RotateProof Key keys::migrate;

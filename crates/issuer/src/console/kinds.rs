@@ -81,6 +81,10 @@ pub(super) enum Look {
     Words,
     /// What somebody claimed, in quotes.
     Claimed,
+    /// What is typed into a terminal, one after the other.
+    Commands,
+    /// How often something happened that should not any more.
+    Still,
     /// A moment.
     Time,
     /// A length of time.
@@ -106,6 +110,8 @@ pub(super) struct Part {
     pub(super) empty: &'static str,
     pub(super) from: From,
     pub(super) only: Only,
+    /// Whether so much is said of each line that it stands for itself, and in no table.
+    pub(super) each: bool,
     pub(super) columns: &'static [Column],
     /// The member that names a line, for its actions.
     pub(super) which: &'static str,

@@ -24,6 +24,10 @@ impl Looking<'_> {
             .map(|column| {
                 let value = at(thing, column.member);
                 let pieces = match value {
+                    Value::Array(values) if column.look == Look::Commands => {
+                        let commands = values.iter().filter_map(Value::as_str).map(str::to_owned);
+                        vec![Piece::Commands(commands.collect())]
+                    }
                     Value::Array(values) => {
                         values.iter().map(|value| self.piece(kind, column.look, thing, value)).collect()
                     }
@@ -44,13 +48,20 @@ impl Looking<'_> {
                 let seconds = number.as_u64().unwrap_or_default() / 1_000;
                 return Piece::Text(length(Lifetime::seconds(u32::try_from(seconds).unwrap_or(u32::MAX))));
             }
+            Value::Number(number) if look == Look::Still => {
+                return match number.as_u64().unwrap_or_default() {
+                    0 => Piece::Text("not once".to_owned()),
+                    1 => Piece::Tag("warn", "once".to_owned()),
+                    times => Piece::Tag("warn", format!("{times} times")),
+                };
+            }
             Value::Number(number) => number.to_string(),
             Value::String(said) if said.is_empty() => return Piece::Nothing,
             Value::String(said) => said.clone(),
             other => other.to_string(),
         };
         match look {
-            Look::Text | Look::Length | Look::Yes => Piece::Text(said),
+            Look::Text | Look::Length | Look::Yes | Look::Still | Look::Commands => Piece::Text(said),
             Look::Words => Piece::Text(words(&said).to_owned()),
             Look::Code => Piece::Code(said),
             Look::Claimed => Piece::Claimed(said),

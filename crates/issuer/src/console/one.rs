@@ -172,6 +172,7 @@ fn part_shown(
         title: part.title,
         empty: part.empty,
         labels: part.columns.iter().map(|column| column.label).collect(),
+        each: part.each,
         acts: part.actions.iter().any(|action| visit.seat.may(action.verb, owner)),
         rows: lines.iter().take(LINES_MAX).map(row).collect(),
         more: lines.len().saturating_sub(LINES_MAX),

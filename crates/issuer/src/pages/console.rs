@@ -33,6 +33,8 @@ pub(crate) enum Piece {
     Code(String),
     /// What somebody claimed.
     Claimed(String),
+    /// What is typed into a terminal, one after the other.
+    Commands(Vec<String>),
     Time(Moment),
     /// A state: how it looks, and what it is.
     Tag(&'static str, String),
@@ -113,6 +115,8 @@ pub(crate) struct PartShown {
     pub(crate) title: &'static str,
     pub(crate) empty: &'static str,
     pub(crate) labels: Vec<&'static str>,
+    /// Whether each line stands for itself, and in no table.
+    pub(crate) each: bool,
     /// Whether anything can be done to a line.
     pub(crate) acts: bool,
     pub(crate) rows: Vec<Row>,

@@ -216,6 +216,7 @@ fn console_examples() -> Vec<(&'static str, askama::Result<String>)> {
                         title: "Secrets",
                         empty: "None.",
                         labels: vec!["Id", "State", "Ends", "Last used"],
+                        each: false,
                         acts: true,
                         rows: vec![Row {
                             cells: vec![
@@ -229,9 +230,27 @@ fn console_examples() -> Vec<(&'static str, askama::Result<String>)> {
                         more: 0,
                     },
                     PartShown {
+                        title: "Who uses it, and what they should have in its place",
+                        empty: "Nobody has used it.",
+                        labels: vec![],
+                        each: true,
+                        acts: false,
+                        rows: vec![Row {
+                            cells: vec![
+                                cell("Machine", Piece::Claimed(HOSTILE.into())),
+                                Cell { label: "Network", pieces: vec![] },
+                                cell("Since the key is left behind", Piece::Tag("warn", "3 times".into())),
+                                cell("To set that up", Piece::Commands(vec!["hallpass admin client add nightly --kind ci --owner team:data --scope notes:read".into(), HOSTILE.into()])),
+                            ],
+                            actions: vec![],
+                        }],
+                        more: 2,
+                    },
+                    PartShown {
                         title: "Keys",
                         empty: "None that are kept here.",
                         labels: vec![],
+                        each: false,
                         acts: false,
                         rows: vec![],
                         more: 0,

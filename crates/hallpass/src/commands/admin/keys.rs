@@ -301,7 +301,7 @@ fn render_migration(migration: &KeyMigration) -> String {
     let since = key.migrating_since.as_deref().unwrap_or("-");
     let ends = key.ends.as_deref().unwrap_or("-");
     let mut text = format!("`{}` is being left behind since {since}; it is over on {ends}\n", key.handle);
-    let still = migration.moves.iter().filter(|user| user.uses_since > 0).count();
+    let still = migration.moves.iter().filter(|user| user.uses_since > Some(0)).count();
     text.push_str(&match (migration.moves.len(), still) {
         (0, _) => "nobody has used it so far\n".to_owned(),
         (all, 0) => format!("none of its {all} users has come by it since then\n"),
@@ -315,7 +315,7 @@ fn render_migration(migration: &KeyMigration) -> String {
             plain(network),
             plain(&machine),
             plain(&user.purpose),
-            match user.uses_since {
+            match user.uses_since.unwrap_or_default() {
                 0 => "no use".to_owned(),
                 1 => "1 use".to_owned(),
                 uses => format!("{uses} uses"),

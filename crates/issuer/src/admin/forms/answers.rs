@@ -261,7 +261,11 @@ answers! {
     KeyMigration { key: KeyShown, moves: Vec<KeyMove>, }
     /// A user of an API key, and what they should have in its place.
     KeyMove {
-        network: Option<String>, machine: String, class: String, purpose: String, way: String, uses_since: u64,
+        network: Option<String>, machine: String, class: String, purpose: String, way: String,
+        #[serde(default)]
+        uses: u64,
+        /// How many since its users began to be moved.
+        uses_since: Option<u64>,
         last: String, pattern: String, because: String, but: Vec<String>, commands: Vec<String>,
     }
     /// How a token stands to the trusts of an org.

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::clients::{list_scopes, parse_moment, scopes};
 use crate::admin::forms::{
-    KeyAdd, KeyMadeShown, KeyMigrate, KeyMigration, KeyRevoke, KeyRotate, KeySecretShown, KeyShown,
+    KeyAdd, KeyMadeShown, KeyMigrate, KeyMigration, KeyMove, KeyRevoke, KeyRotate, KeySecretShown, KeyShown,
     KeyUserShown, ListOf, OneOf, Revealed,
 };
 use crate::admin::office::Office;
@@ -161,17 +161,25 @@ pub(super) async fn migrate(office: &Office, form: KeyMigrate) -> Result<KeyMigr
         NotMigrating::Over | NotMigrating::Later(_) => Refused::by_rule(why),
     })?;
     let shown = find(office, &org, &form.handle).await?;
-    let issuer = office.base_url().issuer(&org.name);
-    let moves = shown
-        .users
-        .iter()
-        .map(|user| {
-            let class = user.class.parse().unwrap_or(hallpass_model::device::DeviceClass::Unknown);
-            let advice = instead_of_key(class).filled(&shown.as_blanks(&issuer));
-            user.moved_to(advice)
-        })
-        .collect();
+    let moves = moves(office, &org, &shown);
     Ok(KeyMigration { key: shown, moves })
+}
+
+/// Who uses it, and what they should have in its place. Nothing begins by looking.
+pub(super) async fn users(office: &Office, form: OneOf) -> Result<Vec<KeyMove>, Refused> {
+    let org = office.org(form.org.as_deref()).await?;
+    let shown = find(office, &org, &form.handle).await?;
+    Ok(moves(office, &org, &shown))
+}
+
+fn moves(office: &Office, org: &Org, shown: &KeyShown) -> Vec<KeyMove> {
+    let issuer = office.base_url().issuer(&org.name);
+    let moved = shown.users.iter().map(|user| {
+        let class = user.class.parse().unwrap_or(hallpass_model::device::DeviceClass::Unknown);
+        let advice = instead_of_key(class).filled(&shown.as_blanks(&issuer));
+        user.moved_to(advice)
+    });
+    moved.collect()
 }
 
 /// What was counted is written down, for whoever looks.
@@ -298,14 +306,15 @@ impl KeyShown {
 }
 
 impl KeyUserShown {
-    fn moved_to(&self, advice: Advice) -> crate::admin::forms::KeyMove {
-        crate::admin::forms::KeyMove {
+    fn moved_to(&self, advice: Advice) -> KeyMove {
+        KeyMove {
             network: self.network.clone(),
             machine: self.machine.clone(),
             class: self.class.clone(),
             purpose: self.purpose.clone(),
             way: self.way.clone(),
-            uses_since: self.uses_since.unwrap_or_default(),
+            uses: self.uses,
+            uses_since: self.uses_since,
             last: self.last.clone(),
             pattern: advice.pattern.name().to_owned(),
             because: advice.because.to_owned(),

@@ -46,6 +46,7 @@ pub(super) const CLIENTS: Kind = Kind {
             empty: "None.",
             from: by_handle("client.secret.list"),
             only: Only::Is("authentication", "client_secret"),
+            each: false,
             columns: &[
                 column("Id", "id", Code),
                 column("State", "state", State),
@@ -65,6 +66,7 @@ pub(super) const CLIENTS: Kind = Kind {
             empty: "None that are kept here.",
             from: by_handle("client.key.list"),
             only: Only::Is("authentication", "private_key_jwt"),
+            each: false,
             columns: &[column("Id", "kid", Code), column("Thumbprint", "thumbprint", Code)],
             which: "kid",
             actions: &[Action::new("remove-key", "client.key.remove", "Remove")

@@ -1,7 +1,9 @@
 //! API keys, their secrets and their users.
 
-use super::{SHORT, handle, transfer};
-use crate::console::kinds::Look::{Claimed, Code, Name, Of, State, Text, Thing, Time};
+use super::{ACTIVE, SHORT, handle, transfer};
+use crate::console::kinds::Look::{
+    Claimed, Code, Commands, Lineage, Name, Of, State, Still, Text, Thing, Time,
+};
 use crate::console::kinds::{Action, Field, From, Given, Input, Kind, Only, Part, column};
 
 pub(super) const KEYS: Kind = Kind {
@@ -33,6 +35,8 @@ pub(super) const KEYS: Kind = Kind {
         column("Why", "direct_reason", Claimed),
         column("Exception until", "exception_until", Time),
         column("Exception because", "exception_reason", Claimed),
+        column("Ends", "ends", Time),
+        column("Left behind since", "migrating_since", Time),
         column("Uses", "uses", Text),
         column("Last used", "last_used", Time),
         column("Here since", "created", Time),
@@ -44,6 +48,7 @@ pub(super) const KEYS: Kind = Kind {
             empty: "None.",
             from: From::Member("secrets"),
             only: Only::Any,
+            each: false,
             columns: &[
                 column("Id", "id", Code),
                 column("State", "state", State),
@@ -60,20 +65,28 @@ pub(super) const KEYS: Kind = Kind {
                 .given(&[("handle", Given::Name), ("secret", Given::Which)])
                 .ends()],
         },
+        // What they say of themselves nobody has proved.
         Part {
-            title: "Who uses it",
+            title: "Who uses it, and what they should have in its place",
             empty: "Nobody has used it.",
-            from: From::Member("users"),
+            from: From::Verb { verb: "key.users", by: Some("handle"), inside: None },
             only: Only::Any,
+            each: true,
             columns: &[
                 column("Machine", "machine", Claimed),
+                column("Sort of machine, as claimed", "class", Text),
                 column("Network", "network", Text),
                 column("For", "purpose", Claimed),
                 column("Way", "way", Text),
                 column("Uses", "uses", Text),
+                column("Since the key is left behind", "uses_since", Still),
                 column("Last", "last", Time),
+                column("In its place", "pattern", Text),
+                column("Because", "because", Text),
+                column("But", "but", Text),
+                column("To set that up", "commands", Commands),
             ],
-            which: "secret",
+            which: "last",
             actions: &[],
         },
     ],
@@ -142,6 +155,22 @@ pub(super) const KEYS: Kind = Kind {
                 ),
             ])
             .reveals("secret", "The new secret", KEPT),
+        Action::new("migrate", "key.migrate", "Move its users to something better")
+            .told("From now on it is counted who still comes by the key. It goes on beside what takes its place, until the date that you name.")
+            .done("From now on it is counted who still comes by the key.")
+            .only(Only::All(&[ACTIVE, Only::HasNot("migrating_since")]))
+            .asks(&[Field::new(
+                "end",
+                "When the key is over, whoever still uses it",
+                "A date, such as 2027-03-31. You can name it later.",
+                Input::Line,
+            )]),
+        Action::new("end", "key.migrate", "Say when it is over")
+            .told("Whoever still has the key then is refused. The date can come nearer later, and is not put off.")
+            .done("The key is over on that date.")
+            .only(Only::All(&[ACTIVE, Only::Has("migrating_since")]))
+            .asks(&[Field::new("end", "When the key is over, whoever still uses it", "A date, such as 2027-03-31.", Input::Line)
+                .required()]),
         transfer(&[("things", Given::Things("key:"))]),
         Action::new("revoke", "key.revoke", "Take it back")
             .told(

@@ -20,6 +20,7 @@ pub(in crate::console) const LINEAGE: Kind = Kind {
         empty: "",
         from: From::Member("nodes"),
         only: Only::Any,
+        each: false,
         columns: &[column("", "name", Text)],
         which: "id",
         actions: &[

@@ -37,6 +37,7 @@ pub(super) const ORGANISATION: Kind = Kind {
             empty: "Everything does.",
             from: From::Verb { verb: "org.check", by: None, inside: None },
             only: Only::Any,
+            each: false,
             columns: &[
                 column("Thing", "thing", Thing),
                 column("What", "told", Text),
@@ -50,6 +51,7 @@ pub(super) const ORGANISATION: Kind = Kind {
             empty: "None: people log in with passkeys that they make here.",
             from: From::Verb { verb: "org.login.show", by: None, inside: None },
             only: Only::Any,
+            each: false,
             columns: &[
                 column("Called", "title", Text),
                 column("Issuer", "issuer", Code),
@@ -70,6 +72,7 @@ pub(super) const ORGANISATION: Kind = Kind {
             empty: "None.",
             from: From::Verb { verb: "org.keys", by: None, inside: Some("keys") },
             only: Only::Any,
+            each: false,
             columns: &[
                 column("Id", "kid", Code),
                 column("Algorithm", "algorithm", Text),
@@ -85,6 +88,7 @@ pub(super) const ORGANISATION: Kind = Kind {
             empty: "None.",
             from: From::Verb { verb: "client.documents.list", by: None, inside: None },
             only: Only::Any,
+            each: false,
             columns: &[
                 column("Host", "host", Code),
                 column("Answered for by", "owner", Thing),

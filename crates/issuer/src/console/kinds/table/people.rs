@@ -33,6 +33,7 @@ pub(super) const PEOPLE: Kind = Kind {
             empty: "None: they cannot log in by one. An enrolment link lets them make one.",
             from: by_handle("person.passkey.list"),
             only: Only::Any,
+            each: false,
             columns: &[
                 column("Name", "name", Claimed),
                 column("Added", "created", Time),
@@ -51,6 +52,7 @@ pub(super) const PEOPLE: Kind = Kind {
             empty: "No program can act for them.",
             from: From::Verb { verb: "session.list", by: Some("person"), inside: None },
             only: Only::Any,
+            each: false,
             columns: &[
                 column("Program", "client", Of("clients")),
                 column("On", "device", Claimed),
@@ -71,6 +73,7 @@ pub(super) const PEOPLE: Kind = Kind {
             empty: "None yet.",
             from: by_handle("device.list"),
             only: Only::Any,
+            each: false,
             columns: &[
                 column("Name", "name", Claimed),
                 column("Sort", "class", Text),
@@ -89,6 +92,7 @@ pub(super) const PEOPLE: Kind = Kind {
             empty: "Nothing runs.",
             from: by_handle("run.list"),
             only: Only::Any,
+            each: false,
             columns: &[
                 column("Agent", "agent", Text),
                 column("For", "purpose", Claimed),
@@ -110,6 +114,7 @@ pub(super) const PEOPLE: Kind = Kind {
             empty: "None.",
             from: by_handle("agent.list"),
             only: Only::Any,
+            each: false,
             columns: &[
                 column("Name", "name", Text),
                 column("Sort", "kind", Text),

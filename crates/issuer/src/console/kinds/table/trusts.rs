@@ -40,6 +40,7 @@ pub(super) const TRUSTS: Kind = Kind {
         empty: "Nothing that is known.",
         from: From::Member("findings"),
         only: Only::Any,
+        each: false,
         columns: &[
             column("How bad", "gravity", Text),
             column("What", "told", Text),
