@@ -31,6 +31,7 @@ mod ledger; // the record, newest first, and proofs of it
 mod lineage; // what came of what, as a picture
 mod look; // answers of verbs, as cells of a page
 mod one; // the page of one thing
+mod weighed; // how a token stands to a trust, line by line
 mod seat; // what whoever is logged in may see and do
 
 pub(crate) use acting::change;

@@ -9,9 +9,9 @@ use super::asking::{self, question, shown_fields};
 use super::kinds::{self, Action, Kind, Part};
 use super::look::text;
 use super::one::{lines, load};
-use super::{Visit, told};
-use crate::admin::Refused;
+use super::{Visit, told, weighed};
 use crate::admin::forms::Revealed;
+use crate::admin::{Refused, Verb};
 use crate::authorize::see_other;
 use crate::login::Target;
 use crate::pages::Here;
@@ -35,7 +35,7 @@ async fn answer(visit: &Visit) -> Result<Response, Trouble> {
     let (action, part) = found.ok_or_else(|| Trouble::no_answer().at(visit.person.head()))?;
     let asked = Asked::read(visit, kind, action, part).await?;
     // SECURITY: nothing is changed from a browser that was left unlocked.
-    if !visit.person.is_recent() {
+    if !asked.may_be_done_now(visit) {
         return Ok(asked.log_in(visit));
     }
     let form = &visit.person.visit.form;
@@ -52,6 +52,9 @@ async fn answer(visit: &Visit) -> Result<Response, Trouble> {
         Ok(answer) => answer,
         Err(refused) => return asked.form(visit, refused.kind.status(), Some(&refused)),
     };
+    if action.weighs {
+        return Ok(weighed::show(visit, &asked, &answer));
+    }
     let named = asked.of.clone().or_else(|| form.find(kind.name).map(|name| name.trim().to_owned()));
     let mut query: Vec<(&str, &str)> =
         named.as_deref().filter(|_| !kind.is_only_one()).map(|of| ("of", of)).into_iter().collect();
@@ -77,14 +80,14 @@ async fn answer(visit: &Visit) -> Result<Response, Trouble> {
 
 /// An action that is asked for: of what kind, on which thing, on which line of its page.
 pub(super) struct Asked {
-    kind: &'static Kind,
-    action: &'static Action,
+    pub(super) kind: &'static Kind,
+    pub(super) action: &'static Action,
     thing: Option<Value>,
     /// The thing's name.
-    of: Option<String>,
+    pub(super) of: Option<String>,
     which: Option<String>,
     /// What a person reads of the thing, or of the line.
-    what: String,
+    pub(super) what: String,
 }
 
 impl Asked {
@@ -122,8 +125,14 @@ impl Asked {
         Ok(Self { kind, action, thing, of, which, what })
     }
 
+    /// Whether their login is recent enough for it: looking wants no new one.
+    fn may_be_done_now(&self, visit: &Visit) -> bool {
+        let only_looks = crate::admin::find(self.action.verb).is_some_and(Verb::is_reading);
+        only_looks || visit.person.is_recent()
+    }
+
     /// The page they came from.
-    fn back(&self, visit: &Visit) -> String {
+    pub(super) fn back(&self, visit: &Visit) -> String {
         match &self.of {
             Some(of) => visit.path(self.kind.page, &[("of", of)]),
             None => visit.path(self.kind.page, &[]),
@@ -144,7 +153,7 @@ impl Asked {
         refused: Option<&Refused>,
     ) -> Result<Response, Trouble> {
         // SECURITY: before anything is typed, and again when it comes.
-        if !visit.person.is_recent() {
+        if !self.may_be_done_now(visit) {
             return Ok(self.log_in(visit));
         }
         let typed = refused.map(|_| &visit.person.visit.form);
@@ -159,6 +168,7 @@ impl Asked {
             title: self.action.label,
             told: self.action.told,
             ends: self.action.ends,
+            changes: !self.action.weighs,
             fields: shown_fields(self.action, self.thing.as_ref(), typed),
             error: refused.map(|refused| {
                 (asking::sentence(&refused.message), refused.hint.as_deref().map(asking::sentence))

@@ -88,7 +88,7 @@ pub(super) fn shown_fields(action: &Action, thing: Option<&Value>, typed: Option
                 Input::Yes => InputShown::Yes(!value.is_empty()),
                 // SECURITY: what may be a secret is not shown again.
                 Input::Secret => InputShown::Secret,
-                Input::Keys => InputShown::Lines(String::new()),
+                Input::Keys | Input::Token => InputShown::Lines(String::new()),
                 Input::Choice(choices) => InputShown::Choice(
                     choices.iter().map(|(name, words)| (*name, *words, *name == value)).collect(),
                 ),

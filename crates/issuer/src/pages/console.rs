@@ -187,6 +187,8 @@ pub(crate) struct FormPage {
     pub(crate) title: &'static str,
     pub(crate) told: &'static str,
     pub(crate) ends: bool,
+    /// Whether anything is changed by it.
+    pub(crate) changes: bool,
     pub(crate) fields: Vec<FieldShown>,
     /// What was wrong, and what to do.
     pub(crate) error: Option<(String, Option<String>)>,
@@ -203,6 +205,40 @@ pub(crate) struct MadePage {
     pub(crate) what: String,
     pub(crate) told: &'static str,
     pub(crate) secret: Revealed,
+    pub(crate) back: String,
+}
+
+/// What a trust says of one claim of a token.
+#[derive(Debug, Clone)]
+pub(crate) struct WeighedLine {
+    pub(crate) claim: String,
+    pub(crate) wanted: String,
+    pub(crate) found: Option<String>,
+    pub(crate) holds: bool,
+}
+
+/// How a token stands to a trust.
+#[derive(Debug, Clone)]
+pub(crate) struct WeighedTrust {
+    pub(crate) lets_in: bool,
+    /// What is wrong with the token itself.
+    pub(crate) wrong: Option<String>,
+    pub(crate) lines: Vec<WeighedLine>,
+}
+
+/// What is said of a token that was pasted.
+#[derive(Template)]
+#[template(path = "console_weighed.html")]
+pub(crate) struct WeighedPage {
+    pub(crate) frame: Frame,
+    pub(crate) chrome: Chrome,
+    pub(crate) title: &'static str,
+    pub(crate) what: String,
+    /// Why no trust was looked at.
+    pub(crate) nobody: Option<String>,
+    pub(crate) trusts: Vec<WeighedTrust>,
+    /// Where another is pasted.
+    pub(crate) again: String,
     pub(crate) back: String,
 }
 

@@ -146,6 +146,7 @@ fn console_examples() -> Vec<(&'static str, askama::Result<String>)> {
             title,
             told,
             ends,
+            changes: true,
             fields,
             error,
             back: "/acme/admin/clients?of=notes-api".into(),

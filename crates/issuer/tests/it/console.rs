@@ -24,6 +24,7 @@ use serde_json::Value;
 
 mod migrating;
 mod registration;
+mod weighing;
 
 /// Text a stranger may choose.
 const HOSTILE: &str = "\"><script>alert(1)</script><b onmouseover=x>";

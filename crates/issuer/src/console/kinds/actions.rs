@@ -22,6 +22,8 @@ pub(in crate::console) struct Action {
     pub(in crate::console) fields: &'static [Field],
     /// The secret that comes of it.
     pub(in crate::console) reveals: Option<Reveal>,
+    /// Whether what is answered is how a token was weighed, which is shown, and changes nothing.
+    pub(in crate::console) weighs: bool,
 }
 
 /// Of which things something is so.
@@ -85,6 +87,8 @@ pub(in crate::console) enum Input {
     Yes,
     /// A secret, which is not shown again.
     Secret,
+    /// A token, which is a secret while it is good, and is not shown again.
+    Token,
     /// Keys as JSON: not shown again either, as somebody may paste the private half.
     Keys,
 }
@@ -114,6 +118,7 @@ impl Action {
             given: &[("handle", Given::Name)],
             fields: &[],
             reveals: None,
+            weighs: false,
         }
     }
 
@@ -147,6 +152,10 @@ impl Action {
 
     pub(super) const fn reveals(self, member: &'static str, title: &'static str, told: &'static str) -> Self {
         Self { reveals: Some(Reveal { member, title, told }), ..self }
+    }
+
+    pub(super) const fn weighs(self) -> Self {
+        Self { weighs: true, ..self }
     }
 }
 

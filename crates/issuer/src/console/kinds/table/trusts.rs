@@ -2,7 +2,7 @@
 
 use super::{ACTIVE, ENVIRONMENT, SHORT, STOPPED, handle};
 use crate::console::kinds::Look::{Code, Length, Name, Of, State, Text, Thing, Time};
-use crate::console::kinds::{Action, Field, From, Input, Kind, Only, Part, column};
+use crate::console::kinds::{Action, Field, From, Given, Input, Kind, Only, Part, column};
 
 pub(super) const TRUSTS: Kind = Kind {
     page: "trusts",
@@ -107,6 +107,17 @@ pub(super) const TRUSTS: Kind = Kind {
         ]),
     ),
     actions: &[
+        Action::new("test", "trust.test", "Test a token")
+            .told("Says line by line whether this trust lets a token in, and why not. Nobody comes in by it, and nothing is given out.")
+            .given(&[("trust", Given::Name)])
+            .asks(&[Field::new(
+                "token",
+                "The token",
+                "As the job, the pod or the service shows it. It is looked at, and neither kept nor shown again.",
+                Input::Token,
+            )
+            .required()])
+            .weighs(),
         Action::new("disable", "trust.disable", "Disable")
             .told("Nobody comes in by it any more, and what came in by it is ended.")
             .done("Disabled.")
