@@ -24,6 +24,7 @@ use serde_json::Value;
 
 mod migrating;
 mod registration;
+mod resting;
 mod weighing;
 
 /// Text a stranger may choose.

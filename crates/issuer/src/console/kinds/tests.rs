@@ -149,3 +149,12 @@ fn what_a_trust_can_be_from_is_what_there_is() {
     let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, hallpass_model::trust::Preset::ALL.map(|preset| preset.name()));
 }
+
+#[test]
+fn where_keys_may_rest_is_where_they_can() {
+    let org = TABLE.iter().find(|kind| kind.page == "org").unwrap();
+    let (action, _) = org.action("rungs").unwrap();
+    let Input::Several(choices) = action.fields[0].input else { panic!("it is several") };
+    let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, hallpass_model::rung::Rung::ALL.map(|rung| rung.text()));
+}

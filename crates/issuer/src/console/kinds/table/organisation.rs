@@ -116,6 +116,26 @@ pub(super) const ORGANISATION: Kind = Kind {
                 Field::new("api_key", "API keys", "Such as 60d.", Input::Line).from("limits/api_key"),
                 Field::new("reset", "Put everything back to what the server allows, whatever is typed above", "", Input::Yes),
             ]),
+        Action::new("rungs", "org.rungs", "Say where keys of sign-ins may rest")
+            .told("A sign-in whose key rests elsewhere is not begun, and not renewed. It is what the program on that machine says of itself: it keeps people from doing worse than they mean to, and proves nothing.")
+            .done("From now on keys rest where you said.")
+            .given(&[])
+            .asks(&[Field::new(
+                "rungs",
+                "They may rest in",
+                "The best first. Where none is ticked, they may rest anywhere.",
+                Input::Several(&[
+                    ("secret-service", "the keyring of a Linux desktop (Secret Service)"),
+                    ("keychain", "the Keychain of macOS"),
+                    ("credential-manager", "the Credential Manager of Windows"),
+                    ("tpm", "the machine’s TPM"),
+                    ("keyring", "the kernel’s keyring, until the machine restarts"),
+                    ("passphrase", "a file that a passphrase opens"),
+                    ("daemon", "the daemon’s memory, until it ends"),
+                    ("memory", "the memory of one program, until it ends"),
+                ]),
+            )
+            .from("limits/rungs")]),
         Action::new("require", "org.require", "Say what is required")
             .told("This takes the place of everything that was required before.")
             .done("From now on this is required.")
