@@ -655,6 +655,24 @@ pub(crate) fn find(db: &Connection, org: OrgId, key: CredentialId) -> Result<Opt
     )
 }
 
+/// The keys by which somebody comes in as this client, the newest first; so many at most.
+pub(crate) fn of_client(db: &Connection, client: ClientId, limit: u32) -> Result<Vec<ApiKey>, StoreError> {
+    db.all(
+        "SELECT id, org, handle, client, owner_person, owner_team, environment, scopes, resources, networks, \
+         direct_until, direct_reason, exception_until, exception_reason, migrating_since, ends, created \
+         FROM api_keys WHERE client = ?1 ORDER BY id DESC LIMIT ?2",
+        (client.bytes(), limit),
+        read_key,
+    )
+}
+
+/// The client that somebody with this key, or with this secret of one, comes in as.
+pub(crate) fn client_of(db: &Connection, id: CredentialId) -> Result<Option<ClientId>, StoreError> {
+    let key = db.one("SELECT key FROM api_key_secrets WHERE id = ?1", [id.bytes()], |row| row.id(0))?;
+    let key: CredentialId = key.unwrap_or(id);
+    db.one("SELECT client FROM api_keys WHERE id = ?1", [key.bytes()], |row| row.id(0))
+}
+
 /// The secret of this fingerprint and its key, dead or alive.
 pub(crate) fn find_by_fingerprint(
     db: &Connection,

@@ -65,7 +65,7 @@ mod exchange; // narrower tokens from wider ones
 mod agents; // software that acts for a person
 mod runs; // its runs, and what they may use
 mod leases; // passes handed to one run
-mod lineage; // what came of a session, to be drawn
+mod lineage; // what came of a session, or hangs on a client, to be drawn
 mod client_tokens; // tokens for clients themselves
 mod trusts; // rules by which outside identities become clients
 mod federate; // tokens for whoever comes in by one
@@ -121,7 +121,7 @@ pub use keys::{
 };
 pub use leases::{AwaitAllRuns, EndLease, Lease, LeaseConnected, LeaseDropped, LeaseState};
 pub use leaving::{LeftBehind, OwnerSet};
-pub use lineage::SessionLineage;
+pub use lineage::{ClientLineage, SessionLineage};
 pub use links::{Link, LinkMade, LinkPurpose, MakeLink};
 pub use notices::{Notice, ReadNotices};
 pub use open::{Engine, Store, StoreKeys, StorePlace};

@@ -240,6 +240,16 @@ fn find_by_handle(db: &Connection, org: OrgId, handle: &str) -> Result<Option<Tr
     )
 }
 
+/// The trusts by which somebody comes in as this client, the newest first; so many at most.
+pub(crate) fn of_client(db: &Connection, client: ClientId, limit: u32) -> Result<Vec<Trust>, StoreError> {
+    db.all(
+        "SELECT id, org, handle, client, environment, rule, keys, scopes, longest, root, disabled, created \
+         FROM trusts WHERE client = ?1 ORDER BY id DESC LIMIT ?2",
+        (client.bytes(), limit),
+        read_trust,
+    )
+}
+
 fn read_trust(row: &Row<'_>) -> rusqlite::Result<Trust> {
     Ok(Trust {
         id: row.id(0)?,

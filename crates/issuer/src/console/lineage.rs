@@ -30,6 +30,12 @@ pub(super) fn show(visit: &Visit, kind: &'static Kind, answer: &Value, notice: O
     let of = text(answer, "of").unwrap_or_default();
     let tree = Tree { visit, kind, of: &of, nodes };
     let name = nodes.first().and_then(|node| text(node, "name")).unwrap_or_default();
+    let ledger = visit.seat.may("ledger.page", None).then(|| match nodes {
+        [client, ..] if client["sort"] == "client" => ("client", text(client, "about")),
+        [person, ..] => ("principal", text(person, "about")),
+        [] => ("principal", None),
+    });
+    let ledger = ledger.and_then(|(by, name)| Some(visit.path("ledger", &[(by, &name?)])));
     let shown = LineagePage {
         frame: visit.person.frame(Here::Console, "What came of what"),
         chrome: visit.chrome("lineage", notice),
@@ -38,6 +44,8 @@ pub(super) fn show(visit: &Visit, kind: &'static Kind, answer: &Value, notice: O
         branches: tree.branches(None),
         more: answer["more"] == true,
         nodes: nodes.len(),
+        root: nodes.first().and_then(|node| text(node, "sort")).unwrap_or_default(),
+        passes: ledger,
     };
     page(StatusCode::OK, &shown)
 }
@@ -90,6 +98,9 @@ impl<'a> Tree<'a> {
         let id = text(node, "id")?;
         match node["sort"].as_str()? {
             "person" => Some(self.visit.path("people", &[("of", &id)])),
+            "client" => Some(self.visit.path("clients", &[("of", &id)])),
+            "key" => Some(self.visit.path("keys", &[("of", &text(node, "name")?)])),
+            "trust" => Some(self.visit.path("trusts", &[("of", &text(node, "name")?)])),
             "session" | "run" | "pass" => Some(self.visit.path("lineage", &[("of", &id)])),
             _ => None,
         }

@@ -75,7 +75,7 @@ impl Looking<'_> {
             },
             Look::Lineage => match self.seat.may("lineage.show", None) {
                 true => Piece::Link(address(self.org, "lineage", &[("of", &said)]), "drawn".to_owned()),
-                false => Piece::Code(said),
+                false => Piece::Nothing,
             },
         }
     }

@@ -351,4 +351,8 @@ pub(crate) struct LineagePage {
     /// Whether there is more.
     pub(crate) more: bool,
     pub(crate) nodes: usize,
+    /// The sort of the first.
+    pub(crate) root: String,
+    /// Where the ledger says which passes there were.
+    pub(crate) passes: Option<String>,
 }

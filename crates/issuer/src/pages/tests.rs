@@ -386,6 +386,45 @@ fn console_examples() -> Vec<(&'static str, askama::Result<String>)> {
                 branches: vec![branch("person", "Ada Lovelace", "ada", "alive", vec![branch("device", "ada-laptop", "laptop", "alive", vec![branch("session", "Hallpass CLI", "", "alive", vec![branch("run", "coder", HOSTILE, "alive", vec![]), branch("run", "tester", "Try the release", "cut: ended by person", vec![])])])])],
                 more: true,
                 nodes: 5,
+                root: "person".into(),
+                passes: Some("/acme/admin/ledger?principal=ada".into()),
+            }
+            .render(),
+        ),
+        (
+            "console-weighed",
+            WeighedPage {
+                frame: frame("Test a token"),
+                chrome: chrome("Trusts"),
+                title: "Test a token",
+                what: "site".into(),
+                nobody: None,
+                trusts: vec![WeighedTrust {
+                    lets_in: false,
+                    wrong: Some("it is over".into()),
+                    lines: vec![
+                        WeighedLine {
+                            claim: "project_id".into(),
+                            wanted: "20".into(),
+                            found: Some("20".into()),
+                            holds: true,
+                        },
+                        WeighedLine {
+                            claim: "ref".into(),
+                            wanted: "main".into(),
+                            found: Some(HOSTILE.into()),
+                            holds: false,
+                        },
+                        WeighedLine {
+                            claim: "environment".into(),
+                            wanted: "prod".into(),
+                            found: None,
+                            holds: false,
+                        },
+                    ],
+                }],
+                again: "/acme/admin/trusts?do=test&of=site".into(),
+                back: "/acme/admin/trusts?of=site".into(),
             }
             .render(),
         ),

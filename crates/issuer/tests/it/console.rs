@@ -22,6 +22,7 @@ use hallpass_testkit::{Visitor, World};
 use http::StatusCode;
 use serde_json::Value;
 
+mod client_lineage;
 mod migrating;
 mod registration;
 mod resting;

@@ -326,7 +326,7 @@ answers! {
         id: String,
         /// What it came of; nothing for the first.
         above: Option<String>,
-        /// `person`, `device`, `session`, `run` or `pass`.
+        /// `person`, `device`, `session`, `run` or `pass`; `client`, `key`, `secret` or `trust`.
         sort: String,
         name: String,
         /// What else is to be said of it: a purpose, a sort of machine.

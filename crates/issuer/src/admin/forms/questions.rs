@@ -331,7 +331,7 @@ questions! {
     }
     /// A run to end, with all that it started.
     RunOf { org: Option<String>, run: String, }
-    /// What came of what: below a person, or a session, or where this run, lease or pass of one stands.
+    /// What came of what: below a person, a client or a session, or where this run, lease, pass or API key stands.
     LineageAsk {
         org: Option<String>,
         /// The id of any of these.

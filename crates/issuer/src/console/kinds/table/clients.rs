@@ -1,7 +1,7 @@
 //! Clients, and what they prove themselves by.
 
 use super::{ACR, ACTIVE, MAX_AGE, OWNER, SHORT, STOPPED, by_handle, handle, transfer};
-use crate::console::kinds::Look::{Code, Length, Name, State, Text, Thing, Time, Words, Yes};
+use crate::console::kinds::Look::{Code, Length, Lineage, Name, State, Text, Thing, Time, Words, Yes};
 use crate::console::kinds::{Action, Field, Given, Input, Kind, Only, Part, column};
 
 pub(super) const CLIENTS: Kind = Kind {
@@ -39,6 +39,7 @@ pub(super) const CLIENTS: Kind = Kind {
         column("Held to FAPI 2.0", "fapi", Yes),
         column("Here since", "created", Time),
         column("Id", "id", Code),
+        column("What came of it", "id", Lineage),
     ],
     parts: &[
         Part {

@@ -41,6 +41,7 @@ pub(super) const KEYS: Kind = Kind {
         column("Last used", "last_used", Time),
         column("Here since", "created", Time),
         column("Id", "id", Code),
+        column("What came of it", "id", Lineage),
     ],
     parts: &[
         Part {

@@ -28,6 +28,8 @@ pub(in crate::console) const LINEAGE: Kind = Kind {
             below("device", "cut", &[("axis", Given::Text("device")), ("id", Given::Which)]),
             below("session", "session.end", &[("session", Given::Which)]),
             below("run", "run.end", &[("run", Given::Which)]),
+            below("key", "cut", &[("axis", Given::Text("credential")), ("id", Given::Which)]),
+            below("secret", "cut", &[("axis", Given::Text("credential")), ("id", Given::Which)]),
             below("pass", "cut", &[("axis", Given::Text("credential")), ("id", Given::Which)]),
         ],
     }],
