@@ -17,15 +17,17 @@ use serde_json::{Value, json};
 use crate::admin::{Kind as Sort, Member, Office, Refused};
 use crate::pages::Here;
 use crate::pages::answer::page;
-use crate::pages::console::{Chrome, FrontPage, Go, ListPage, OwnedPage};
+use crate::pages::console::{Chrome, FrontPage, Go, ListPage, OwnedPage, Said};
 use crate::trouble::Trouble;
 use crate::web::Person;
+use hints::Place;
 use kinds::Kind;
 use look::{Looking, text};
 use seat::Seat;
 
 mod acting; // a change: its form, and what comes of it
 mod asking; // what a form asks, and the question that comes of it
+mod hints; // what to do next, by the pages that do it
 mod kinds; // what there is, as data
 mod ledger; // the record, newest first, and proofs of it
 mod lineage; // what came of what, as a picture
@@ -62,7 +64,10 @@ impl Visit {
                     .into_response()),
                 Err(trouble) => Err(trouble.at(person.head()).into_response()),
             },
-            Err(refused) => Err(told(&person, refused).into_response()),
+            Err(refused) => {
+                let next = refused.hint.as_deref().map(asking::sentence).unwrap_or_default();
+                Err(refusal(&person, &refused, next).into_response())
+            }
         }
     }
 
@@ -125,7 +130,26 @@ fn address(org: &str, page: &str, query: &[(&str, &str)]) -> String {
 }
 
 /// Why a verb did nothing, as a page.
-fn told(person: &Person, refused: Refused) -> Trouble {
+fn told(visit: &Visit, refused: Refused) -> Trouble {
+    let (mut next, mut way) = (String::new(), None);
+    for said in refused.hint.iter().flat_map(|hint| visit.looking().hint(hint, Place::default())) {
+        match said {
+            Said::Text(text) => next.push_str(&text),
+            Said::Link(href, label) => {
+                next.push_str(&format!("“{label}”"));
+                way.get_or_insert((href, label));
+            }
+        }
+    }
+    let trouble = refusal(&visit.person, &refused, next);
+    match way {
+        Some((href, label)) => trouble.link(href, label),
+        None => trouble,
+    }
+}
+
+/// The same, where nothing of the console may be named.
+fn refusal(person: &Person, refused: &Refused, next: String) -> Trouble {
     let title = match refused.kind {
         Sort::Refused => "You may not do that here",
         Sort::NotThere => "There is no such thing here",
@@ -133,10 +157,10 @@ fn told(person: &Person, refused: Refused) -> Trouble {
         Sort::Later => "The server is busy",
         Sort::Broken => "Something broke here",
     };
-    let next = match (&refused.hint, refused.kind) {
-        (Some(hint), _) => asking::sentence(hint),
-        (None, Sort::NotThere) => "It may have been mistyped, or it is of another organisation.".to_owned(),
-        (None, _) => "Go back, and try again.".to_owned(),
+    let next = match refused.kind {
+        _ if !next.is_empty() => next,
+        Sort::NotThere => "It may have been mistyped, or it is of another organisation.".to_owned(),
+        _ => "Go back, and try again.".to_owned(),
     };
     let trouble = Trouble::new(refused.kind.status(), title, asking::sentence(&refused.message), next);
     trouble.at(person.head()).link(person.path("admin"), "The console")
@@ -204,7 +228,7 @@ async fn show_kind(visit: &Visit, kind: &'static Kind) -> Result<Response, Troub
 async fn list(visit: &Visit, kind: &'static Kind, verb: &str) -> Result<Response, Trouble> {
     let after = visit.find("after");
     let asked = json!({ "after": after, "limit": SHOWN + 1 });
-    let answer = visit.ask(verb, &asked).await.map_err(|refused| told(&visit.person, refused))?;
+    let answer = visit.ask(verb, &asked).await.map_err(|refused| told(visit, refused))?;
     let mut things = answer.as_array().cloned().unwrap_or_default();
     let more = things.len() > SHOWN as usize;
     things.truncate(SHOWN as usize);
@@ -227,7 +251,7 @@ async fn list(visit: &Visit, kind: &'static Kind, verb: &str) -> Result<Response
 }
 
 async fn owned(visit: &Visit) -> Result<Response, Trouble> {
-    let answer = visit.ask("owner.list", &json!({})).await.map_err(|refused| told(&visit.person, refused))?;
+    let answer = visit.ask("owner.list", &json!({})).await.map_err(|refused| told(visit, refused))?;
     let looking = visit.looking();
     let things = answer.as_array().cloned().unwrap_or_default();
     let shown = OwnedPage {

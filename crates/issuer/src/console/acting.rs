@@ -6,6 +6,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::asking::{self, question, shown_fields};
+use super::hints::Place;
 use super::kinds::{self, Action, Kind, Part};
 use super::look::text;
 use super::one::{lines, load};
@@ -103,7 +104,7 @@ impl Asked {
         let owner = thing.as_ref().and_then(|thing| text(thing, "owner"));
         if !visit.seat.may(action.verb, owner.as_deref()) {
             visit.person.refuse_role().await.map_err(|trouble| trouble.at(visit.person.head()))?;
-            return Err(told(&visit.person, visit.seat.refusal(action.verb)));
+            return Err(told(visit, visit.seat.refusal(action.verb)));
         }
         let of = thing.as_ref().and_then(|thing| text(thing, kind.name));
         let itself = of.as_deref().is_some_and(|of| kind.page == "people" && visit.seat.is(of));
@@ -118,7 +119,7 @@ impl Asked {
                 .await?
                 .into_iter()
                 .find(|line| text(line, part.which) == which)
-                .ok_or_else(|| told(&visit.person, Refused::not_there("it is not there any more")))?;
+                .ok_or_else(|| told(visit, Refused::not_there("it is not there any more")))?;
             let said = part.columns.first().and_then(|column| text(&line, column.member));
             what = said.or_else(|| which.clone()).unwrap_or_default();
         }
@@ -171,7 +172,10 @@ impl Asked {
             changes: !self.action.weighs,
             fields: shown_fields(self.action, self.thing.as_ref(), typed),
             error: refused.map(|refused| {
-                (asking::sentence(&refused.message), refused.hint.as_deref().map(asking::sentence))
+                let place =
+                    Place { kind: Some(self.kind), action: Some(self.action), of: self.of.as_deref() };
+                let hint = refused.hint.as_deref().map(|hint| visit.looking().hint(hint, place));
+                (asking::sentence(&refused.message), hint.unwrap_or_default())
             }),
             back: self.back(visit),
         };

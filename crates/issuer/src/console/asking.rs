@@ -138,20 +138,25 @@ impl Only {
 pub(super) fn sentence(fragment: &str) -> String {
     let mut sentence = String::with_capacity(fragment.len() + 8);
     let mut inside = false;
-    for (at, letter) in fragment.char_indices() {
+    for letter in fragment.chars() {
         match letter {
             '`' => {
                 sentence.push(if inside { '”' } else { '“' });
                 inside = !inside;
             }
-            letter if at == 0 => sentence.extend(letter.to_uppercase()),
             letter => sentence.push(letter),
         }
     }
     if !sentence.ends_with(['.', '?', '!']) {
         sentence.push('.');
     }
-    sentence
+    capital(&sentence)
+}
+
+/// The same, with a capital where it begins.
+pub(super) fn capital(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 #[cfg(test)]

@@ -81,6 +81,8 @@ pub(super) enum Look {
     Words,
     /// What somebody claimed, in quotes.
     Claimed,
+    /// What to do, as verbs say it.
+    Hint,
     /// What is typed into a terminal, one after the other.
     Commands,
     /// How often something happened that should not any more.

@@ -35,7 +35,7 @@ pub(super) async fn show(visit: &Visit) -> Result<Response, Trouble> {
     if let Some(before) = visit.find("before") {
         asked["before"] = json!(before.parse::<u64>().map_err(|_| visit.no_page())?);
     }
-    let answer = visit.ask("ledger.page", &asked).await.map_err(|refused| told(&visit.person, refused))?;
+    let answer = visit.ask("ledger.page", &asked).await.map_err(|refused| told(visit, refused))?;
     let entries = answer["entries"].as_array().cloned().unwrap_or_default();
     let value = |name: &str| visit.find(name).unwrap_or_default().to_owned();
     let event = value("event");
@@ -94,9 +94,9 @@ fn line(visit: &Visit, entry: &Value) -> EntryLine {
 async fn prove(visit: &Visit, entry: &str) -> Result<Response, Trouble> {
     let seq: u64 = entry.parse().map_err(|_| visit.no_page())?;
     let answer = visit.ask("ledger.prove", &json!({ "entry": seq })).await;
-    let answer = answer.map_err(|refused| told(&visit.person, refused))?;
+    let answer = answer.map_err(|refused| told(visit, refused))?;
     let checkpoint = visit.ask("ledger.checkpoint", &json!({})).await;
-    let checkpoint = checkpoint.map_err(|refused| told(&visit.person, refused))?;
+    let checkpoint = checkpoint.map_err(|refused| told(visit, refused))?;
     let shown = ProofPage {
         frame: visit.person.frame(Here::Console, "Proof"),
         chrome: visit.chrome("ledger", None),

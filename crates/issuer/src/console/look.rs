@@ -4,6 +4,7 @@ use hallpass_model::time::{Lifetime, Timestamp};
 use serde_json::Value;
 
 use super::address;
+use super::hints::Place;
 use super::kinds::{Column, Kind, Look};
 use super::seat::Seat;
 use crate::pages::console::{Cell, Piece};
@@ -62,6 +63,7 @@ impl Looking<'_> {
         };
         match look {
             Look::Text | Look::Length | Look::Yes | Look::Still | Look::Commands => Piece::Text(said),
+            Look::Hint => Piece::Hint(self.hint(&said, Place::default())),
             Look::Words => Piece::Text(words(&said).to_owned()),
             Look::Code => Piece::Code(said),
             Look::Claimed => Piece::Claimed(said),

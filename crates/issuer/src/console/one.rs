@@ -100,7 +100,7 @@ pub(super) async fn load(visit: &Visit, kind: &Kind, of: Option<&str>) -> Result
     match visit.ask(kind.show, &asked).await {
         Ok(thing) => Ok(thing),
         Err(refused) if refused.kind == Sort::NotThere && kind.none.is_some() => Ok(json!({})),
-        Err(refused) => Err(told(&visit.person, refused)),
+        Err(refused) => Err(told(visit, refused)),
     }
 }
 
@@ -126,7 +126,7 @@ pub(super) async fn lines(
                 Ok(answer) => answer,
                 // What a thing may have one of, and has not.
                 Err(refused) if refused.kind == Sort::NotThere => return Ok(Vec::new()),
-                Err(refused) => return Err(told(&visit.person, refused)),
+                Err(refused) => return Err(told(visit, refused)),
             };
             match inside {
                 Some(inside) => answer.get(*inside).cloned(),

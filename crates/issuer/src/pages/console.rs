@@ -24,6 +24,14 @@ pub(crate) struct Go {
     pub(crate) here: bool,
 }
 
+/// A part of a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Said {
+    Text(String),
+    /// Where to, and what that is called.
+    Link(String, &'static str),
+}
+
 /// A part of a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Piece {
@@ -33,6 +41,8 @@ pub(crate) enum Piece {
     Code(String),
     /// What somebody claimed.
     Claimed(String),
+    /// What to do, as a sentence.
+    Hint(Vec<Said>),
     /// What is typed into a terminal, one after the other.
     Commands(Vec<String>),
     Time(Moment),
@@ -191,7 +201,7 @@ pub(crate) struct FormPage {
     pub(crate) changes: bool,
     pub(crate) fields: Vec<FieldShown>,
     /// What was wrong, and what to do.
-    pub(crate) error: Option<(String, Option<String>)>,
+    pub(crate) error: Option<(String, Vec<Said>)>,
     pub(crate) back: String,
 }
 

@@ -282,7 +282,7 @@ fn console_examples() -> Vec<(&'static str, askama::Result<String>)> {
                     field("rungs", "They may rest in", "Where none is ticked, they may rest anywhere.", InputShown::Several(vec![("tpm", "the machine’s TPM", true), ("daemon", "the daemon’s memory, until it ends", false)])),
                     field("fapi", "It is held to FAPI 2.0’s security profile", "", InputShown::Yes(true)),
                 ],
-                Some(("The client “notes-api” is there already, or was.".into(), Some("Choose another short name.".into()))),
+                Some(("The client “notes-api” is there already, or was.".into(), vec![Said::Text("Choose another short name. ".into()), Said::Link("/acme/admin/clients".into(), "Clients"), Said::Text(" has them.".into())])),
             ),
         ),
         (

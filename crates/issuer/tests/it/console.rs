@@ -23,6 +23,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 mod client_lineage;
+mod hints;
 mod migrating;
 mod registration;
 mod resting;

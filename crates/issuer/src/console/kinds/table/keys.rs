@@ -2,7 +2,7 @@
 
 use super::{ACTIVE, SHORT, handle, transfer};
 use crate::console::kinds::Look::{
-    Claimed, Code, Commands, Lineage, Name, Of, State, Still, Text, Thing, Time,
+    Claimed, Code, Commands, Hint, Lineage, Name, Of, State, Still, Text, Thing, Time,
 };
 use crate::console::kinds::{Action, Field, From, Given, Input, Kind, Only, Part, column};
 
@@ -84,7 +84,7 @@ pub(super) const KEYS: Kind = Kind {
                 column("Last", "last", Time),
                 column("In its place", "pattern", Text),
                 column("Because", "because", Text),
-                column("But", "but", Text),
+                column("But", "but", Hint),
                 column("To set that up", "commands", Commands),
             ],
             which: "last",

@@ -1,7 +1,7 @@
 //! The organisation itself.
 
 use super::{ACR, MAX_AGE, OWNER};
-use crate::console::kinds::Look::{Code, Length, Of, State, Text, Thing, Time, Words, Yes};
+use crate::console::kinds::Look::{Code, Hint, Length, Of, State, Text, Thing, Time, Words, Yes};
 use crate::console::kinds::{Action, Field, From, Given, Input, Kind, Only, Part, column};
 
 pub(super) const ORGANISATION: Kind = Kind {
@@ -41,7 +41,7 @@ pub(super) const ORGANISATION: Kind = Kind {
             columns: &[
                 column("Thing", "thing", Thing),
                 column("What", "told", Text),
-                column("What to do", "hint", Text),
+                column("What to do", "hint", Hint),
             ],
             which: "thing",
             actions: &[],

@@ -1,7 +1,7 @@
 //! Trusts: who comes in without a secret.
 
 use super::{ACTIVE, ENVIRONMENT, SHORT, STOPPED, handle};
-use crate::console::kinds::Look::{Code, Length, Name, Of, State, Text, Thing, Time};
+use crate::console::kinds::Look::{Code, Hint, Length, Name, Of, State, Text, Thing, Time};
 use crate::console::kinds::{Action, Field, From, Given, Input, Kind, Only, Part, column};
 
 pub(super) const TRUSTS: Kind = Kind {
@@ -44,7 +44,7 @@ pub(super) const TRUSTS: Kind = Kind {
         columns: &[
             column("How bad", "gravity", Text),
             column("What", "told", Text),
-            column("What to do", "hint", Text),
+            column("What to do", "hint", Hint),
         ],
         which: "rule",
         actions: &[],
