@@ -55,13 +55,16 @@ async fn programs_register_themselves_once_an_administrator_lets_them_and_are_se
     let token = token(&mut ada, "2").await;
     assert!(token.starts_with("hpi_"), "{token}");
     let page = ada.get("/acme/admin/registration").await.body;
-    assert!(page.contains("so many more</dt><dd>2<") && !page.contains(&token), "it is shown once: {page}");
+    assert!(
+        page.contains("Uses left of the token</dt><dd>2<") && !page.contains(&token),
+        "it is shown once: {page}"
+    );
 
     let registered = register(&world, &token, HOSTILE).await;
     assert_eq!(registered.status, StatusCode::CREATED, "{}", registered.body);
     let id = registered.json()["client_id"].as_str().unwrap().to_owned();
     let page = ada.get("/acme/admin/registration").await.body;
-    assert!(page.contains("so many more</dt><dd>1<"), "{page}");
+    assert!(page.contains("Uses left of the token</dt><dd>1<"), "{page}");
     assert!(page.contains(&format!("href=\"/acme/admin/clients?of={id}\"")), "{page}");
     assert!(page.contains("&#60;script&#62;alert(1)") && !page.contains("<script>alert"), "{page}");
 

@@ -20,7 +20,7 @@ pub(super) const REGISTRATION: Kind = Kind {
         column("Scopes they may ask for", "scopes", Code),
         column("Environment", "environment", Text),
         column("Allowed since", "created", Time),
-        column("The token is good for so many more", "uses", Text),
+        column("Uses left of the token", "uses", Text),
         column("The token ends", "expires", Time),
     ],
     parts: &[Part {
