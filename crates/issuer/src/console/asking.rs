@@ -60,42 +60,40 @@ pub(super) fn question(action: &Action, known: &Known<'_>, form: &Form) -> Resul
 
 /// The fields of a form: with what was typed, where it came back, or with what is so already.
 pub(super) fn shown_fields(action: &Action, thing: Option<&Value>, typed: Option<&Form>) -> Vec<FieldShown> {
-    let fields = action.fields.iter().map(|field| {
-        let value = match (typed, field.from, thing) {
-            (Some(form), _, _) => form.find(field.name).unwrap_or_default().to_owned(),
-            (None, Some(member), Some(thing)) => already(at(thing, member), field.input),
-            (None, _, _) => String::new(),
-        };
-        let chosen = |field: &Field, name: &str| match (typed, field.from, thing) {
-            (Some(form), _, _) => is_ticked(form, field.name, name),
-            (None, Some(member), Some(thing)) => {
-                at(thing, member).as_array().is_some_and(|all| all.iter().any(|one| one == name))
-            }
-            (None, _, _) => false,
-        };
-        FieldShown {
-            name: field.name,
-            label: field.label,
-            help: field.help,
-            required: field.required,
-            input: match field.input {
-                Input::Line => InputShown::Line(value),
-                Input::Number => InputShown::Number(value),
-                Input::Lines => InputShown::Lines(value),
-                Input::Several(choices) => InputShown::Several(
-                    choices.iter().map(|(name, words)| (*name, *words, chosen(field, name))).collect(),
-                ),
-                Input::Yes => InputShown::Yes(!value.is_empty()),
-                // SECURITY: what may be a secret is not shown again.
-                Input::Secret => InputShown::Secret,
-                Input::Keys | Input::Token => InputShown::Lines(String::new()),
-                Input::Choice(choices) => InputShown::Choice(
-                    choices.iter().map(|(name, words)| (*name, *words, *name == value)).collect(),
-                ),
-            },
-        }
-    });
-    fields.collect()
+    action.fields.iter().map(|field| shown_field(field, thing, typed)).collect()
+}
+
+fn shown_field(field: &Field, thing: Option<&Value>, typed: Option<&Form>) -> FieldShown {
+    let so = field.from.and_then(|member| thing.map(|thing| at(thing, member)));
+    let value = match typed {
+        Some(form) => form.find(field.name).unwrap_or_default().to_owned(),
+        None => so.map(|so| already(so, field.input)).unwrap_or_default(),
+    };
+    let ticked = |name: &str| match typed {
+        Some(form) => is_ticked(form, field.name, name),
+        None => so.and_then(Value::as_array).is_some_and(|all| all.iter().any(|one| one == name)),
+    };
+    FieldShown {
+        name: field.name,
+        label: field.label,
+        help: field.help,
+        required: field.required,
+        input: match field.input {
+            Input::Line => InputShown::Line(value),
+            Input::Number => InputShown::Number(value),
+            Input::Lines => InputShown::Lines(value),
+            Input::Several(choices) => InputShown::Several(
+                choices.iter().map(|(name, words)| (*name, *words, ticked(name))).collect(),
+            ),
+            Input::Yes => InputShown::Yes(!value.is_empty()),
+            // SECURITY: what may be a secret is not shown again.
+            Input::Secret => InputShown::Secret,
+            Input::Keys | Input::Token => InputShown::Lines(String::new()),
+            Input::Choice(choices) => InputShown::Choice(
+                choices.iter().map(|(name, words)| (*name, *words, *name == value)).collect(),
+            ),
+        },
+    }
 }
 
 /// Whether one of several is ticked: each is a box of its own.
@@ -162,6 +160,22 @@ pub(super) fn capital(sentence: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// SECURITY: a page that comes back must hold no secret.
+    #[test]
+    fn what_may_be_a_secret_is_not_shown_again_and_what_is_none_is() {
+        let form = Form::parse(b"a=typed&b=typed&c=typed&d=typed").unwrap();
+        let field = |name, input| Field { name, label: "", help: "", input, required: false, from: None };
+        let fields = [
+            field("a", Input::Secret),
+            field("b", Input::Keys),
+            field("c", Input::Token),
+            field("d", Input::Line),
+        ];
+        let shown: Vec<_> = fields.iter().map(|field| shown_field(field, None, Some(&form))).collect();
+        let said: Vec<_> = shown.iter().map(|field| format!("{:?}", field.input).contains("typed")).collect();
+        assert_eq!(said, [false, false, false, true]);
+    }
 
     #[test]
     fn what_a_verb_tells_is_a_sentence() {

@@ -79,6 +79,7 @@ fn each_column_is_a_member_of_the_answer() {
                     }
                 }
             };
+            assert!(!part.each || part.actions.is_empty(), "buttons stand in tables alone: {}", part.title);
             for member in part.columns.iter().map(|column| column.member).chain([part.which]) {
                 if !described.has(&listed, member) {
                     wrong.push(format!("{} {}: {member}", kind.page, part.title));
