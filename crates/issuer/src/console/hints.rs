@@ -62,7 +62,7 @@ impl Looking<'_> {
         let here = place.kind.filter(|kind| kind.actions.iter().any(|action| action.verb == verb));
         let kind = here.or_else(|| TABLE.iter().find(|kind| kind.asks(verb)))?;
         let here = place.of.filter(|_| place.kind.is_some_and(|at| at.page == kind.page));
-        let of = named.copied().or(here).filter(|_| !kind.is_only_one());
+        let of = named.copied().or(here).filter(|_| !kind.is_only_one() && kind.list != Some(verb));
         let to = |query: &[(&str, &str)]| address(self.org, kind.page, query);
         if let Some(add) = kind.add.as_ref().filter(|add| add.verb == verb) {
             return Some(Page { href: to(&[("do", add.name)]), label: add.label });
