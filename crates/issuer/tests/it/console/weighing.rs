@@ -118,8 +118,14 @@ async fn a_token_is_weighed_line_by_line_and_shown_to_nobody_again() {
 async fn a_token_is_weighed_by_those_alone_who_look_and_by_the_trusts_of_their_own_org() {
     let (world, outside) = with_trust().await;
     let token = job(&world, &outside, "main");
+    // Who answers for something else is in the console, and looks at no trust.
     let mut linus = world.visitor_as(world.add_person("linus").await).await;
-    assert_eq!(test(&mut linus, &token).await.status, StatusCode::FORBIDDEN);
+    let mut ada = world.visitor_as(world.ada).await;
+    done(&mut ada, "clients", &[("do", "transfer"), ("of", "notes-api"), ("to", "person:linus")]).await;
+    assert_eq!(linus.get("/acme/admin").await.status, StatusCode::OK);
+    let refused = test(&mut linus, &token).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.body);
+    says_nothing_of(&token, &refused);
     let mut bob = bob_of_other(&world).await;
     bob.get("/other/admin").await;
     let form = [("do", "test"), ("of", "site"), ("token", &*token)];
@@ -127,7 +133,6 @@ async fn a_token_is_weighed_by_those_alone_who_look_and_by_the_trusts_of_their_o
     assert_eq!(reply.status, StatusCode::NOT_FOUND, "{}", reply.body);
     says_nothing_of(&token, &reply);
     // What is only opened weighs nothing.
-    let mut ada = world.visitor_as(world.ada).await;
     let opened =
         ada.get(&format!("/acme/admin/trusts?of=site&do=test&{}", encode(&[("token", &token)]))).await;
     assert!(!opened.body.contains("It is let in"), "{}", opened.body);
