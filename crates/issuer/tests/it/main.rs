@@ -35,6 +35,7 @@ mod requests;
 mod revoke;
 mod roles;
 mod rungs;
+mod sent_keys;
 mod sessions_page;
 mod signing_keys;
 mod step_up;
