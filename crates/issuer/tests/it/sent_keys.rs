@@ -1,13 +1,21 @@
 //! API keys that are sent to an API directly, which asks about them (RFC 7662): by an exception alone, and no further than it goes.
 
 use hallpass_model::api_key::Excepted;
-use hallpass_model::jose::SigningKey;
+use hallpass_model::client::{ClientAuthentication, ClientKind};
+use hallpass_model::jose::{JwkSet, SigningKey};
 use hallpass_model::ledger::{Event, Key};
+use hallpass_model::lifetimes::CLIENT_ASSERTION_MAX;
 use hallpass_model::principal::Owner;
 use hallpass_model::purpose::Purpose;
 use hallpass_model::time::{Clock, Lifetime};
-use hallpass_store::{AddApiKey, AddTeam, Filter, OwnedId, SetTeamStanding, TransferOwned, Which};
+use hallpass_model::wire::assertion::{ASSERTION_TYPE, assertion};
+use hallpass_model::wire::oauth::{Scopes, token_type};
+use hallpass_store::{
+    AddApiKey, AddClient, AddResource, AddTeam, Filter, OwnedId, SetPersonStanding, SetResourceStanding,
+    SetTeamStanding, TransferOwned, Which,
+};
 use hallpass_testkit::World;
+use hallpass_testkit::clock::START;
 use hallpass_testkit::world::NOTES;
 use serde_json::json;
 
@@ -17,6 +25,18 @@ impl Works {
     async fn judged(&self, address: Option<&str>) -> serde_json::Value {
         introspect(&self.world, &self.secret, address).await
     }
+
+    /// Not active for the API, which is told nothing more; the ledger has the rule.
+    async fn is_nothing(&self, rule: &str) {
+        let from = self.world.ledger_size().await;
+        assert_eq!(self.judged(None).await, json!({ "active": false }), "{rule}");
+        assert_eq!(self.world.ledger_from(from).await, [format!("denied: {rule}")]);
+    }
+}
+
+/// A world with a key that may be sent for ten days.
+async fn sent() -> Works {
+    Works::with(|add| AddApiKey { direct: excepted(10), ..add }).await
 }
 
 async fn introspect(world: &World, secret: &str, address: Option<&str>) -> serde_json::Value {
@@ -26,21 +46,18 @@ async fn introspect(world: &World, secret: &str, address: Option<&str>) -> serde
     world.post("introspect", &form).await.json()
 }
 
-fn excepted(world: &World, days: u32) -> Option<Excepted> {
-    let until = world.clock.now() + Lifetime::days(days);
-    Some(Excepted { reason: Purpose::parse("their tool cannot exchange it").unwrap(), until })
+/// For so many days from when a world begins.
+fn excepted(days: u32) -> Option<Excepted> {
+    let reason = Purpose::parse("their tool cannot exchange it").unwrap();
+    Some(Excepted { reason, until: START + Lifetime::days(days) })
 }
 
 #[tokio::test]
 async fn sent_to_an_api_it_is_judged_by_an_exception_alone() {
     let plain = Works::new().await;
-    let from = plain.world.ledger_size().await;
-    assert_eq!(plain.judged(None).await, json!({ "active": false }));
-    assert_eq!(plain.world.ledger_from(from).await, ["denied: key_not_direct"]);
+    plain.is_nothing("key_not_direct").await;
 
-    let world = World::new().await;
-    let until = excepted(&world, 10);
-    let works = Works::with(|add| AddApiKey { direct: until, ..add }).await;
+    let works = sent().await;
     let answer = works.judged(None).await;
     assert_eq!(
         (
@@ -75,16 +92,13 @@ async fn sent_to_an_api_it_is_judged_by_an_exception_alone() {
     assert_eq!(entries[0].detail.find(&Key::COUNT).map(ToString::to_string).as_deref(), Some("51"));
 
     world.clock.advance(Lifetime::days(10));
-    let from = world.ledger_size().await;
-    assert_eq!(works.judged(None).await, json!({ "active": false }), "the exception is over");
-    assert_eq!(world.ledger_from(from).await, ["denied: key_direct_over"]);
+    works.is_nothing("key_direct_over").await;
     assert_eq!(works.exchange(&[]).await.status, 200, "the key is not");
 }
 
 #[tokio::test]
 async fn sent_to_an_api_it_is_nothing_while_nobody_answers_for_it() {
-    let until = excepted(&World::new().await, 10);
-    let works = Works::with(|add| AddApiKey { direct: until, ..add }).await;
+    let works = sent().await;
     let (world, org) = (&works.world, works.world.org);
     let grace = world.add_person("grace").await;
     let team = AddTeam { org, handle: "works".parse().unwrap(), members: vec![grace] };
@@ -93,19 +107,15 @@ async fn sent_to_an_api_it_is_nothing_while_nobody_answers_for_it() {
     world.change(TransferOwned { org, which, to: Owner::Team(team) }).await.unwrap();
     assert_eq!(works.judged(None).await["active"], true);
     world.change(SetTeamStanding { org, team, active: false }).await;
-    let from = world.ledger_size().await;
-    assert_eq!(works.judged(None).await, json!({ "active": false }));
-    assert_eq!(world.ledger_from(from).await, ["denied: disabled"]);
+    works.is_nothing("disabled").await;
     world.change(SetTeamStanding { org, team, active: true }).await;
     assert_eq!(works.judged(None).await["active"], true);
 }
 
 #[tokio::test]
 async fn sent_to_an_api_it_is_judged_by_where_it_came_from_too() {
-    let world = World::new().await;
-    let until = excepted(&world, 10);
     let networks = vec!["192.0.2.0/24".parse().unwrap()];
-    let works = Works::with(|add| AddApiKey { direct: until, networks, ..add }).await;
+    let works = Works::with(|add| AddApiKey { direct: excepted(10), networks, ..add }).await;
     for inside in ["192.0.2.7", "::ffff:192.0.2.7"] {
         assert_eq!(works.judged(Some(inside)).await["active"], true, "{inside}");
     }
@@ -118,4 +128,77 @@ async fn sent_to_an_api_it_is_judged_by_where_it_came_from_too() {
     let users = works.users().await;
     assert_eq!(users.len(), 1, "both ways of writing it are one network: {users:?}");
     assert_eq!(users[0].network.unwrap().to_string(), "192.0.2.0/24");
+}
+
+#[tokio::test]
+async fn sent_to_an_api_it_is_nothing_while_that_is_out_of_use() {
+    let works = sent().await;
+    let (world, org) = (&works.world, works.world.org);
+    let resource = world.store.find_resource_by_url(org, NOTES).await.unwrap().unwrap().id;
+    let stand = |active| SetResourceStanding { org, resource, active };
+    assert_eq!(works.judged(None).await["active"], true);
+    world.change(stand(false)).await;
+    works.is_nothing("resource").await;
+    world.change(stand(true)).await;
+    assert_eq!(works.judged(None).await["active"], true);
+}
+
+#[tokio::test]
+async fn sent_to_an_api_it_ends_with_the_person_who_answers_for_it() {
+    let works = sent().await;
+    let (world, org) = (&works.world, works.world.org);
+    let grace = world.add_person("grace").await;
+    let which = Which::These(vec![OwnedId::ApiKey(works.key)]);
+    world.change(TransferOwned { org, which, to: Owner::Person(grace) }).await.unwrap();
+    assert_eq!(works.judged(None).await["active"], true);
+    let stand = |active| SetPersonStanding { org, person: grace, active };
+    world.change(stand(false)).await;
+    works.is_nothing("key_revoked").await;
+    world.change(stand(true)).await;
+    world.clock.advance(Lifetime::minutes(2)); // refusals are recorded once a minute
+    works.is_nothing("key_revoked").await;
+}
+
+/// SECURITY: to another org, whoever asks there, a key of this one is text like any other.
+#[tokio::test]
+async fn sent_to_an_api_of_another_org_it_is_nothing() {
+    let works = sent().await;
+    let world = &works.world;
+    let (globex, bob) = world.add_org("globex").await;
+    let key = SigningKey::generate();
+    let keys = JwkSet::new(vec![key.public().clone()]);
+    let server = AddClient {
+        org: globex,
+        owner: Owner::Person(bob),
+        authentication: ClientAuthentication::PrivateKeyJwt(keys),
+        ..world.new_client("notes-api", ClientKind::Service)
+    };
+    let server = world.add_client(server).await;
+    let notes = AddResource {
+        org: globex,
+        url: NOTES.into(),
+        name: "Notes".into(),
+        owner: Owner::Person(bob),
+        environment: "dev".parse().unwrap(),
+        scopes: Scopes::parse("notes:read").unwrap(),
+        server: Some(server),
+    };
+    world.change(notes).await.unwrap();
+    let at = format!("{}/globex", world.base_url);
+    let signed = assertion(&key, "notes-api", &at, "jti-0001", world.clock.now(), CLIENT_ASSERTION_MAX);
+    let form =
+        [("token", &*works.secret), ("client_assertion_type", ASSERTION_TYPE), ("client_assertion", &signed)];
+    let from = world.ledger_size().await;
+    let reply = world.send(world.http.post(format!("{at}/introspect")).form(&form)).await;
+    assert_eq!(reply.json(), json!({ "active": false }), "{}", reply.body);
+    let buy = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("subject_token", &*works.secret),
+        ("subject_token_type", token_type::API_KEY),
+    ];
+    let reply = world.send(world.http.post(format!("{at}/token")).form(&buy)).await;
+    assert_eq!(reply.json()["rule"], "key_unknown", "{}", reply.body);
+    let entries = world.ledger_from(from).await;
+    assert!(entries.iter().all(|entry| !entry.starts_with("denied")), "nothing is said of it: {entries:?}");
+    assert_eq!(works.judged(None).await["active"], true);
 }
