@@ -167,8 +167,8 @@ pub enum KeyRefusal {
     /// The API is out of use.
     #[error("the resource is disabled")]
     ResourceDisabled,
-    /// The API is of another environment than it was when the key was made.
-    #[error("the resource is of another environment than the API key")]
+    /// The API is of another environment than the key's client is now, or than it was itself when the key was made.
+    #[error("the resource is of another environment than the API key or its client")]
     Environment,
     /// Whoever answered for the API left, and nobody has taken it over.
     #[error("the resource is suspended")]

@@ -178,17 +178,8 @@ impl BuyToken {
             Err(why) => return Ok(Err(why)),
         };
         let explicit = self.wanted.scopes.is_some();
-        let proved = Proved { client: key.client, authentication: None, now: tx.now };
-        let within = to_resource(tx.db(), self.org, &given.resource, &given.scopes, explicit, proved)?;
-        let (reached, scopes) = match within {
-            Ok(within) => within,
-            Err(why) => return Ok(Err(of_grant(why))),
-        };
-        // SECURITY: what is of one environment opens nothing of another, wherever the resource has moved since.
-        if environment_of(tx.db(), self.org, &given.resource)? != Some(key.environment.clone()) {
-            return Ok(Err(KeyRefusal::Environment));
-        }
-        Ok(Ok((reached, scopes, given.expires)))
+        let within = at_api(tx.db(), key, &given.resource, &given.scopes, explicit, tx.now)?;
+        Ok(within.map(|(reached, scopes)| (reached, scopes, given.expires)))
     }
 }
 
@@ -205,9 +196,29 @@ fn narrowed(db: &Connection, key: &ApiKey) -> Result<ApiKey, StoreError> {
     })
 }
 
-fn environment_of(db: &Connection, org: OrgId, url: &str) -> Result<Option<Handle>, StoreError> {
-    db.one("SELECT environment FROM resources WHERE org = ?1 AND url = ?2", (org.bytes(), url), |row| {
-        row.word(0)
+/// What of these scopes a key has at one of its APIs: it is held to the same, whether it buys a token or is sent there itself.
+fn at_api(
+    db: &Connection,
+    key: &ApiKey,
+    url: &str,
+    asked: &Scopes,
+    explicit: bool,
+    now: Timestamp,
+) -> Result<Result<(Reached, Scopes), KeyRefusal>, StoreError> {
+    let proved = Proved { client: key.client, authentication: None, now };
+    let within = match to_resource(db, key.org, url, asked, explicit, proved)? {
+        Ok(within) => within,
+        Err(why) => return Ok(Err(of_grant(why))),
+    };
+    // SECURITY: what is of one environment opens nothing of another, wherever the resource has moved since.
+    let environment: Option<Handle> = db.one(
+        "SELECT environment FROM resources WHERE org = ?1 AND url = ?2",
+        (key.org.bytes(), url),
+        |row| row.word(0),
+    )?;
+    Ok(match environment == Some(key.environment.clone()) {
+        true => Ok(within),
+        false => Err(KeyRefusal::Environment),
     })
 }
 
@@ -286,27 +297,34 @@ fn judge_direct(
         return Ok(Err(KeyRefusal::Disabled));
     }
     let narrowed = narrowed(db, key)?;
-    // SECURITY: of the key's APIs those alone that the caller serves: to anybody else it is no key at all.
+    let mut refused = KeyRefusal::Resource;
     for url in &key.resources {
-        let served: Option<(Scopes, Handle)> = db.one(
-            "SELECT scopes, environment FROM resources WHERE org = ?1 AND url = ?2 AND server = ?3 AND disabled IS NULL",
+        // SECURITY: of the key's APIs those alone that the caller serves: to anybody else it is no key at all.
+        let served = db.one(
+            "SELECT 1 FROM resources WHERE org = ?1 AND url = ?2 AND server = ?3",
             (key.org.bytes(), url, server.bytes()),
-            |row| Ok((row.word(0)?, row.word(1)?)),
+            |_| Ok(()),
         )?;
-        let Some((known, environment)) = served else { continue };
-        if environment != key.environment {
-            return Ok(Err(KeyRefusal::Environment));
+        if served.is_none() {
+            continue;
         }
+        let scopes = match at_api(db, key, url, &narrowed.scopes, false, now)? {
+            Ok((_, scopes)) => scopes,
+            Err(why) => {
+                refused = why;
+                continue;
+            }
+        };
         let until = key.direct.as_ref().map_or(now, |direct| direct.until);
         return Ok(Ok(DirectUse {
             client: key.client,
             credential: secret.id,
             key: key.id,
             resource: url.clone(),
-            scopes: narrowed.scopes.within(&known),
+            scopes,
             issued: secret.created,
             expires: until.min(secret.ends(key)),
         }));
     }
-    Ok(Err(KeyRefusal::Resource))
+    Ok(Err(refused))
 }

@@ -163,9 +163,10 @@ fn refused(refusal: KeyRefusal) -> OAuthError {
             ErrorCode::InvalidScope,
             "a scope is for people who prove who they are, which a key cannot; sign in for it",
         ),
-        KeyRefusal::Environment => {
-            (ErrorCode::InvalidTarget, "the resource is of another environment than the API key")
-        }
+        KeyRefusal::Environment => (
+            ErrorCode::InvalidTarget,
+            "the resource is of another environment than the API key or its client",
+        ),
         KeyRefusal::Scope => {
             (ErrorCode::InvalidScope, "a scope is not one of the API key's, or not one the resource knows")
         }

@@ -2,17 +2,19 @@
 
 use hallpass_model::api_key::Excepted;
 use hallpass_model::client::{ClientAuthentication, ClientKind};
+use hallpass_model::grant::Acr;
 use hallpass_model::jose::{JwkSet, SigningKey};
 use hallpass_model::ledger::{Event, Key};
 use hallpass_model::lifetimes::CLIENT_ASSERTION_MAX;
 use hallpass_model::principal::Owner;
 use hallpass_model::purpose::Purpose;
+use hallpass_model::step_up::Demand;
 use hallpass_model::time::{Clock, Lifetime};
 use hallpass_model::wire::assertion::{ASSERTION_TYPE, assertion};
 use hallpass_model::wire::oauth::{Scopes, token_type};
 use hallpass_store::{
-    AddApiKey, AddClient, AddResource, AddTeam, Filter, OwnedId, SetPersonStanding, SetResourceStanding,
-    SetTeamStanding, TransferOwned, Which,
+    AddApiKey, AddClient, AddResource, AddTeam, Filter, OwnedId, SetClientEnvironment, SetPersonStanding,
+    SetResourceStanding, SetScopeDemand, SetTeamStanding, TransferOwned, Which,
 };
 use hallpass_testkit::World;
 use hallpass_testkit::clock::START;
@@ -138,9 +140,44 @@ async fn sent_to_an_api_it_is_nothing_while_that_is_out_of_use() {
     let stand = |active| SetResourceStanding { org, resource, active };
     assert_eq!(works.judged(None).await["active"], true);
     world.change(stand(false)).await;
-    works.is_nothing("resource").await;
+    works.is_nothing("resource_disabled").await;
     world.change(stand(true)).await;
     assert_eq!(works.judged(None).await["active"], true);
+}
+
+#[tokio::test]
+async fn sent_to_an_api_it_is_nothing_while_its_client_is_of_another_environment() {
+    let works = sent().await;
+    let (world, org) = (&works.world, works.world.org);
+    let client = world.store.find_client_by_handle(org, "nightly").await.unwrap().unwrap().id;
+    let set = |environment: Option<&str>| {
+        let environment = environment.map(|text| text.parse().unwrap());
+        SetClientEnvironment { org, client, environment }
+    };
+    world.change(set(Some("stage"))).await;
+    works.is_nothing("environment").await;
+    assert_eq!(works.exchange(&[]).await.json()["rule"], "environment", "nor does it buy anything");
+    for its_own in [Some("dev"), None] {
+        world.change(set(its_own)).await;
+        assert_eq!(works.judged(None).await["active"], true);
+        assert_eq!(works.exchange(&[]).await.status, 200);
+    }
+}
+
+/// SECURITY: there is no person who could prove anything (RFC 9470).
+#[tokio::test]
+async fn sent_to_an_api_it_has_no_scope_for_which_a_person_must_prove_who_they_are() {
+    let scopes = Scopes::parse("notes:read notes:write").unwrap();
+    let works = Works::with(|add| AddApiKey { direct: excepted(10), scopes, ..add }).await;
+    let (world, org) = (&works.world, works.world.org);
+    let resource = world.store.find_resource_by_url(org, NOTES).await.unwrap().unwrap().id;
+    assert_eq!(works.judged(None).await["scope"], "notes:read notes:write");
+    let demand = Demand { acr: Some(Acr::PhishingResistant), ..Demand::default() };
+    let set = |scope: &str| SetScopeDemand { org, resource, scope: scope.to_owned(), demand };
+    world.change(set("notes:write")).await;
+    assert_eq!(works.judged(None).await["scope"], "notes:read");
+    world.change(set("notes:read")).await;
+    works.is_nothing("step_up").await;
 }
 
 #[tokio::test]
