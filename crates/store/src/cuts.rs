@@ -153,7 +153,7 @@ pub(crate) fn cut_recording(
     tx.record(entry.clone());
     crate::notices::tell(tx, target, why, &entry)?;
     tx.announce(News::Cut(target));
-    crate::api_keys::note_cut(tx, target, why)?;
+    crate::key_ends::note_cut(tx, target, why)?;
     crate::runs::note_cut(tx, target, why)?;
     Ok(CutMade::Cut(Cut { target, upto, why }))
 }

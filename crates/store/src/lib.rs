@@ -69,7 +69,8 @@ mod lineage; // what came of a session, or hangs on a client, to be drawn
 mod client_tokens; // tokens for clients themselves
 mod trusts; // rules by which outside identities become clients
 mod federate; // tokens for whoever comes in by one
-mod api_keys; // secrets that live for weeks and buy tokens: made, rotated, taken back
+mod api_keys; // secrets that live for weeks and buy tokens: made, and read
+mod key_ends; // their rotation, and their end
 mod buy; // tokens that they buy, and their being sent to an API
 mod key_users; // who uses them, counted in memory and written now and then
 mod sweep; // what is over is tidied away
@@ -79,10 +80,7 @@ mod returned; // what a restore brings back to life
 mod copy; // checking the ledger in a copy
 
 pub use agents::{AgentRegistered, RegisterAgent, RetireAgent};
-pub use api_keys::{
-    AddApiKey, KeyMade, KeyNotAdded, KeyNotRotated, KeyRevoked, KeyRotated, MigrateApiKey, NotMigrating,
-    RevokeApiKey, RevokeByKey, RotateApiKey,
-};
+pub use api_keys::{AddApiKey, KeyMade, KeyNotAdded};
 pub use authorize::{
     CodeIssued, CodeRedeemed, CodeRefusal, IssueCode, PushRequest, RedeemCode, SaveRequest, SavedRequest,
     TakePushed, TakeRequest,
@@ -115,6 +113,10 @@ pub use exchange::{Exchange, ExchangeRefusal, Exchanged, Narrowed, Subject};
 pub use federate::{Federated, FederatedRefusal, FederatedToken, IssueByTrust, Once, Outsider};
 pub use folder::{DATABASE, is_new};
 pub use guess::{GUESSES_BY_ADDRESS, GUESSES_BY_PERSON, GuessUserCode, Guessed};
+pub use key_ends::{
+    KeyNotRotated, KeyRevoked, KeyRotated, MigrateApiKey, NotMigrating, RevokeApiKey, RevokeByKey,
+    RotateApiKey,
+};
 pub use key_users::{KeyUser, NewOnes};
 pub use keys::{
     AdvanceSigningKeys, RotateSigningKey, SigningKeyRotated, SigningKeyRow, StoredSigningKey, WhyRotated,
