@@ -39,7 +39,8 @@ mod teams; // people who answer together
 mod by_role; // what people change by a role that they have
 mod clients; // software that asks for credentials
 mod documents; // those that say what they are at an address of their own
-mod registrations; // those that register themselves
+mod registration_policy; // what an org says of those that register themselves
+mod registrations; // those that do
 mod client_keys; // what they sign assertions with
 mod client_secrets; // what those without a key prove themselves by
 mod resources; // APIs that accept them
@@ -144,10 +145,13 @@ pub use providers::{
 pub use reach::{OutOfGrant, Reach, Reached, Wanted};
 pub use redeem::{Redeem, Redeemed};
 pub use refusals::{RecordRefusal, RefusedSubject};
+pub use registration_policy::{
+    AllowRegistration, ForbidRegistration, InitialToken, InitialTokenMade, MakeInitialToken,
+    REGISTERED_CLIENTS_MAX, REGISTRATION_USES_MAX, RegistrationPolicy,
+};
 pub use registrations::{
-    AllowRegistration, ChangeRegistration, EndRegistration, ForbidRegistration, InitialToken,
-    InitialTokenMade, MakeInitialToken, NotRegistered, REGISTERED_CLIENTS_MAX, REGISTRATION_USES_MAX,
-    RegisterClient, RegisteredClient, RegistrationPolicy, RenewRegistration, SelfRegistered,
+    ChangeRegistration, EndRegistration, NotRegistered, RegisterClient, RegisteredClient, RenewRegistration,
+    SelfRegistered,
 };
 pub use resources::{AddResource, SetResourceStanding};
 pub use restore::{Restore, RestoreError, Restored, restore};
