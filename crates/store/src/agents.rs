@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row};
 use crate::change::{Change, Tx};
 use crate::error::StoreError;
 use crate::open::Store;
-use crate::runs::{EndedRuns, end_where};
+use crate::run_ends::{EndedRuns, end_where};
 use crate::sql::{Columns, Sql, json};
 
 /// Registers an agent, or says anew what the one of this name may have. What runs already keeps what it began with.

@@ -154,7 +154,7 @@ pub(crate) fn cut_recording(
     crate::notices::tell(tx, target, why, &entry)?;
     tx.announce(News::Cut(target));
     crate::key_ends::note_cut(tx, target, why)?;
-    crate::runs::note_cut(tx, target, why)?;
+    crate::run_ends::note_cut(tx, target, why)?;
     Ok(CutMade::Cut(Cut { target, upto, why }))
 }
 

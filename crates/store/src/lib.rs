@@ -65,6 +65,7 @@ mod revoke; // tokens given back
 mod exchange; // narrower tokens from wider ones
 mod agents; // software that acts for a person
 mod runs; // its runs, and what they may use
+mod run_ends; // how they end
 mod leases; // passes handed to one run
 mod lineage; // what came of a session, or hangs on a client, to be drawn
 mod client_tokens; // tokens for clients themselves
@@ -157,7 +158,8 @@ pub use resources::{AddResource, SetResourceStanding};
 pub use restore::{Restore, RestoreError, Restored, restore};
 pub use returned::{PasskeyReturned, PersonReturned, Returned};
 pub use revoke::{RevokeAccessToken, RevokeDeviceCode, RevokeRefreshToken};
-pub use runs::{ActingFor, EndRuns, EndedRuns, ExtendRun, Run, RunRefusal, WhichRuns};
+pub use run_ends::{EndRuns, EndedRuns, WhichRuns};
+pub use runs::{ActingFor, ExtendRun, Run, RunRefusal};
 pub use seal::KeyEncryptionKey;
 pub use session_list::{SessionSummary, Sessions, StolenSession};
 pub use sessions::{Opened, RefreshTokens};

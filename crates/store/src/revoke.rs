@@ -40,7 +40,7 @@ impl Change for RevokeAccessToken {
         if let (true, Some(acting)) = (self.run_over, place.acting)
             && let Some(run) = crate::runs::find(tx.db(), acting.run)?
         {
-            crate::runs::end(tx, &run, Why::RunOver)?;
+            crate::run_ends::end(tx, &run, Why::RunOver)?;
             leases::forget(tx, credential, Why::RunOver)?;
             return Ok(true);
         }

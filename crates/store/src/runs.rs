@@ -1,10 +1,9 @@
-//! Runs of agents: begun by an exchange, counted against their budget with each pass, ended, and listed.
+//! Runs of agents: begun by an exchange, counted against their budget with each pass, and listed. How they end is in
+//! [`run_ends`](crate::run_ends).
 //!
-//! 1. A run is a credential: all its passes descend from it, so that one cut ends it. That cut is forgotten when the passes
-//!    are over; that the run is over stands in its own row, for as long as it might have gone on.
+//! 1. A run is a credential: all its passes descend from it, so that one cut ends it.
 //! 2. It is looked at again with each pass: whether it, or a run above it, is over, whether its agent is in use, and what of
 //!    its budget is left. What ends the session it runs below ends it too, for without that there is no exchange.
-//! 3. Ending one ends those it started.
 
 use hallpass_model::agent::{Acting, Budget, CHAIN_MAX, RUNS_OF_PERSON_MAX, Spent};
 use hallpass_model::cut::{Target, Why};
@@ -19,7 +18,7 @@ use rusqlite::{Connection, Row};
 
 use crate::agents::find_agent;
 use crate::change::{Change, Tx};
-use crate::cuts::{CutMade, cut_recording, find_cut};
+use crate::cuts::find_cut;
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::sessions::{about, is_session_dead, load};
@@ -384,52 +383,6 @@ pub(crate) fn with_acting(detail: Detail, acting: Acting) -> Detail {
     detail.with(Key::AGENT, acting.agent.to_string()).with(Key::RUN, acting.run.to_string())
 }
 
-/// What ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct EndedRuns {
-    /// How many runs, those that were started by others included.
-    pub runs: usize,
-}
-
-/// Which runs of a person.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WhichRuns {
-    /// This one, and what it started.
-    One(CredentialId),
-    /// All of one agent.
-    OfAgent(Handle),
-    /// All there are.
-    All,
-}
-
-/// Ends runs, as their person does.
-#[derive(Debug, Clone)]
-pub struct EndRuns {
-    /// Where.
-    pub org: OrgId,
-    /// Whose they must be.
-    pub person: PrincipalId,
-    /// Which.
-    pub which: WhichRuns,
-    /// Why.
-    pub why: Why,
-}
-
-impl Change for EndRuns {
-    type Outcome = EndedRuns;
-
-    fn apply(self, tx: &mut Tx<'_>) -> Result<EndedRuns, StoreError> {
-        let org = self.org;
-        match self.which {
-            WhichRuns::One(id) => end_where(tx, self.person, |run| run.org == org && run.id == id, self.why),
-            WhichRuns::OfAgent(handle) => {
-                end_where(tx, self.person, |run| run.org == org && run.handle == handle, self.why)
-            }
-            WhichRuns::All => end_where(tx, self.person, |run| run.org == org, self.why),
-        }
-    }
-}
-
 /// Lets a run use as much again as its agent's budget, as its person does who was asked.
 #[derive(Debug, Clone, Copy)]
 pub struct ExtendRun {
@@ -462,75 +415,7 @@ impl Change for ExtendRun {
     }
 }
 
-/// Ends every live run of a person that fits, and what those started.
-pub(crate) fn end_where(
-    tx: &mut Tx<'_>,
-    person: PrincipalId,
-    fits: impl Fn(&Run) -> bool,
-    why: Why,
-) -> Result<EndedRuns, StoreError> {
-    let mut ended = EndedRuns::default();
-    for run in live_runs(tx.db(), person, tx.now)?.into_iter().filter(fits) {
-        ended.runs += end(tx, &run, why)?;
-    }
-    Ok(ended)
-}
-
-/// Ends a run and those it started; says how many.
-pub(crate) fn end(tx: &mut Tx<'_>, run: &Run, why: Why) -> Result<usize, StoreError> {
-    let ended = tx.db().run(
-        "UPDATE runs SET ended = ?2, why = ?3 WHERE id = ?1 AND ended IS NULL",
-        (run.id.bytes(), tx.now.millis(), why.text()),
-    )?;
-    if ended == 0 {
-        return Ok(0);
-    }
-    let detail =
-        with_acting(Detail::new().with(Key::AXIS, "credential").with(Key::REASON, why.text()), run.acting());
-    let entry = Entry { detail, ..entry_of(tx, Event::RunEnded, run) };
-    let _: CutMade = cut_recording(tx, Target::Credential(run.id), why, entry)?;
-    let mut count = 1;
-    let below: Vec<CredentialId> =
-        tx.db().all("SELECT id FROM runs WHERE above = ?1 AND ended IS NULL", [run.id.bytes()], |row| {
-            row.id(0)
-        })?;
-    for id in below {
-        if let Some(run) = find(tx.db(), id)? {
-            count += end(tx, &run, why)?;
-        }
-    }
-    Ok(count)
-}
-
-/// Notes in the rows of runs that a cut was made that ends them.
-pub(crate) fn note_cut(tx: &mut Tx<'_>, target: Target, why: Why) -> Result<(), StoreError> {
-    let over = (tx.now.millis(), why.text());
-    match target {
-        Target::Credential(id) => {
-            if let Some(run) = find(tx.db(), id)?.filter(|run| run.ended.is_none()) {
-                end(tx, &run, why)?;
-            }
-        }
-        // Their passes name these themselves, so a row is all there is to change.
-        Target::Session(id) => {
-            tx.db().run(
-                "UPDATE runs SET ended = ?2, why = ?3 WHERE session = ?1 AND ended IS NULL",
-                (id.bytes(), over.0, over.1),
-            )?;
-        }
-        Target::Principal(id) => {
-            tx.db().run(
-                "UPDATE runs SET ended = ?2, why = ?3 WHERE person = ?1 AND expires > ?2 AND ended IS NULL",
-                (id.bytes(), over.0, over.1),
-            )?;
-        }
-        // Rarer, and of many: what is asked next finds out by its session.
-        Target::Org(_) | Target::Client(_) | Target::Device(_) => {}
-    }
-    Ok(())
-}
-
-fn entry_of(tx: &Tx<'_>, event: Event, run: &Run) -> Entry {
+pub(crate) fn entry_of(tx: &Tx<'_>, event: Event, run: &Run) -> Entry {
     Entry {
         org: Some(run.org),
         principal: Some(run.person),
@@ -563,7 +448,11 @@ fn live_of(db: &Connection, person: PrincipalId, now: Timestamp) -> Result<usize
     Ok(live.unwrap_or_default() as usize)
 }
 
-fn live_runs(db: &Connection, person: PrincipalId, now: Timestamp) -> Result<Vec<Run>, StoreError> {
+pub(crate) fn live_runs(
+    db: &Connection,
+    person: PrincipalId,
+    now: Timestamp,
+) -> Result<Vec<Run>, StoreError> {
     let runs = db.all(
         "SELECT r.id, r.org, r.agent, a.handle, r.person, r.client, r.device, r.session, r.above, r.depth, r.scopes, r.purpose, \
          r.budget, r.used, r.resources, r.spent, r.spent_at, r.created, r.seen, r.expires, r.ended, r.why \
