@@ -14,7 +14,7 @@ use rusqlite::{Connection, Row};
 
 use crate::change::{Change, News, Tx};
 use crate::directory::{
-    NotAdded, StandingSet, may_own, org_accepts, record_standing, registered, standing_of, stands_already,
+    NotAdded, StandingSet, accepts_from, record_standing, registered, standing_of, stands_already,
 };
 use crate::error::StoreError;
 use crate::open::Store;
@@ -61,10 +61,7 @@ impl Change for AddClient {
     type Outcome = Result<ClientId, NotAdded>;
 
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
-        if let Err(why) = org_accepts(tx.db(), self.org)? {
-            return Ok(Err(why));
-        }
-        if let Err(why) = may_own(tx.db(), self.org, &self.owner)? {
+        if let Err(why) = accepts_from(tx.db(), self.org, &self.owner)? {
             return Ok(Err(why));
         }
         if !self.grant_types.iter().all(|grant_type| self.kind.grant_types().contains(grant_type)) {

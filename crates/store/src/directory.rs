@@ -76,6 +76,18 @@ pub(crate) fn org_accepts(db: &Connection, org: OrgId) -> Result<Result<(), NotA
     })
 }
 
+/// Whether an org may have a thing added to it that `owner` answers for.
+pub(crate) fn accepts_from(
+    db: &Connection,
+    org: OrgId,
+    owner: &Owner,
+) -> Result<Result<(), NotAdded>, StoreError> {
+    match org_accepts(db, org)? {
+        Ok(()) => may_own(db, org, owner),
+        Err(why) => Ok(Err(why)),
+    }
+}
+
 /// Whether `owner` can answer for things of this org.
 pub(crate) fn may_own(
     db: &Connection,

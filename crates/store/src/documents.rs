@@ -18,7 +18,7 @@ use rusqlite::{Connection, Row};
 
 use crate::change::{Change, News, Tx};
 use crate::clients::{AddClient, insert_client, key_columns};
-use crate::directory::{NotAdded, may_own, org_accepts, registered};
+use crate::directory::{NotAdded, accepts_from, may_own, registered};
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::sql::{Columns, Sql, disabled_column, owner_columns, unreadable};
@@ -60,10 +60,7 @@ impl Change for AllowDocuments {
     type Outcome = Result<(), NotAdded>;
 
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
-        if let Err(why) = org_accepts(tx.db(), self.org)? {
-            return Ok(Err(why));
-        }
-        if let Err(why) = may_own(tx.db(), self.org, &self.owner)? {
+        if let Err(why) = accepts_from(tx.db(), self.org, &self.owner)? {
             return Ok(Err(why));
         }
         let (person, team) = owner_columns(&self.owner);

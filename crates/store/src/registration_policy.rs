@@ -15,7 +15,7 @@ use rusqlite::{Connection, Row};
 
 use crate::change::{Change, News, Tx};
 use crate::clients::always_asked;
-use crate::directory::{NotAdded, may_own, org_accepts, registered};
+use crate::directory::{NotAdded, accepts_from, registered};
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::sql::{Columns, Sql, owner_columns, unreadable};
@@ -80,10 +80,7 @@ impl Change for AllowRegistration {
     type Outcome = Result<(), NotAdded>;
 
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
-        if let Err(why) = org_accepts(tx.db(), self.org)? {
-            return Ok(Err(why));
-        }
-        if let Err(why) = may_own(tx.db(), self.org, &self.owner)? {
+        if let Err(why) = accepts_from(tx.db(), self.org, &self.owner)? {
             return Ok(Err(why));
         }
         let (person, team) = owner_columns(&self.owner);
