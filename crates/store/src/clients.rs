@@ -20,7 +20,7 @@ use crate::error::StoreError;
 use crate::open::Store;
 use crate::page::Page;
 use crate::readers::Known;
-use crate::sql::{Columns, Sql, disabled_column, json, owner_columns, unreadable};
+use crate::sql::{Columns, Sql, disabled_column, json, owner_columns};
 
 /// Registers a client.
 #[derive(Debug, Clone)]
@@ -402,10 +402,7 @@ fn read_client(row: &Row<'_>) -> rusqlite::Result<Client> {
         device_flow_barred: row.word(12)?,
         older_assertions_until: row.maybe_time(13)?,
         pushed_only: row.get(18)?,
-        environment: match row.get::<_, Option<String>>(19)? {
-            Some(environment) => Some(environment.parse().map_err(|_| unreadable(19))?),
-            None => None,
-        },
+        environment: row.maybe_word(19)?,
         secrets: secrets_until.map(|until| ClientSecrets { until, kept: Vec::new() }),
         standing: row.standing(14)?,
         created: row.time(15)?,

@@ -22,6 +22,7 @@ use crate::directory::{NotAdded, accepts_from, may_own, registered};
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::sql::{Columns, Sql, disabled_column, owner_columns, unreadable};
+use crate::terms::{Terms, most};
 
 /// Clients of this sort in one org that nobody has said yes to: a bound on what strangers can have kept.
 pub const DOCUMENT_CLIENTS_MAX: usize = 1_000;
@@ -63,8 +64,8 @@ impl Change for AllowDocuments {
         if let Err(why) = accepts_from(tx.db(), self.org, &self.owner)? {
             return Ok(Err(why));
         }
+        let terms = self.terms();
         let (person, team) = owner_columns(&self.owner);
-        let environment = self.environment.as_ref().map(Handle::as_str);
         tx.db().run(
             "INSERT INTO document_hosts (org, host, owner_person, owner_team, scopes, environment, created) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (org, host) DO UPDATE SET \
@@ -75,25 +76,24 @@ impl Change for AllowDocuments {
                 person,
                 team,
                 self.scopes.to_string(),
-                environment,
+                terms.environment(),
                 tx.now.millis(),
             ),
         )?;
         // Those that were admitted under an older word may have what the new one says, no more and no less.
         for (id, document) in admitted(tx.db(), self.org)? {
             if governing(tx.db(), self.org, &document)?.is_some_and(|rule| rule.host == self.host) {
-                tx.db().run(
-                    "UPDATE clients SET owner_person = ?2, owner_team = ?3, scopes = ?4, environment = ?5 WHERE id = ?1",
-                    (id.bytes(), person, team, asked(&self.scopes).to_string(), environment),
-                )?;
+                terms.hold(tx, id, &most(&self.scopes))?;
             }
         }
-        let detail = registered("document_host", self.host.as_str(), Some(&self.owner))
-            .with(Key::SCOPE, self.scopes.to_string())
-            .with(Key::ENVIRONMENT, environment.unwrap_or("any").to_owned());
-        tx.record(Entry { org: Some(self.org), detail, ..tx.entry(Event::Registered) });
-        tx.announce(News::Directory);
+        terms.record(tx, self.org, "document_host", self.host.as_str());
         Ok(Ok(()))
+    }
+}
+
+impl AllowDocuments {
+    fn terms(&self) -> Terms<'_> {
+        Terms { owner: &self.owner, scopes: &self.scopes, environment: self.environment.as_ref() }
     }
 }
 
@@ -191,7 +191,7 @@ impl Change for AdmitClient {
             authentication: self.document.authentication.clone(),
             grant_types: grant_types(&self.document),
             redirect_uris: self.document.redirect_uris.clone(),
-            scopes: asked(&rule.scopes),
+            scopes: most(&rule.scopes),
             any_scope: false,
             device_flow_barred: Scopes::default(),
             older_assertions_until: None,
@@ -248,12 +248,6 @@ fn grant_types(document: &ClientDocument) -> Vec<GrantType> {
     }
 }
 
-/// What such a client may ask for: what its host's may, and who the person is.
-fn asked(scopes: &Scopes) -> Scopes {
-    let always = crate::clients::always_asked();
-    Scopes::collect(always.iter().chain(scopes.iter())).unwrap_or_else(|_| scopes.clone())
-}
-
 /// The clients of an org that have a document.
 fn admitted(db: &Connection, org: OrgId) -> Result<Vec<(ClientId, String)>, StoreError> {
     db.all("SELECT id, document FROM clients WHERE org = ?1 AND document IS NOT NULL", [org.bytes()], |row| {
@@ -277,10 +271,7 @@ fn read_host(row: &Row<'_>) -> rusqlite::Result<AllowedHost> {
         host: DocumentHost::parse(&row.text(0)?).map_err(|_| unreadable(0))?,
         owner: row.owner(1)?,
         scopes: row.word(3)?,
-        environment: match row.get::<_, Option<String>>(4)? {
-            Some(environment) => Some(environment.parse().map_err(|_| unreadable(4))?),
-            None => None,
-        },
+        environment: row.maybe_word(4)?,
         created: row.time(5)?,
     })
 }

@@ -38,6 +38,7 @@ mod people; // persons
 mod teams; // people who answer together
 mod by_role; // what people change by a role that they have
 mod clients; // software that asks for credentials
+mod terms; // what an org lets those have that came by themselves
 mod documents; // those that say what they are at an address of their own
 mod registration_policy; // what an org says of those that register themselves
 mod registrations; // those that do

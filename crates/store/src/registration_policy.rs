@@ -14,11 +14,11 @@ use hallpass_model::wire::oauth::Scopes;
 use rusqlite::{Connection, Row};
 
 use crate::change::{Change, News, Tx};
-use crate::clients::always_asked;
 use crate::directory::{NotAdded, accepts_from, registered};
 use crate::error::StoreError;
 use crate::open::Store;
-use crate::sql::{Columns, Sql, owner_columns, unreadable};
+use crate::sql::{Columns, Sql, owner_columns};
+use crate::terms::{Terms, most};
 
 /// Clients in use that registered themselves in one org: a bound on what whoever has a token can have kept.
 pub const REGISTERED_CLIENTS_MAX: usize = 1_000;
@@ -58,11 +58,6 @@ impl RegistrationPolicy {
     }
 }
 
-fn most(scopes: &Scopes) -> Scopes {
-    let always = always_asked();
-    Scopes::collect(always.iter().chain(scopes.iter())).unwrap_or_else(|_| scopes.clone())
-}
-
 /// Lets clients register themselves from now on, or says anew what they may have. Those there are keep no more than that.
 #[derive(Debug, Clone)]
 pub struct AllowRegistration {
@@ -83,13 +78,13 @@ impl Change for AllowRegistration {
         if let Err(why) = accepts_from(tx.db(), self.org, &self.owner)? {
             return Ok(Err(why));
         }
+        let terms = self.terms();
         let (person, team) = owner_columns(&self.owner);
-        let environment = self.environment.as_ref().map(Handle::as_str);
         tx.db().run(
             "INSERT INTO registration_policies (org, owner_person, owner_team, scopes, environment, created) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (org) DO UPDATE SET \
              owner_person = ?2, owner_team = ?3, scopes = ?4, environment = ?5",
-            (self.org.bytes(), person, team, self.scopes.to_string(), environment, tx.now.millis()),
+            (self.org.bytes(), person, team, self.scopes.to_string(), terms.environment(), tx.now.millis()),
         )?;
         // Those that registered under an older word keep of it what the new one says, and get no more by it.
         let there: Vec<(ClientId, Scopes)> = tx.db().all(
@@ -99,17 +94,16 @@ impl Change for AllowRegistration {
         )?;
         let most = most(&self.scopes);
         for (client, scopes) in there {
-            tx.db().run(
-                "UPDATE clients SET owner_person = ?2, owner_team = ?3, scopes = ?4, environment = ?5 WHERE id = ?1",
-                (client.bytes(), person, team, scopes.within(&most).to_string(), environment),
-            )?;
+            terms.hold(tx, client, &scopes.within(&most))?;
         }
-        let detail = registered("registration", "clients", Some(&self.owner))
-            .with(Key::SCOPE, self.scopes.to_string())
-            .with(Key::ENVIRONMENT, environment.unwrap_or("any").to_owned());
-        tx.record(Entry { org: Some(self.org), detail, ..tx.entry(Event::Registered) });
-        tx.announce(News::Directory);
+        terms.record(tx, self.org, "registration", "clients");
         Ok(Ok(()))
+    }
+}
+
+impl AllowRegistration {
+    fn terms(&self) -> Terms<'_> {
+        Terms { owner: &self.owner, scopes: &self.scopes, environment: self.environment.as_ref() }
     }
 }
 
@@ -222,10 +216,7 @@ fn read_policy(row: &Row<'_>) -> rusqlite::Result<RegistrationPolicy> {
     Ok(RegistrationPolicy {
         owner: row.owner(0)?,
         scopes: row.word(2)?,
-        environment: match row.get::<_, Option<String>>(3)? {
-            Some(environment) => Some(environment.parse().map_err(|_| unreadable(3))?),
-            None => None,
-        },
+        environment: row.maybe_word(3)?,
         created: row.time(4)?,
         token,
     })
