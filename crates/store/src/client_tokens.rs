@@ -178,10 +178,9 @@ impl IssueForClient {
         tx: &Tx<'_>,
         granted: &Scopes,
     ) -> Result<Result<(Reached, Scopes), OutOfGrant>, StoreError> {
-        let asked = match &self.wanted.scopes {
-            Some(scopes) if !granted.include(scopes) => return Ok(Err(OutOfGrant::Scope)),
-            Some(scopes) => scopes.clone(),
-            None => granted.clone(),
+        let asked = match self.wanted.of(granted) {
+            Ok(asked) => asked,
+            Err(why) => return Ok(Err(why)),
         };
         match &self.wanted.reach {
             Reach::Unsaid | Reach::Issuer => Ok(Ok((Reached::Issuer, asked))),

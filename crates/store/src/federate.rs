@@ -247,10 +247,9 @@ impl IssueByTrust {
         {
             return Ok(Err(FederatedRefusal::Replayed));
         }
-        let asked = match &self.wanted.scopes {
-            Some(scopes) if !trust.granted.include(scopes) => return Ok(Err(OutOfGrant::Scope.into())),
-            Some(scopes) => scopes.clone(),
-            None => trust.granted.clone(),
+        let asked = match self.wanted.of(&trust.granted) {
+            Ok(asked) => asked,
+            Err(why) => return Ok(Err(why.into())),
         };
         let Reach::Resource(url) = &self.wanted.reach else { return Ok(Ok((Reached::Issuer, asked))) };
         let within = match to_resource(

@@ -29,6 +29,17 @@ pub struct Wanted {
     pub lifetime: Option<Lifetime>,
 }
 
+impl Wanted {
+    /// The scopes it is wanted for, of those that are granted: all that are named must be among them.
+    pub(crate) fn of(&self, granted: &Scopes) -> Result<Scopes, OutOfGrant> {
+        match &self.scopes {
+            Some(scopes) if !granted.include(scopes) => Err(OutOfGrant::Scope),
+            Some(scopes) => Ok(scopes.clone()),
+            None => Ok(granted.clone()),
+        }
+    }
+}
+
 /// Whom a token is asked for (RFC 8707).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Reach {
@@ -125,10 +136,9 @@ pub(crate) fn reach(
         (Reach::Resource(url), _) if resources.contains(url) => Some(url),
         (Reach::Resource(_), _) => return Ok(Err(OutOfGrant::Resource)),
     };
-    let asked = match &wanted.scopes {
-        Some(scopes) if !granted.include(scopes) => return Ok(Err(OutOfGrant::Scope)),
-        Some(scopes) => scopes.clone(),
-        None => granted.clone(),
+    let asked = match wanted.of(granted) {
+        Ok(asked) => asked,
+        Err(why) => return Ok(Err(why)),
     };
     match url {
         None => Ok(Ok((Reached::Issuer, asked))),
