@@ -12,17 +12,15 @@ pub(crate) use device::HeldPolls;
 
 use axum::response::{IntoResponse, Response};
 use hallpass_model::client::Client;
-use hallpass_model::cut::Stamp;
-use hallpass_model::id::CredentialId;
 use hallpass_model::jose::Thumbprint;
 use hallpass_model::lifetimes::ACCESS_TOKEN_MAX;
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{AccessToken, Secret};
 use hallpass_model::session::Binding;
-use hallpass_model::time::{Lifetime, Timestamp};
+use hallpass_model::time::Lifetime;
 use hallpass_model::wire::errors::ErrorCode;
 use hallpass_model::wire::oauth::{GrantType, Scopes, TokenResponse, TokenType};
-use hallpass_store::{Opened, Reached, RefreshTokens, Wanted};
+use hallpass_store::{ClientToken, Opened, RefreshTokens, Wanted};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::caller::ClientCaller;
@@ -217,16 +215,10 @@ fn alone(
     }
 }
 
-/// A token about a client, which acts for itself: by its own proof, or by a trust.
+/// A token about a client, which acts for itself: by its own proof, by a trust, or by an API key.
 struct AboutClient<'a> {
     client: &'a Client,
-    reached: Reached,
-    scopes: Scopes,
-    credential: CredentialId,
-    /// Its ancestors: a secret that opened the door, or a trust's root.
-    lineage: Vec<CredentialId>,
-    stamp: Stamp,
-    expires: Timestamp,
+    token: ClientToken,
     key: Option<Thumbprint>,
     purpose: Option<&'a Purpose>,
 }
@@ -234,24 +226,25 @@ struct AboutClient<'a> {
 impl AboutClient<'_> {
     /// It, and nothing to keep: never a refresh token (RFC 6749, section 4.4.3).
     fn answer(self, asked: &Asked) -> TokenResponse {
+        let ClientToken { credential, lin, stamp, reached, scopes, expires } = self.token;
         let access_token = NewAccessToken {
             // SECURITY: a client's id is of another form than a person's, so neither can pass for the other.
             subject: self.client.id.to_string(),
             client: self.client,
-            audience: audience(&asked.org, self.reached),
-            scope: self.scopes.clone(),
-            credential: self.credential,
-            stamp: self.stamp,
-            expires: self.expires,
+            audience: audience(&asked.org, reached),
+            scope: scopes.clone(),
+            credential,
+            stamp,
+            expires,
             session: None,
             device: None,
             authentication: None,
             key: self.key,
             purpose: self.purpose,
-            lineage: self.lineage,
+            lineage: lin,
             acting: Vec::new(),
         }
         .mint(&asked.issuer, &asked.org, asked.now);
-        alone(access_token, self.key, self.scopes, self.expires.since(asked.now))
+        alone(access_token, self.key, scopes, expires.since(asked.now))
     }
 }

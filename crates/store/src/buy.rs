@@ -6,7 +6,6 @@
 use std::net::IpAddr;
 
 use hallpass_model::api_key::{ApiKey, Asked, KeyRefusal, KeySecret, Way};
-use hallpass_model::cut::Stamp;
 use hallpass_model::device::DeviceClass;
 use hallpass_model::id::{ClientId, CredentialId, LeaseId, OrgId};
 use hallpass_model::jose::Thumbprint;
@@ -20,6 +19,7 @@ use rusqlite::Connection;
 
 use crate::api_keys::{find_by_fingerprint, is_in_use};
 use crate::change::{Change, Tx};
+use crate::client_tokens::ClientToken;
 use crate::error::StoreError;
 use crate::leases::open_lease;
 use crate::open::Store;
@@ -73,21 +73,11 @@ pub enum Bought {
 /// A token that a key bought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BoughtToken {
-    /// Whom it is about.
-    pub client: ClientId,
-    /// Its id.
-    pub credential: CredentialId,
-    /// Its ancestors: the secret, and its key.
-    pub lin: Vec<CredentialId>,
-    /// Its issue stamp.
-    pub stamp: Stamp,
-    /// Whom it is for.
-    pub reached: Reached,
-    /// What it may do.
-    pub scopes: Scopes,
-    /// When it ends.
-    pub expires: Timestamp,
-    /// When the secret does.
+    /// The secret that bought it.
+    pub secret: CredentialId,
+    /// It.
+    pub token: ClientToken,
+    /// When the secret ends.
     pub key_ends: Timestamp,
     /// The lease it is under, if one was asked for.
     pub lease: Option<LeaseId>,
@@ -138,13 +128,8 @@ impl Change for BuyToken {
             ],
         );
         Ok(Bought::Issued(Box::new(BoughtToken {
-            client: key.client,
-            credential,
-            lin: vec![secret.id, key.id],
-            stamp,
-            reached,
-            scopes,
-            expires,
+            secret: secret.id,
+            token: ClientToken { credential, lin: vec![secret.id, key.id], stamp, reached, scopes, expires },
             key_ends: secret.ends(&key),
             lease,
         })))

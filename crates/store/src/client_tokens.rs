@@ -73,12 +73,12 @@ pub struct IssueForClient {
     pub wanted: Wanted,
 }
 
-/// A token for a client.
+/// A token about a client, which acts for itself: by its own proof, by a trust, or by an API key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientToken {
     /// Its id.
     pub credential: CredentialId,
-    /// Its ancestor, where it has one: the secret that opened the door.
+    /// Its ancestors, where it has any: the secret that opened the door and its key, or a trust's root.
     pub lin: Vec<CredentialId>,
     /// Its issue stamp.
     pub stamp: Stamp,

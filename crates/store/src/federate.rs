@@ -1,6 +1,5 @@
 //! Tokens for whoever comes in by a trust: a job, a pod, a service, which proved to an outside issuer what it is.
 
-use hallpass_model::cut::Stamp;
 use hallpass_model::id::{ClientId, CredentialId, LeaseId, OrgId, TrustId};
 use hallpass_model::jose::Thumbprint;
 use hallpass_model::ledger::{Actor, Detail, Entry, Event, Field, Key};
@@ -10,7 +9,7 @@ use hallpass_model::time::{Lifetime, Timestamp};
 use hallpass_model::wire::oauth::Scopes;
 
 use crate::change::{Change, Tx};
-use crate::client_tokens::is_first_use;
+use crate::client_tokens::{ClientToken, is_first_use};
 use crate::error::StoreError;
 use crate::leases::open_lease;
 use crate::orgs::read_limits;
@@ -77,18 +76,8 @@ pub enum Federated {
 pub struct FederatedToken {
     /// Whom it is about.
     pub client: ClientId,
-    /// Its id.
-    pub credential: CredentialId,
-    /// Its ancestor: the trust's root.
-    pub lin: Vec<CredentialId>,
-    /// Its issue stamp.
-    pub stamp: Stamp,
-    /// Whom it is for.
-    pub reached: Reached,
-    /// What it may do.
-    pub scopes: Scopes,
-    /// When it ends.
-    pub expires: Timestamp,
+    /// It.
+    pub token: ClientToken,
     /// The lease it is under, if one was asked for.
     pub lease: Option<LeaseId>,
 }
@@ -175,12 +164,7 @@ impl Change for IssueByTrust {
         );
         Ok(Federated::Issued(FederatedToken {
             client: trust.client,
-            credential,
-            lin: vec![trust.root],
-            stamp,
-            reached,
-            scopes,
-            expires,
+            token: ClientToken { credential, lin: vec![trust.root], stamp, reached, scopes, expires },
             lease,
         }))
     }

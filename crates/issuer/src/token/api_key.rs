@@ -24,11 +24,10 @@ use hallpass_model::wire::oauth::{Form, TokenResponse, token_type};
 use hallpass_store::{Bought, BoughtToken, BuyToken, Presenter, RefusedSubject, Wanted};
 
 use super::exchange::Wish;
-use super::{Answer, alone};
+use super::{AboutClient, Answer};
 use crate::error::OAuthError;
 use crate::form::Asked;
-use crate::target::{audience, wanted};
-use crate::tokens::NewAccessToken;
+use crate::target::wanted;
 
 /// Whether the subject is an API key.
 pub(super) fn is_asked(form: &Form) -> bool {
@@ -81,7 +80,7 @@ pub(super) async fn redeem(asked: &Asked) -> Result<Answer, OAuthError> {
     };
     match store.change(Actor::Nobody, asked.now, buy).await? {
         Bought::Issued(bought) => {
-            store.count_key_use(org, bought.lin[0], Way::Exchange, &presenter, asked.now);
+            store.count_key_use(org, bought.secret, Way::Exchange, &presenter, asked.now);
             Ok(answer(asked, &client, &wish, bound_to, *bought).into())
         }
         Bought::Unknown => Err(unknown(asked)),
@@ -96,29 +95,12 @@ fn answer(
     bound_to: Option<Thumbprint>,
     bought: BoughtToken,
 ) -> TokenResponse {
-    let access_token = NewAccessToken {
-        // SECURITY: a client's id is of another form than a person's, so neither can pass for the other.
-        subject: client.id.to_string(),
-        client,
-        audience: audience(&asked.org, bought.reached),
-        scope: bought.scopes.clone(),
-        credential: bought.credential,
-        stamp: bought.stamp,
-        expires: bought.expires,
-        session: None,
-        device: None,
-        authentication: None,
-        key: bound_to,
-        purpose: wish.purpose.as_ref(),
-        lineage: bought.lin,
-        acting: Vec::new(),
-    }
-    .mint(&asked.issuer, &asked.org, asked.now);
+    let about = AboutClient { client, token: bought.token, key: bound_to, purpose: wish.purpose.as_ref() };
     TokenResponse {
         issued_token_type: Some(token_type::ACCESS_TOKEN.to_owned()),
         lease: bought.lease,
         api_key_expires_in: Some(bought.key_ends.since(asked.now)),
-        ..alone(access_token, bound_to, bought.scopes, bought.expires.since(asked.now))
+        ..about.answer(asked)
     }
 }
 

@@ -28,8 +28,8 @@ pub(super) async fn issue(
         key,
         wanted: wanted(asked)?,
     };
-    let issued = match asked.issuer.store.change(Actor::Nobody, asked.now, issue).await? {
-        ClientIssued::Issued(issued) => issued,
+    let token = match asked.issuer.store.change(Actor::Nobody, asked.now, issue).await? {
+        ClientIssued::Issued(token) => token,
         ClientIssued::Replayed => {
             return Err(OAuthError::invalid_client().because("an assertion that was used before"));
         }
@@ -39,16 +39,5 @@ pub(super) async fn issue(
         ClientIssued::Refused(refusal) => return Err(OAuthError::invalid_client().because(refusal)),
         ClientIssued::OutOfGrant(why) => return Err(out_of_grant(why)),
     };
-    let about = AboutClient {
-        client,
-        reached: issued.reached,
-        scopes: issued.scopes,
-        credential: issued.credential,
-        lineage: issued.lin,
-        stamp: issued.stamp,
-        expires: issued.expires,
-        key,
-        purpose: None,
-    };
-    Ok(about.answer(asked).into())
+    Ok(AboutClient { client, token, key, purpose: None }.answer(asked).into())
 }

@@ -108,17 +108,7 @@ fn answer(
     key: Option<Thumbprint>,
     issued: FederatedToken,
 ) -> TokenResponse {
-    let about = AboutClient {
-        client,
-        reached: issued.reached,
-        scopes: issued.scopes,
-        credential: issued.credential,
-        lineage: issued.lin,
-        stamp: issued.stamp,
-        expires: issued.expires,
-        key,
-        purpose: wish.purpose.as_ref(),
-    };
+    let about = AboutClient { client, token: issued.token, key, purpose: wish.purpose.as_ref() };
     TokenResponse {
         // RFC 8693, section 2.2.1, and no member of the other's answer.
         issued_token_type: (by == By::Exchange).then(|| token_type::ACCESS_TOKEN.to_owned()),
