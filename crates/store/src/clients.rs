@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use hallpass_model::client::{Client, ClientAuthentication, ClientKind, ClientSecrets};
-use hallpass_model::cut::{Target, Why};
 use hallpass_model::id::{ClientId, OrgId};
 use hallpass_model::ledger::{Detail, Entry, Event, Key};
 use hallpass_model::lifetimes::{CLIENT_SECRETS, OLDER_ASSERTIONS};
@@ -13,14 +12,13 @@ use hallpass_model::wire::oauth::{GrantType, Scopes};
 use rusqlite::{Connection, Row};
 
 use crate::change::{Change, News, Tx};
-use crate::directory::{
-    NotAdded, StandingSet, accepts_from, record_standing, registered, standing_of, stands_already,
-};
+use crate::directory::{NotAdded, StandingSet, accepts_from, registered};
 use crate::error::StoreError;
 use crate::open::Store;
+use crate::owners::{OwnedId, set_standing};
 use crate::page::Page;
 use crate::readers::Known;
-use crate::sql::{Columns, Sql, disabled_column, json, owner_columns};
+use crate::sql::{Columns, Sql, json, owner_columns};
 
 /// Registers a client.
 #[derive(Debug, Clone)]
@@ -268,27 +266,7 @@ impl Change for SetClientStanding {
     type Outcome = StandingSet;
 
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
-        let standing = tx.db().one(
-            "SELECT disabled, owner_person, owner_team FROM clients WHERE id = ?1 AND org = ?2",
-            (self.client.bytes(), self.org.bytes()),
-            |row| Ok((row.standing(0)?, row.owner(1)?)),
-        )?;
-        let Some((standing, owner)) = standing else { return Ok(StandingSet::NotThere) };
-        if let Some(set) = stands_already(tx.db(), self.org, (standing, &owner), self.active)? {
-            return Ok(set);
-        }
-        let standing = standing_of(self.active, tx.now);
-        tx.db().run(
-            "UPDATE clients SET disabled = ?2 WHERE id = ?1",
-            (self.client.bytes(), disabled_column(standing)),
-        )?;
-        let entry = Entry { org: Some(self.org), client: Some(self.client), ..tx.entry(Event::Disabled) };
-        record_standing(tx, entry, "client", self.active);
-        if !self.active {
-            crate::cuts::cut(tx, Some(self.org), Target::Client(self.client), Why::Disabled)?;
-        }
-        tx.announce(News::Directory);
-        Ok(StandingSet::Done(standing))
+        set_standing(tx, self.org, OwnedId::Client(self.client), self.active)
     }
 }
 

@@ -18,9 +18,10 @@ use rusqlite::{Connection, Row};
 
 use crate::change::{Change, News, Tx};
 use crate::clients::{AddClient, insert_client, key_columns};
-use crate::directory::{NotAdded, accepts_from, may_own, registered};
+use crate::directory::{NotAdded, accepts_from, may_own, registered, standing_of};
 use crate::error::StoreError;
 use crate::open::Store;
+use crate::owners::{OwnedId, stand};
 use crate::sql::{Columns, Sql, disabled_column, owner_columns, unreadable};
 use crate::terms::{Terms, most};
 
@@ -121,8 +122,7 @@ impl Change for ForbidDocuments {
         for (id, document) in admitted(tx.db(), self.org)? {
             // Another host's word may cover it still: any host's.
             if governing(tx.db(), self.org, &document)?.is_none() {
-                let disabled = disabled_column(crate::directory::standing_of(false, tx.now));
-                tx.db().run("UPDATE clients SET disabled = ?2 WHERE id = ?1", (id.bytes(), disabled))?;
+                stand(tx, OwnedId::Client(id), standing_of(false, tx.now))?;
                 crate::cuts::cut(tx, Some(self.org), Target::Client(id), Why::Disabled)?;
                 count += 1;
             }
@@ -295,7 +295,7 @@ pub(crate) fn forget_unused(tx: &mut Tx<'_>, piece: u32) -> Result<usize, StoreE
         (before, piece),
         |row| row.id(0),
     )?;
-    let disabled = disabled_column(crate::directory::standing_of(false, tx.now));
+    let disabled = disabled_column(standing_of(false, tx.now));
     for client in &unused {
         let hex: String = client.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         tx.db().run(

@@ -1,12 +1,14 @@
 //! Who answers for what, and taking it over from somebody else.
 
+use hallpass_model::cut::{Target, Why};
 use hallpass_model::id::{ClientId, CredentialId, OrgId, ResourceId};
 use hallpass_model::ledger::{Detail, Entry, Event, Key};
 use hallpass_model::principal::{Owner, Standing};
 use rusqlite::Connection;
 
 use crate::change::{Change, News, Tx};
-use crate::directory::{NotAdded, may_own};
+use crate::cuts::cut;
+use crate::directory::{NotAdded, StandingSet, may_own, record_standing, standing_of, stands_already};
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::sql::{Columns, Sql, disabled_column, owner_columns};
@@ -328,6 +330,38 @@ pub(crate) fn stand(tx: &mut Tx<'_>, id: OwnedId, standing: Standing) -> Result<
         OwnedId::ApiKey(_) => Ok(0),
     }?;
     Ok(())
+}
+
+/// Takes a client or a resource out of use, or puts it back into it, and records that. What was issued to a client is cut.
+pub(crate) fn set_standing(
+    tx: &mut Tx<'_>,
+    org: OrgId,
+    id: OwnedId,
+    active: bool,
+) -> Result<StandingSet, StoreError> {
+    let Some(thing) = find(tx.db(), org, id)? else { return Ok(StandingSet::NotThere) };
+    if let Some(set) = stands_already(tx.db(), org, (thing.standing, &thing.owner), active)? {
+        return Ok(set);
+    }
+    let standing = standing_of(active, tx.now);
+    stand(tx, id, standing)?;
+    let entry = Entry { org: Some(org), ..tx.entry(Event::Disabled) };
+    match id {
+        OwnedId::Client(client) => {
+            record_standing(tx, Entry { client: Some(client), ..entry }, "client", active);
+            if !active {
+                cut(tx, Some(org), Target::Client(client), Why::Disabled)?;
+            }
+        }
+        OwnedId::Resource(resource) => {
+            record_standing(tx, Entry { resource: Some(resource), ..entry }, "resource", active);
+        }
+        OwnedId::ApiKey(key) => {
+            record_standing(tx, Entry { credential: Some(key), ..entry }, "api_key", active);
+        }
+    }
+    tx.announce(News::Directory);
+    Ok(StandingSet::Done(standing))
 }
 
 /// An entry about a thing: which it is, and its name.

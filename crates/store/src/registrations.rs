@@ -18,12 +18,13 @@ use rusqlite::Connection;
 use crate::change::{Change, News, Tx};
 use crate::clients::{AddClient, find_by_id, insert_client, key_columns};
 use crate::cuts::any_of;
-use crate::directory::may_own;
+use crate::directory::{may_own, record_standing, standing_of};
 use crate::error::StoreError;
 use crate::open::Store;
+use crate::owners::{OwnedId, stand};
 use crate::registration_policy::{REGISTERED_CLIENTS_MAX, RegistrationPolicy, find_policy, in_use};
 use crate::seal::Keys;
-use crate::sql::{Columns, Sql, disabled_column, json};
+use crate::sql::{Columns, Sql, json};
 
 /// Why a client is not registered, or stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -210,10 +211,9 @@ impl Change for EndRegistration {
             "DELETE FROM registrations WHERE org = ?1 AND client = ?2",
             (self.org.bytes(), client.bytes()),
         )?;
-        let disabled = disabled_column(crate::directory::standing_of(false, tx.now));
-        tx.db().run("UPDATE clients SET disabled = ?2 WHERE id = ?1", (client.bytes(), disabled))?;
+        stand(tx, OwnedId::Client(client), standing_of(false, tx.now))?;
         let entry = Entry { org: Some(self.org), client: Some(client), ..tx.entry(Event::Disabled) };
-        crate::directory::record_standing(tx, entry, "client", false);
+        record_standing(tx, entry, "client", false);
         crate::cuts::cut(tx, Some(self.org), Target::Client(client), Why::Disabled)?;
         tx.announce(News::Directory);
         Ok(true)

@@ -10,14 +10,13 @@ use hallpass_model::wire::oauth::Scopes;
 use rusqlite::{Connection, Row};
 
 use crate::change::{Change, News, Tx};
-use crate::directory::{
-    NotAdded, StandingSet, accepts_from, record_standing, registered, standing_of, stands_already,
-};
+use crate::directory::{NotAdded, StandingSet, accepts_from, registered};
 use crate::error::StoreError;
 use crate::open::Store;
+use crate::owners::{OwnedId, set_standing};
 use crate::page::Page;
 use crate::readers::Known;
-use crate::sql::{Columns, Sql, disabled_column, owner_columns};
+use crate::sql::{Columns, Sql, owner_columns};
 
 /// Registers a resource.
 #[derive(Debug, Clone)]
@@ -102,24 +101,7 @@ impl Change for SetResourceStanding {
     type Outcome = StandingSet;
 
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
-        let standing = tx.db().one(
-            "SELECT disabled, owner_person, owner_team FROM resources WHERE id = ?1 AND org = ?2",
-            (self.resource.bytes(), self.org.bytes()),
-            |row| Ok((row.standing(0)?, row.owner(1)?)),
-        )?;
-        let Some((standing, owner)) = standing else { return Ok(StandingSet::NotThere) };
-        if let Some(set) = stands_already(tx.db(), self.org, (standing, &owner), self.active)? {
-            return Ok(set);
-        }
-        let standing = standing_of(self.active, tx.now);
-        tx.db().run(
-            "UPDATE resources SET disabled = ?2 WHERE id = ?1",
-            (self.resource.bytes(), disabled_column(standing)),
-        )?;
-        let entry = Entry { org: Some(self.org), resource: Some(self.resource), ..tx.entry(Event::Disabled) };
-        record_standing(tx, entry, "resource", self.active);
-        tx.announce(News::Directory);
-        Ok(StandingSet::Done(standing))
+        set_standing(tx, self.org, OwnedId::Resource(self.resource), self.active)
     }
 }
 
