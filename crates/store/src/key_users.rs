@@ -228,10 +228,31 @@ impl Change for WriteUses {
     }
 }
 
+/// Counts uses in the user's row; says how many rows that is, for there may be none yet.
 fn add(tx: &Tx<'_>, who: &Who, tally: Tally) -> Result<usize, StoreError> {
-    tx.db().run(
+    write(
+        tx,
         "UPDATE api_key_users SET uses = uses + ?7, first = min(first, ?8), last = max(last, ?9) \
          WHERE secret = ?1 AND way = ?2 AND network = ?3 AND machine = ?4 AND class = ?5 AND purpose = ?6",
+        who,
+        tally,
+    )
+}
+
+fn insert(tx: &Tx<'_>, who: &Who, tally: Tally) -> Result<(), StoreError> {
+    write(
+        tx,
+        "INSERT INTO api_key_users (secret, way, network, machine, class, purpose, uses, uses_before, first, last) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9)",
+        who,
+        tally,
+    )?;
+    Ok(())
+}
+
+fn write(tx: &Tx<'_>, sql: &'static str, who: &Who, tally: Tally) -> Result<usize, StoreError> {
+    tx.db().run(
+        sql,
         (
             who.secret.bytes(),
             who.way.text(),
@@ -244,25 +265,6 @@ fn add(tx: &Tx<'_>, who: &Who, tally: Tally) -> Result<usize, StoreError> {
             tally.last.millis(),
         ),
     )
-}
-
-fn insert(tx: &Tx<'_>, who: &Who, tally: Tally) -> Result<(), StoreError> {
-    tx.db().run(
-        "INSERT INTO api_key_users (secret, way, network, machine, class, purpose, uses, uses_before, first, last) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9)",
-        (
-            who.secret.bytes(),
-            who.way.text(),
-            &who.network,
-            &who.machine,
-            &who.class,
-            &who.purpose,
-            tally.uses as i64,
-            tally.first.millis(),
-            tally.last.millis(),
-        ),
-    )?;
-    Ok(())
 }
 
 /// That a key was sent to an API is on record: once for each time that it is written down, with how often it was.
