@@ -10,7 +10,7 @@ use hallpass_model::device::DeviceClass;
 use hallpass_model::id::{ClientId, CredentialId, LeaseId, OrgId};
 use hallpass_model::jose::Thumbprint;
 use hallpass_model::ledger::{Actor, Detail, Entry, Event, Field, Key};
-use hallpass_model::principal::{Handle, OrgLimits};
+use hallpass_model::principal::OrgLimits;
 use hallpass_model::purpose::Purpose;
 use hallpass_model::secret::{self, Secret};
 use hallpass_model::time::Timestamp;
@@ -24,7 +24,7 @@ use crate::error::StoreError;
 use crate::leases::open_lease;
 use crate::open::Store;
 use crate::orgs::find_org;
-use crate::reach::{OutOfGrant, Reach, Reached, Wanted, to_resource};
+use crate::reach::{OutOfGrant, Reach, Reached, Wanted, environment_of, to_resource};
 use crate::refusals::{RecordRefusal, RefusedSubject, refuse};
 use crate::sql::{Columns, Sql};
 use crate::step_up::Proved;
@@ -196,12 +196,7 @@ fn at_api(
         Err(why) => return Ok(Err(of_grant(why))),
     };
     // SECURITY: what is of one environment opens nothing of another, wherever the resource has moved since.
-    let environment: Option<Handle> = db.one(
-        "SELECT environment FROM resources WHERE org = ?1 AND url = ?2",
-        (key.org.bytes(), url),
-        |row| row.word(0),
-    )?;
-    Ok(match environment == Some(key.environment.clone()) {
+    Ok(match environment_of(db, key.org, url)? == Some(key.environment.clone()) {
         true => Ok(within),
         false => Err(KeyRefusal::Environment),
     })

@@ -13,7 +13,7 @@ use crate::client_tokens::{ClientToken, is_first_use};
 use crate::error::StoreError;
 use crate::leases::open_lease;
 use crate::orgs::read_limits;
-use crate::reach::{OutOfGrant, Reach, Reached, Wanted, to_resource};
+use crate::reach::{OutOfGrant, Reach, Reached, Wanted, environment_of, to_resource};
 use crate::refusals::{RefusedSubject, refuse};
 use crate::sql::{Columns, Sql};
 use crate::step_up::Proved;
@@ -248,12 +248,7 @@ impl IssueByTrust {
             Err(why) => return Ok(Err(why.into())),
         };
         // SECURITY: what proves to be a job of one environment opens nothing of another.
-        let environment: Option<Handle> = tx.db().one(
-            "SELECT environment FROM resources WHERE org = ?1 AND url = ?2",
-            (self.org.bytes(), url),
-            |row| row.word(0),
-        )?;
-        match environment == Some(trust.environment.clone()) {
+        match environment_of(tx.db(), self.org, url)? == Some(trust.environment.clone()) {
             true => Ok(Ok(within)),
             false => Ok(Err(FederatedRefusal::Environment)),
         }

@@ -8,7 +8,7 @@
 //!    whose demand is not met, is left out, unless nothing is left.
 
 use hallpass_model::id::{OrgId, ResourceId};
-use hallpass_model::principal::Standing;
+use hallpass_model::principal::{Handle, Standing};
 use hallpass_model::step_up::Demand;
 use hallpass_model::time::Lifetime;
 use hallpass_model::wire::oauth::Scopes;
@@ -144,6 +144,13 @@ pub(crate) fn reach(
         None => Ok(Ok((Reached::Issuer, asked))),
         Some(url) => to_resource(db, org, url, &asked, wanted.scopes.is_some(), proved),
     }
+}
+
+/// Of which environment the resource of this URL is.
+pub(crate) fn environment_of(db: &Connection, org: OrgId, url: &str) -> Result<Option<Handle>, StoreError> {
+    db.one("SELECT environment FROM resources WHERE org = ?1 AND url = ?2", (org.bytes(), url), |row| {
+        row.word(0)
+    })
 }
 
 /// A token for this resource, with those of the scopes that it knows.
