@@ -100,11 +100,14 @@ fn verb<'a, 'w>(words: &'a [&'w str]) -> Option<(&'static str, &'a [&'w str])> {
     // Longer names begin with shorter ones: `client.key.add`.
     (1..=words.len().min(3)).rev().find_map(|long| {
         let name = words[..long].join(".").replace('-', "_");
-        let name = if name == "limits" { "org.limits" } else { &name };
+        let name = OTHERWISE.iter().find(|(command, _)| *command == name).map_or(&*name, |(_, verb)| verb);
         let verb = crate::admin::find(name)?;
         Some((verb.name(), &words[long..]))
     })
 }
+
+/// Commands whose verb has another name, or whose answer another verb's page shows.
+const OTHERWISE: [(&str, &str); 2] = [("limits", "org.limits"), ("trust.lint", "trust.list")];
 
 /// How a form asks for what these options of a command say.
 fn labels(options: &str, action: &Action) -> Option<String> {
@@ -136,6 +139,7 @@ mod tests {
         assert_eq!(found("client key list notes-api"), is("client.key.list", "notes-api"));
         assert_eq!(found("org rotate-key --emergency"), is("org.rotate_key", "--emergency"));
         assert_eq!(found("limits acme"), is("org.limits", "acme"));
+        assert_eq!(found("trust lint"), is("trust.list", ""));
         assert_eq!(found("person:HANDLE"), None);
     }
 }
