@@ -61,7 +61,7 @@ docs: ## the program's own documentation, in target/doc
 fmt: ## format the code
 	cargo fmt --all
 
-bench: ## our numbers beside other implementations'; ONLY=name for one of them
+bench: ## our numbers beside other implementations'; ONLY=name,name for some of them
 	@scripts/setup bench
 	cargo build --release --locked -p hallpass -p hallpass-bench
 	target/release/hallpass-bench $(if $(ONLY),--only $(ONLY))

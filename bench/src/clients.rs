@@ -15,7 +15,7 @@ use hallpass_model::random::{Entropy, SystemEntropy};
 use hallpass_model::wire::assertion::{ASSERTION_TYPE, assertion};
 
 use crate::load::{self, Job, Kind, Pace, Tally};
-use crate::report::{Line, Name, Spread};
+use crate::report::{Line, Name, Spread, Wanted};
 use crate::round::{WARM_UP, ask};
 use crate::side::{Question, Server, Side};
 use crate::{Failure, ours, peer, process};
@@ -38,9 +38,9 @@ struct Figures {
     at_half: Option<Tally>,
 }
 
-/// All of them, or the one that is wanted.
-pub(crate) fn lines(only: Option<Name>, plan: &Plan) -> Result<Vec<Line>, Failure> {
-    let wanted = |name: Name| only.is_none_or(|only| only == name);
+/// Those that are wanted.
+pub(crate) fn lines(wanted: &Wanted, plan: &Plan) -> Result<Vec<Line>, Failure> {
+    let wanted = |name: Name| wanted.has(name);
     let mut lines = Vec::new();
     let grants = [
         Name::ClientCredentialsRatio,

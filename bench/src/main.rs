@@ -28,16 +28,16 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::report::{Name, Report};
+use crate::report::{Name, Report, Wanted};
 use crate::round::Plan;
 use crate::side::Side;
 
 /// Measure issuer and holder beside other implementations
 #[derive(Parser)]
 struct Args {
-    /// Measure only this one
-    #[arg(long, value_name = "NAME")]
-    only: Option<Name>,
+    /// Measure only this, or these with commas between
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<Name>,
     /// Rounds, of which the median counts
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -84,9 +84,10 @@ fn main() -> ExitCode {
 }
 
 fn measure(args: &Args) -> Result<(), Failure> {
-    let plan = Plan::for_names(args.only, args.seconds, args.sessions);
+    let wanted = Wanted(args.only.clone());
+    let plan = Plan::for_names(&wanted, args.seconds, args.sessions);
     let mut report = Report::default();
-    let by_rounds = args.only.is_none_or(|name| Name::ALL.contains(&name));
+    let by_rounds = Name::ALL.into_iter().any(|name| wanted.has(name));
     for round in 0..if by_rounds { args.rounds } else { 0 } {
         // Whoever goes first meets a cooler machine: the sides take turns.
         let mut order = SIDES;
@@ -96,15 +97,15 @@ fn measure(args: &Args) -> Result<(), Failure> {
             report.add(side, round::run(side, &plan)?);
         }
     }
-    let mut lines = report.lines(args.only);
+    let mut lines = report.lines(&wanted);
     let machines = clients::Plan {
         rounds: args.rounds,
         window: std::time::Duration::from_secs(args.seconds),
         many: args.many_sessions,
     };
-    lines.extend(clients::lines(args.only, &machines)?);
-    lines.extend(token::lines(args.only, args.rounds)?);
-    lines.extend(torture::lines(args.only)?);
+    lines.extend(clients::lines(&wanted, &machines)?);
+    lines.extend(token::lines(&wanted, args.rounds)?);
+    lines.extend(torture::lines(&wanted)?);
     for line in &lines {
         say(&line.to_string());
     }

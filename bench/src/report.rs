@@ -100,6 +100,17 @@ impl Name {
     }
 }
 
+/// The names that are wanted; all of them where none is named.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted(pub(crate) Vec<Name>);
+
+impl Wanted {
+    /// Whether this one is.
+    pub(crate) fn has(&self, name: Name) -> bool {
+        self.0.is_empty() || self.0.contains(&name)
+    }
+}
+
 /// Every round of both sides.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -138,12 +149,8 @@ impl Report {
     }
 
     /// What was asked for, in [`Name::ALL`]'s order.
-    pub(crate) fn lines(&self, only: Option<Name>) -> Vec<Line> {
-        Name::ALL
-            .into_iter()
-            .filter(|name| only.is_none_or(|wanted| wanted == *name))
-            .map(|name| self.line(name))
-            .collect()
+    pub(crate) fn lines(&self, wanted: &Wanted) -> Vec<Line> {
+        Name::ALL.into_iter().filter(|name| wanted.has(*name)).map(|name| self.line(name)).collect()
     }
 
     fn line(&self, name: Name) -> Line {

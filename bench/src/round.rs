@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::load::{CONNECTIONS, Job, Kind, Pace, Tally};
-use crate::report::Name;
+use crate::report::{Name, Wanted};
 use crate::side::{Question, Server, Side};
 use crate::{Failure, process};
 
@@ -18,10 +18,10 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// All of it, or what one name needs.
-    pub(crate) fn for_names(only: Option<Name>, seconds: u64, sessions: usize) -> Self {
+    /// What those names need that are wanted.
+    pub(crate) fn for_names(wanted: &Wanted, seconds: u64, sessions: usize) -> Self {
         Self {
-            names: only.map_or(Name::ALL.to_vec(), |name| vec![name]),
+            names: Name::ALL.into_iter().filter(|name| wanted.has(*name)).collect(),
             window: Duration::from_secs(seconds),
             sessions,
         }

@@ -15,7 +15,7 @@ use hallpass_model::lifetimes::ACCESS_TOKEN;
 
 use crate::agent::Agent;
 use crate::desk::{API, Desk, Home};
-use crate::report::{Line, Name, Spread, rounded};
+use crate::report::{Line, Name, Spread, Wanted, rounded};
 use crate::{Failure, echo, process};
 
 /// Calls of each program in a round.
@@ -33,9 +33,9 @@ const REST: Duration = Duration::from_secs(60);
 /// A token is not handed out any more when it is over, or nearly; and the clocks of a request's ends differ.
 const OVER: Duration = Duration::from_secs(5);
 
-/// All four, or the one that is wanted.
-pub(crate) fn lines(only: Option<Name>, rounds: usize) -> Result<Vec<Line>, Failure> {
-    let wanted = |name: Name| only.is_none_or(|only| only == name);
+/// Those of the four that are wanted.
+pub(crate) fn lines(wanted: &Wanted, rounds: usize) -> Result<Vec<Line>, Failure> {
+    let wanted = |name: Name| wanted.has(name);
     if !Name::HOLDER.into_iter().any(wanted) {
         return Ok(Vec::new());
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::Failure;
 use crate::ours::program;
 use crate::process::Running;
-use crate::report::{Line, Name};
+use crate::report::{Line, Name, Wanted};
 
 /// As many renewals as meet a hundred kills.
 const OURS: &str = "4000";
@@ -32,10 +32,9 @@ struct Report {
     held: bool,
 }
 
-/// Both names, or the one that is wanted.
-pub(crate) fn lines(only: Option<Name>) -> Result<Vec<Line>, Failure> {
-    let wanted: Vec<Name> =
-        Name::TORTURE.into_iter().filter(|name| only.is_none_or(|only| only == *name)).collect();
+/// Both names, or those that are wanted.
+pub(crate) fn lines(wanted: &Wanted) -> Result<Vec<Line>, Failure> {
+    let wanted: Vec<Name> = Name::TORTURE.into_iter().filter(|name| wanted.has(*name)).collect();
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
