@@ -10,6 +10,7 @@ use hallpass_model::time::Timestamp;
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
+use crate::asking::Remembered;
 use crate::copier::Copier;
 use crate::error::StoreError;
 use crate::ledger;
@@ -17,6 +18,7 @@ use crate::meta::Meta;
 use crate::outside::Scribe;
 use crate::seal::Keys;
 use crate::sql::Sql;
+use crate::used::Used;
 
 /// One domain operation that runs whole inside the store: read the rows, ask the model's rule, write the rows and
 /// the ledger entry. It either happens entirely or not at all.
@@ -46,6 +48,10 @@ pub(crate) struct Core {
     /// Sessions opened at or before it may be ahead of their row: the store was restored, and told to keep them.
     pub(crate) adopt_upto: Stamp,
     pub(crate) frontier: Frontier,
+    /// Assertions that were used.
+    pub(crate) used: Used,
+    /// What decides about clients that ask for themselves.
+    pub(crate) asking: Remembered,
     /// The size of the last checkpoint, once it is known.
     pub(crate) signed: Option<u64>,
     /// The last checkpoint, if it was signed in the running transaction.
@@ -142,6 +148,9 @@ impl Tx<'_> {
 
     /// Tells others once the commit is durable.
     pub(crate) fn announce(&mut self, news: News) {
+        if news == News::Directory {
+            self.core.asking.forget();
+        }
         self.core.news.push(news);
     }
 }
@@ -161,6 +170,8 @@ impl Core {
             clock: meta.clock,
             adopt_upto: meta.adopt_upto,
             frontier: meta.frontier,
+            used: meta.used,
+            asking: Remembered::default(),
             signed: None,
             note: None,
             scribe: None,
@@ -178,7 +189,7 @@ impl Core {
         actor: Actor,
         now: Timestamp,
     ) -> Result<C::Outcome, StoreError> {
-        let (frontier, news) = (self.frontier.clone(), self.news.len());
+        let (frontier, news, used) = (self.frontier.clone(), self.news.len(), self.used.place());
         let (signed, note) = (self.signed, self.note.clone());
         self.db.run("SAVEPOINT change", ())?;
         // Unwinding leaves the connection sound (SQLite is C, and no callback of ours runs inside it), and all
@@ -193,6 +204,8 @@ impl Core {
             self.entries.clear();
             self.news.truncate(news);
             self.frontier = frontier;
+            self.used.back_to(used);
+            self.asking.forget();
             (self.signed, self.note) = (signed, note);
             // Where SQLite rolled back the whole transaction by itself there is no savepoint left; the writer sees to that.
             if !self.db.is_autocommit() {

@@ -12,11 +12,10 @@ use hallpass_model::wire::oauth::Scopes;
 use crate::change::{Change, Tx};
 use crate::client_secrets::{self, SecretUse};
 use crate::error::StoreError;
-use crate::orgs::read_limits;
 use crate::reach::{OutOfGrant, Reach, Reached, Wanted, to_resource};
 use crate::refusals::{RefusedSubject, refuse};
-use crate::sql::{Columns, Sql};
 use crate::step_up::Proved;
+use crate::used::Mark;
 
 /// A client's assertion, already verified: good for one use.
 #[derive(Debug, Clone)]
@@ -109,14 +108,7 @@ impl Change for IssueForClient {
     type Outcome = ClientIssued;
 
     fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Outcome, StoreError> {
-        let found = tx.db().one(
-            "SELECT c.scopes, o.access_token, o.session_idle, o.session_absolute, \
-             o.disabled IS NULL AND c.disabled IS NULL, o.rungs \
-             FROM clients c JOIN orgs o ON o.id = c.org WHERE c.id = ?1 AND c.org = ?2",
-            (self.client.bytes(), self.org.bytes()),
-            |row| Ok((row.word::<Scopes>(0)?, read_limits(row, 1)?, row.get::<_, bool>(4)?)),
-        )?;
-        let Some((granted, limits, in_use)) = found else {
+        let Some(asking) = tx.core.asking.find(&tx.core.db, self.org, self.client)? else {
             return Ok(ClientIssued::Refused(Refusal::OtherOrg));
         };
         tx.acts(Actor::Client(self.client));
@@ -134,11 +126,11 @@ impl Change for IssueForClient {
                 }
             },
         };
-        if !in_use {
+        if !asking.in_use {
             refuse(tx, &subject, "disabled")?;
             return Ok(ClientIssued::Refused(Refusal::Disabled));
         }
-        let (reached, scopes) = match self.reach(tx, &granted)? {
+        let (reached, scopes) = match self.reach(tx, &asking.granted)? {
             Ok(within) => within,
             Err(why) => {
                 refuse(tx, &subject, why.rule())?;
@@ -147,7 +139,7 @@ impl Change for IssueForClient {
         };
         let credential = CredentialId::new(tx.now, tx.entropy());
         let stamp = tx.issue_stamp();
-        let expires = tx.now + limits.access_token(self.wanted.lifetime);
+        let expires = tx.now + asking.limits.access_token(self.wanted.lifetime);
         let mut detail = Detail::new()
             .with(Key::GRANT_TYPE, "client_credentials")
             .with(Key::SCOPE, scopes.to_string())
@@ -208,11 +200,8 @@ fn spend(tx: &mut Tx<'_>, org: OrgId, client: ClientId, assertion: &Assertion) -
 
 /// Remembers an assertion by these parts of it, which no other has; false if it is remembered already. It is kept until it is
 /// over by our clock even if that runs ahead of the one it was judged by.
-pub(crate) fn is_first_use(tx: &Tx<'_>, parts: &[&[u8]], expires: Timestamp) -> Result<bool, StoreError> {
-    let mark = tx.keys().mark::<AssertionKind>(parts);
-    let remembered = tx.db().run(
-        "INSERT INTO assertions (fingerprint, expires) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-        (&mark.0, expires.millis()),
-    )?;
-    Ok(remembered == 1)
+pub(crate) fn is_first_use(tx: &mut Tx<'_>, parts: &[&[u8]], expires: Timestamp) -> Result<bool, StoreError> {
+    let whole = tx.keys().mark::<AssertionKind>(parts).0;
+    let mark: Mark = whole[..size_of::<Mark>()].try_into().expect("a fingerprint is longer than a mark");
+    tx.core.used.remember(&tx.core.db, mark, expires)
 }

@@ -217,7 +217,7 @@ impl IssueByTrust {
 
     fn judge(
         &self,
-        tx: &Tx<'_>,
+        tx: &mut Tx<'_>,
         trust: &Loaded,
     ) -> Result<Result<(Reached, Scopes), FederatedRefusal>, StoreError> {
         if let Standing::Suspended(since) = trust.client_stands {

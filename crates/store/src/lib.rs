@@ -70,6 +70,8 @@ mod run_ends; // how they end
 mod leases; // passes handed to one run
 mod lineage; // what came of a session, or hangs on a client, to be drawn
 mod client_tokens; // tokens for clients themselves
+mod asking; // what decides about them, remembered by the writer
+mod used; // the assertions they prove themselves by, each good once
 mod trusts; // rules by which outside identities become clients
 mod federate; // tokens for whoever comes in by one
 mod api_keys; // secrets that live for weeks and buy tokens: made, and read

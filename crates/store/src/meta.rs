@@ -12,6 +12,7 @@ use crate::error::{OpenError, StoreError};
 use crate::open::StoreKeys;
 use crate::seal::{KeyEncryptionKey, Keys};
 use crate::sql::{Columns, Sql};
+use crate::used::Used;
 use crate::vouch;
 
 /// What a store knows of itself.
@@ -19,6 +20,7 @@ pub(crate) struct Meta {
     pub(crate) clock: StampClock,
     pub(crate) adopt_upto: Stamp,
     pub(crate) frontier: Frontier,
+    pub(crate) used: Used,
 }
 
 /// A store's own row, and the keys that it makes of those it is opened with.
@@ -118,6 +120,8 @@ pub(crate) fn reload(core: &mut Core) -> Result<(), StoreError> {
     }
     core.adopt_upto = meta.adopt_upto;
     core.frontier = meta.frontier;
+    core.used = meta.used;
+    core.asking.forget();
     // A checkpoint that was signed in a commit that failed may not be there.
     (core.signed, core.note) = (None, None);
     core.stale = false;
@@ -125,6 +129,7 @@ pub(crate) fn reload(core: &mut Core) -> Result<(), StoreError> {
 }
 
 fn load(db: &Connection) -> Result<Meta, StoreError> {
+    let used = Used::load(db)?;
     db.one("SELECT stamp, stamp_after_cut, adopt_upto, frontier FROM meta WHERE id = 0", (), |row| {
         Ok((
             StampClock { last: row.stamp(0)?, after_cut: row.get(1)? },
@@ -133,7 +138,7 @@ fn load(db: &Connection) -> Result<Meta, StoreError> {
         ))
     })?
     .and_then(|(clock, adopt_upto, frontier)| {
-        Frontier::from_bytes(&frontier).map(|frontier| Meta { clock, adopt_upto, frontier })
+        Frontier::from_bytes(&frontier).map(|frontier| Meta { clock, adopt_upto, frontier, used })
     })
     .ok_or_else(|| StoreError::Damaged("its own row is unreadable".into()))
 }

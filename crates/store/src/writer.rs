@@ -130,7 +130,9 @@ fn commit(core: &mut Core, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError>
     }
     core.db.run("BEGIN IMMEDIATE", ())?;
     let result = fill(core, batch).and_then(|()| core.db.run("COMMIT", ()).map(drop));
-    if result.is_err() {
+    if result.is_ok() {
+        core.used.settle();
+    } else {
         core.stale = true;
         if let Err(error) = level(core) {
             tracing::error!(%error, "The store cannot be read after a commit that failed; nothing is written until it can.");

@@ -6,7 +6,11 @@ use hallpass_model::cut::{Place, Target, Why};
 use hallpass_model::id::{CredentialId, OrgId};
 use hallpass_model::ledger::{Actor, Event};
 use hallpass_model::random::{Entropy, Seeded};
-use hallpass_store::{AddPerson, CutMade, Engine, Filter, MakeCut, Redeemed, Store, StoreError, StorePlace};
+use hallpass_model::time::Lifetime;
+use hallpass_store::{
+    AddPerson, Assertion, CutMade, Engine, Filter, MakeCut, Redeemed, SpendAssertion, Store, StoreError,
+    StorePlace,
+};
 use hallpass_testkit::disk::{self, VFS};
 
 use crate::world::{World, key, next, open, token};
@@ -29,6 +33,8 @@ struct Site {
     joined: Vec<usize>,
     /// Cuts that were.
     cut: Vec<CredentialId>,
+    /// Assertions whose use was.
+    used: Vec<usize>,
     /// The last refresh token that was given to a holder.
     held: String,
     /// Open between power cuts.
@@ -52,6 +58,7 @@ impl Site {
             tried: 0,
             joined: Vec::new(),
             cut: Vec::new(),
+            used: Vec::new(),
             held,
             world: Some(world),
         }
@@ -96,11 +103,12 @@ impl Site {
         };
         let credential = CredentialId::new(world.now, &self.random);
         let cut = MakeCut { org: None, target: Target::Credential(credential), why: Why::RunOver };
-        let (one, two, refreshed, cut) = tokio::join!(
+        let (one, two, refreshed, cut, used) = tokio::join!(
             join(first),
             join(first + 1),
             world.store.change(Actor::Nobody, world.now, world.redeem(&self.held, Some(key(1)))),
             world.store.change(Actor::Operator, world.now, cut),
+            world.store.change(Actor::Nobody, world.now, assertion(world, first)),
         );
         let mut powered = true;
         for (n, joined) in [one.map(drop), two.map(drop)].into_iter().enumerate() {
@@ -119,6 +127,11 @@ impl Site {
             Ok(other) => return Err(format!("not cut: {other:?}")),
             Err(_) => powered = false,
         }
+        match used {
+            Ok(true) => self.used.push(first),
+            Ok(false) => return Err("an assertion was used that nobody made before".to_owned()),
+            Err(_) => powered = false,
+        }
         Ok(powered)
     }
 
@@ -131,6 +144,11 @@ impl Site {
         for credential in self.some_of(&self.cut) {
             if !is_cut(world, credential).await {
                 return Err(format!("the cut of {credential} was acknowledged and is lost"));
+            }
+        }
+        for n in self.some_of(&self.used) {
+            if world.change(assertion(world, n)).await {
+                return Err(format!("assertion {n} is good again"));
             }
         }
         // A rotation that was acknowledged and lost would make its holder's token one that was never handed out.
@@ -154,6 +172,11 @@ impl Site {
 
 async fn knows(store: &Store, org: OrgId, n: usize) -> bool {
     store.find_person_by_handle(org, &format!("p{n}")).await.unwrap().is_some()
+}
+
+fn assertion(world: &World, n: usize) -> SpendAssertion {
+    let expires = world.now + Lifetime::minutes(5);
+    SpendAssertion { org: world.org, client: world.cli, assertion: Assertion { jti: n.to_string(), expires } }
 }
 
 async fn is_cut(world: &World, credential: CredentialId) -> bool {

@@ -15,6 +15,8 @@ mod owners; // what becomes of things whose owner leaves
 mod lists; // lists of sessions
 mod forget; // what is forgotten, and what stays dead whatever the clock does
 mod exchange; // narrower tokens, leases, clients' own tokens
+mod used; // assertions, each good once
+mod asking; // what the writer remembers of clients
 mod ledger; // rows and record agree; proofs; erasing
 mod tidy; // sweeping, and refusals once a minute
 mod agents; // runs of agents, however they are chained and whatever is cut
