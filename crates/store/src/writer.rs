@@ -1,6 +1,7 @@
 //! The one writer thread: takes changes from a bounded queue and commits many at once.
 //!
-//! 1. The first change that waits begins a transaction; all that wait by then join it, up to a bound.
+//! 1. The first change that waits begins a transaction; all that wait by then join it, up to a bound. Where many came
+//!    together lately, so do those that come within a moment: a commit costs the same for one as for a hundred.
 //! 2. Each runs in its own savepoint: one that fails or panics is undone alone.
 //! 3. The stamp clock and the ledger's edge are written in the same transaction.
 //! 4. INVARIANT: nobody is answered before the commit is durable.
@@ -8,6 +9,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use hallpass_model::ledger::Actor;
 use hallpass_model::time::Timestamp;
@@ -24,6 +26,14 @@ use crate::sql::Sql;
 pub(crate) const QUEUE_MAX: usize = 1024;
 /// Changes in one commit at most, so that the first of them is not kept waiting for the last.
 const BATCH_MAX: usize = 256;
+
+/// As many in one commit are a crowd: the next is worth waiting for. Fewer are on their way one by one, and waiting would only
+/// make each of them slower.
+const CROWD: usize = 8;
+/// How long is waited at a time: some requests' worth of work.
+const GATHER_STEP: Duration = Duration::from_micros(200);
+/// How often at most. It bounds what a crowd adds to anybody's wait, at two milliseconds.
+const GATHER_STEPS: u32 = 8;
 
 /// The way to the writer thread.
 pub(crate) struct Writer {
@@ -103,13 +113,10 @@ impl<C: Change> Job for Waiting<C> {
 }
 
 fn run(mut core: Core, jobs: &Receiver<Box<dyn Job>>, board: &Board) {
+    let mut together = 1;
     while let Ok(first) = jobs.recv() {
-        let mut batch = vec![first];
-        while batch.len() < BATCH_MAX
-            && let Ok(next) = jobs.try_recv()
-        {
-            batch.push(next);
-        }
+        let mut batch = gather(first, jobs, together);
+        together = batch.len();
         let commit = commit(&mut core, &mut batch);
         if let Err(error) = &commit {
             tracing::error!(%error, changes = batch.len(), "The store could not commit; nothing of it was kept.");
@@ -122,6 +129,26 @@ fn run(mut core: Core, jobs: &Receiver<Box<dyn Job>>, board: &Board) {
         }
     }
     close(&mut core);
+}
+
+/// Those that wait; and where a crowd came together last time, those that join them, until they are as many or nobody came for a
+/// step. Meanwhile their requests have the processor, so nothing is lost by waiting but a moment of the first one's time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no condition is waited for: whoever comes meanwhile wakes nobody"
+)]
+fn gather(first: Box<dyn Job>, jobs: &Receiver<Box<dyn Job>>, last_time: usize) -> Vec<Box<dyn Job>> {
+    let mut batch = vec![first];
+    for step in 0.. {
+        let before = batch.len();
+        batch.extend(jobs.try_iter().take(BATCH_MAX - before));
+        let nobody_came = step > 0 && batch.len() == before;
+        if last_time < CROWD || batch.len() >= last_time || nobody_came || step == GATHER_STEPS {
+            break;
+        }
+        std::thread::sleep(GATHER_STEP);
+    }
+    batch
 }
 
 fn commit(core: &mut Core, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {

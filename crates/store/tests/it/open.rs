@@ -201,3 +201,13 @@ async fn a_store_of_before_opens_and_its_key_can_be_replaced() {
     assert_eq!(store.list_signing_keys(added.org, START).await.unwrap().len(), 1);
     assert_eq!(store.kek_since().await.unwrap(), Some(START));
 }
+
+#[test]
+fn sqlite_is_built_as_the_workspace_says() {
+    let db = rusqlite::Connection::open_in_memory().unwrap();
+    let built: bool = db
+        .query_row("SELECT sqlite_compileoption_used('DEFAULT_MEMSTATUS=0')", (), |row| row.get(0))
+        .unwrap();
+    // Of the two flags in `.cargo/config.toml` SQLite tells only this one; they stand or fall together.
+    assert!(built, "without LIBSQLITE3_FLAGS every commit waits for the file system's own as well");
+}
