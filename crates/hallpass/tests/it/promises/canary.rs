@@ -43,6 +43,7 @@ async fn no_secret_is_seen_anywhere_but_where_it_belongs() {
     story.grace_logs_in_with_her_browser().await;
     story.the_api_asks_about_a_token().await;
     story.somebody_else_goes_wrong().await;
+    story.a_program_registers_itself().await;
     story.everything_is_written_down().await;
     story.learn_from_the_wire();
     story.learn_from_forms();
@@ -342,6 +343,64 @@ impl Story {
             assert!(!status.is_success(), "{body}");
             self.said.push((format!("an error answer ({status})"), body.into_bytes(), Vec::new()));
         }
+    }
+
+    /// By a token that the operator hands out; it looks after its registration, and shows its tokens where they do not belong.
+    async fn a_program_registers_itself(&mut self) {
+        let registration = ["admin", "client", "registration"];
+        let allow = ["allow", "--owner", "person:ada", "--scope", "notes:read"];
+        let allowed = self.server.command(&[&registration[..], &allow].concat()).await;
+        self.note("registration allow", &allowed, &[]);
+        let made = self.server.command(&[&registration[..], &["token"]].concat()).await;
+        let initial = word(&made.stdout, "hpi_");
+        self.scanner.learn("initial access token", initial.as_bytes());
+        self.note("registration token", &made, &["initial access token"]);
+
+        let redirects = ["http://127.0.0.1/callback"];
+        let mut said = serde_json::json!({
+            "client_name": "walker", "redirect_uris": redirects, "token_endpoint_auth_method": "none",
+        });
+        let first_said = said.to_string();
+        let http = self.http.clone();
+        let asks = |method: reqwest::Method, url: &str, token: &str, body: String| {
+            let asked = http.request(method, url).header("authorization", format!("Bearer {token}"));
+            send(asked.header("content-type", "application/json").body(body))
+        };
+        let (post, put, get) = (reqwest::Method::POST, reqwest::Method::PUT, reqwest::Method::GET);
+        let register = format!("{}/register", self.server.issuer());
+        let registered = asks(post.clone(), &register, &initial, first_said.clone()).await;
+        assert_eq!(registered.status, 201, "{}", registered.body);
+        let own = |reply: &hallpass_testkit::client::Reply| {
+            let reply = reply.json();
+            let of = |name: &str| {
+                reply[name].as_str().unwrap_or_else(|| panic!("no {name} in {reply}")).to_owned()
+            };
+            (of("registration_access_token"), of("registration_client_uri"))
+        };
+        let (first, at) = own(&registered);
+        self.scanner.learn("registration access token", first.as_bytes());
+        // RFC 7592, section 2.2: all of it is said anew, and of which client.
+        said["client_id"] = registered.json()["client_id"].clone();
+        let replaced = asks(put.clone(), &at, &first, said.to_string()).await;
+        let (second, _) = own(&replaced);
+        assert_ne!(first, second, "each change brings another");
+        self.scanner.learn("registration access token", second.as_bytes());
+
+        said["client_name"] = second.as_str().into();
+        let mistakes = [
+            asks(post.clone(), &register, &format!("{initial}x"), first_said.clone()).await,
+            asks(post.clone(), &register, &second, first_said.clone()).await,
+            asks(post, &register, &initial, first_said + &second).await,
+            asks(put, &at, &first, said.to_string()).await,
+            asks(get, &format!("{at}?token={second}"), &initial, String::new()).await,
+        ];
+        for reply in mistakes {
+            assert!(!reply.status.is_success(), "{}", reply.body);
+            let who = format!("an error answer of registration ({})", reply.status);
+            self.said.push((who, reply.body.into_bytes(), Vec::new()));
+        }
+        let shown = self.server.command(&[&registration[..], &["show", "--json"]].concat()).await;
+        self.note("registration show", &shown, &[]);
     }
 
     /// The ledger, the lists and a backup.
