@@ -87,6 +87,9 @@ pub enum KeyNotAdded {
     /// They are of several environments.
     #[error("the resources are of several environments")]
     Environments,
+    /// The client is of another.
+    #[error("the client is of another environment than the resources")]
+    Environment,
     /// Too many APIs, or none.
     #[error("a key is for 1 to {RESOURCES_MAX} resources")]
     Resources,
@@ -179,13 +182,14 @@ impl AddApiKey {
             return Ok(Err(why.into()));
         }
         let client = tx.db().one(
-            "SELECT kind, scopes, any_scope, owner_person, owner_team FROM clients WHERE id = ?1 AND org = ?2",
+            "SELECT kind, scopes, any_scope, owner_person, owner_team, environment FROM clients WHERE id = ?1 AND org = ?2",
             (self.client.bytes(), self.org.bytes()),
             |row| {
-                Ok((row.json::<ClientKind>(0)?, row.word::<Scopes>(1)?, row.get::<_, bool>(2)?, row.owner(3)?))
+                let may_ask = (row.word::<Scopes>(1)?, row.get::<_, bool>(2)?);
+                Ok((row.json::<ClientKind>(0)?, may_ask, row.owner(3)?, row.maybe_word::<Handle>(5)?))
             },
         )?;
-        let Some((kind, scopes, any_scope, its_owner)) = client else {
+        let Some((kind, (scopes, any_scope), its_owner, its_environment)) = client else {
             return Ok(Err(KeyNotAdded::NoClient));
         };
         let owner = self.owner.unwrap_or(its_owner);
@@ -202,6 +206,10 @@ impl AddApiKey {
             Ok(apis) => apis,
             Err(why) => return Ok(Err(why)),
         };
+        // Used, it would be refused; whoever makes it learns that now.
+        if its_environment.is_some_and(|its| its != environment) {
+            return Ok(Err(KeyNotAdded::Environment));
+        }
         let asks_too_much = !any_scope && !scopes.include(&self.scopes);
         if self.scopes.is_empty() || asks_too_much || !known.include(&self.scopes) {
             return Ok(Err(KeyNotAdded::Scope));

@@ -13,8 +13,8 @@ use hallpass_model::wire::oauth::Scopes;
 use hallpass_store::{
     AddApiKey, AddClient, AddPerson, AddResource, AddTeam, Bought, BuyToken, DirectUse, KeyMade, KeyNotAdded,
     KeyNotRotated, KeyRevoked, MigrateApiKey, NotMigrating, NotTransferred, Owned, OwnedId, Presenter,
-    RevokeApiKey, RevokeByKey, RotateApiKey, SetOrgRequirements, SetPersonStanding, SetTeamMembers, Sweep,
-    TransferOwned, Wanted, Which,
+    RevokeApiKey, RevokeByKey, RotateApiKey, SetClientEnvironment, SetOrgRequirements, SetPersonStanding,
+    SetTeamMembers, Sweep, TransferOwned, Wanted, Which,
 };
 
 use crate::world::{NOTES, World, add_notes, add_org};
@@ -304,6 +304,21 @@ async fn a_rotated_secret_ends_and_no_third_is_made_before() {
 
 /// Nothing of ours does either of these to a client or a resource that a key has: whatever comes to, an older key gives no
 /// more for it.
+#[tokio::test]
+async fn no_key_is_made_for_apis_of_another_environment_than_its_client() {
+    let works = Works::new().await;
+    let moves = |environment: &str| SetClientEnvironment {
+        org: works.world.org,
+        client: works.nightly,
+        environment: Some(environment.parse().unwrap()),
+    };
+    let add = || works.add("nightly-key", Owner::Person(works.grace));
+    works.world.change(moves("prod")).await;
+    assert_eq!(works.world.change(add()).await.unwrap_err(), KeyNotAdded::Environment);
+    works.world.change(moves("dev")).await;
+    works.world.change(add()).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_key_opens_no_more_than_its_client_and_its_resource_have_by_now() {
     let works = Works::new().await;

@@ -77,6 +77,8 @@ fn not_added(why: KeyNotAdded, form: &KeyAdd) -> Refused {
             .hint("`hallpass admin client show` and `resource show` list them; a key has some of both"),
         KeyNotAdded::Environments => Refused::by_rule(why)
             .hint("make a key for each environment: what leaks in one must not open another"),
+        KeyNotAdded::Environment => Refused::by_rule(why)
+            .hint("`hallpass admin client show` says which the client's is; add a client for the other"),
         KeyNotAdded::TooLong(_) => {
             Refused::by_rule(why).hint("it can be rotated before it ends: `hallpass admin key rotate`")
         }
