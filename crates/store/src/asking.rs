@@ -27,9 +27,9 @@ pub(crate) struct Asking {
 
 /// Those who asked lately.
 #[derive(Default)]
-pub(crate) struct Remembered(HashMap<(OrgId, ClientId), Arc<Asking>>);
+pub(crate) struct Askers(HashMap<(OrgId, ClientId), Arc<Asking>>);
 
-impl Remembered {
+impl Askers {
     /// What decides for this client; none if it is not one of this org.
     pub(crate) fn find(
         &mut self,

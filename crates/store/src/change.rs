@@ -10,7 +10,7 @@ use hallpass_model::time::Timestamp;
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
-use crate::asking::Remembered;
+use crate::asking::Askers;
 use crate::copier::Copier;
 use crate::error::StoreError;
 use crate::ledger;
@@ -51,7 +51,7 @@ pub(crate) struct Core {
     /// Assertions that were used.
     pub(crate) used: Used,
     /// What decides about clients that ask for themselves.
-    pub(crate) asking: Remembered,
+    pub(crate) asking: Askers,
     /// The size of the last checkpoint, once it is known.
     pub(crate) signed: Option<u64>,
     /// The last checkpoint, if it was signed in the running transaction.
@@ -171,7 +171,7 @@ impl Core {
             adopt_upto: meta.adopt_upto,
             frontier: meta.frontier,
             used: meta.used,
-            asking: Remembered::default(),
+            asking: Askers::default(),
             signed: None,
             note: None,
             scribe: None,

@@ -1,38 +1,19 @@
 //! What the writer remembers of clients that ask for themselves: never what is so no more, or never was.
 
-use hallpass_model::client::{ClientAuthentication, ClientKind};
 use hallpass_model::id::ClientId;
-use hallpass_model::jose::JwkSet;
 use hallpass_model::ledger::Actor;
-use hallpass_model::principal::{OrgLimits, Owner};
+use hallpass_model::principal::OrgLimits;
 use hallpass_model::session::Refusal;
 use hallpass_model::time::Lifetime;
-use hallpass_model::wire::oauth::GrantType;
 use hallpass_store::{
-    AddClient, Assertion, Change, ClientIssued, ClientProof, IssueForClient, SetClientStanding, SetOrgLimits,
+    Assertion, Change, ClientIssued, ClientProof, IssueForClient, SetClientStanding, SetOrgLimits,
     SetOrgStanding, StoreError, Tx,
 };
 
-use crate::world::{World, for_issuer, scopes};
+use crate::world::{World, for_issuer};
 
 async fn service(world: &World) -> ClientId {
-    let service = AddClient {
-        org: world.org,
-        handle: "notes-api".parse().unwrap(),
-        name: "Notes API".into(),
-        kind: ClientKind::Service,
-        owner: Owner::Person(world.ada),
-        authentication: ClientAuthentication::PrivateKeyJwt(JwkSet::new(Vec::new())),
-        grant_types: vec![GrantType::ClientCredentials],
-        redirect_uris: Vec::new(),
-        scopes: scopes("notes:read"),
-        any_scope: false,
-        device_flow_barred: scopes(""),
-        older_assertions_until: None,
-        secrets_until: None,
-        environment: None,
-    };
-    world.change(service).await.unwrap()
+    world.change(crate::exchange::service(world)).await.unwrap()
 }
 
 fn ask(world: &World, client: ClientId, jti: &str) -> IssueForClient {

@@ -194,7 +194,7 @@ async fn whoever_revokes_the_pass_ends_the_lease() {
     assert_eq!(world.count(Event::Released).await, 1);
 }
 
-fn service(world: &World) -> AddClient {
+pub(crate) fn service(world: &World) -> AddClient {
     AddClient {
         org: world.org,
         handle: "notes-api".parse().unwrap(),
