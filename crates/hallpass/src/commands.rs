@@ -21,6 +21,7 @@ mod logout;
 mod man;
 mod mcp_proxy;
 mod profile;
+mod report;
 mod serve;
 mod setup;
 mod status;
@@ -40,6 +41,7 @@ pub(crate) enum Command {
     Status(status::StatusArgs),
     Agents(Box<agents::AgentsArgs>),
     Logout(logout::LogoutArgs),
+    Report(report::ReportArgs),
     Profile(profile::ProfileArgs),
     Trust(trust::TrustArgs),
     Setup(setup::SetupArgs),
@@ -91,6 +93,7 @@ pub(crate) fn run(command: Command, out: &mut Output) -> Result<Exit, Failure> {
         Command::Status(args) => status::status(&args, out),
         Command::Agents(args) => on_this_thread(agents::agents(*args, out)),
         Command::Logout(args) => on_this_thread(logout::logout(args, out)),
+        Command::Report(args) => on_this_thread(report::report(args, out)),
         Command::Profile(args) => on_this_thread(profile::profile(args, out)),
         Command::Trust(args) => trust::trust(&args, out),
         Command::Setup(args) => setup::setup(args, out),

@@ -28,6 +28,7 @@ mod holding; // which sign-in is meant, and the holder that has it
 mod surroundings; // where the person sits
 mod passphrase; // where a passphrase comes from
 mod typed; // a line at the terminal that is never shown
+mod handed_in; // a secret on standard input
 mod folder; // the data folder, the server's own and nobody else's
 mod logging; // the server's log
 mod fast; // the short way of `hallpass token`

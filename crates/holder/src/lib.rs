@@ -94,6 +94,7 @@ mod role; // a pass traded for a session of a cloud's role
 mod present; // and how the API is shown it
 mod logout; // revoked there, wiped here
 mod revoke; // one token, where it was issued
+mod leaked; // one that was found where it should not be
 mod owed; // what is wiped here and may be alive there
 mod prints; // what copies of a token are recognised by
 mod status; // what is known here

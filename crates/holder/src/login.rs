@@ -529,7 +529,7 @@ impl Login<'_> {
 }
 
 /// Whether an issuer is one of ours: it says something only ours says.
-fn is_ours(metadata: &IssuerMetadata) -> bool {
+pub(crate) fn is_ours(metadata: &IssuerMetadata) -> bool {
     metadata.hallpass_device_wait_supported
 }
 

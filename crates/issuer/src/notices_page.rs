@@ -79,6 +79,7 @@ fn shown(person: &Person, notices: &[NoticeShown]) -> Response {
 /// What happened, in plain words.
 fn words(event: &str, why: &str) -> &'static str {
     match event {
+        "leaked" => "Ended, as it was found where it should not be",
         "reused" => "Ended, as something was used twice that is used once",
         "suspended" => "Suspended, as whoever answered for it left",
         "disabled" => "Taken out of use",

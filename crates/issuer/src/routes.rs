@@ -13,8 +13,8 @@ use http::Method;
 use http::header::{HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
 
 use crate::{
-    Issuer, admin_api, agents_api, authorize, copied, device_authorization, error, health, introspect, lease,
-    metadata, pushed, registration, revoke, session_stream, token, trouble, userinfo, web,
+    Issuer, admin_api, agents_api, authorize, copied, device_authorization, error, health, introspect,
+    leaked, lease, metadata, pushed, registration, revoke, session_stream, token, trouble, userinfo, web,
 };
 
 /// Who may call an endpoint. What each means is decided in `caller`, `web` and the handlers; tests walk the table.
@@ -34,6 +34,8 @@ pub enum Access {
     Token,
     /// Whoever holds a one-time link.
     Link,
+    /// Whoever found a credential of this org: that it is whole is all they show, and to end it is all they can.
+    Finder,
     /// Whoever holds a token to register clients with, or the one that a client manages its own registration with.
     Registration,
 }
@@ -128,6 +130,7 @@ fn routes() -> Routes {
         .post("/{org}/userinfo", Access::Token, userinfo::show)
         .post("/{org}/lease", Access::Token, lease::connect)
         .post("/{org}/copied", Access::Token, copied::report)
+        .post("/{org}/leaked", Access::Finder, leaked::report)
         .get("/{org}/api/agents", Access::Token, agents_api::list)
         .post("/{org}/api/agents", Access::Token, agents_api::register)
         .post("/{org}/api/agents/retire", Access::Token, agents_api::retire)

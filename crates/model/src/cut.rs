@@ -137,6 +137,8 @@ pub enum Why {
     RetryTooLate,
     /// An authorization code was redeemed twice (RFC 6749, section 4.1.2).
     CodeReplayed,
+    /// It was found, whole, where it should not be.
+    Leaked,
     /// The command it was handed to is over.
     RunOver,
     /// The command's connection dropped and did not come back.
@@ -161,6 +163,7 @@ impl Why {
             Self::Reuse => "reuse",
             Self::RetryTooLate => "retry_too_late",
             Self::CodeReplayed => "code_replayed",
+            Self::Leaked => "leaked",
             Self::RunOver => "run_over",
             Self::RunLost => "run_lost",
             Self::Disabled => "disabled",
@@ -181,6 +184,7 @@ impl std::str::FromStr for Why {
             Self::Reuse,
             Self::RetryTooLate,
             Self::CodeReplayed,
+            Self::Leaked,
             Self::RunOver,
             Self::RunLost,
             Self::Disabled,

@@ -108,6 +108,38 @@ pub fn parse<const N: usize>(prefix: Prefix, text: &str) -> Result<Zeroizing<[u8
     Ok(bytes)
 }
 
+/// Begins a signed token in its compact form: the base64url of `{"`.
+const SIGNED: &str = "eyJ";
+/// Fewer characters than this after a prefix hold no secret of ours, and are left as they stand.
+const SECRET_LEN_MIN: usize = 16;
+
+/// The text, and of everything in it that looks like a secret of ours or a signed token only how it begins.
+///
+/// For what strangers write: whoever says where they found a credential may well quote the line that it stood in.
+pub fn without_secrets(text: &str) -> String {
+    let signed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let kinds = Prefix::ALL.map(|prefix| (prefix.text(), is_base62 as fn(char) -> bool));
+    let kinds = kinds.into_iter().chain([(SIGNED, signed as fn(char) -> bool)]);
+    let mut text = text.to_owned();
+    for (prefix, belongs) in kinds {
+        let mut from = 0;
+        while let Some(found) = text[from..].find(prefix) {
+            let begins = from + found + prefix.len();
+            let rest = &text[begins..];
+            let ends = begins + rest.find(|c| !belongs(c)).unwrap_or(rest.len());
+            if ends - begins >= SECRET_LEN_MIN {
+                text.replace_range(begins..ends, "…");
+            }
+            from = begins;
+        }
+    }
+    text
+}
+
+fn is_base62(c: char) -> bool {
+    c.is_ascii_alphanumeric()
+}
+
 /// The fewest base62 characters that hold any `bytes` bytes.
 const fn base62_len(bytes: usize) -> usize {
     // log(256)/log(62) = 1.343583...
@@ -268,12 +300,30 @@ mod tests {
         }
 
         #[test]
+        fn no_secret_is_left_in_what_strangers_write(
+            bytes in any::<[u8; 20]>(), which in 0..Prefix::ALL.len(), before in ".{0,20}", after in ".{0,20}",
+        ) {
+            let secret = render(Prefix::ALL[which], &bytes);
+            let told = without_secrets(&format!("{before}{}{after}", &*secret));
+            prop_assert!(!told.contains(&secret[4..]), "{told}");
+        }
+
+        #[test]
         fn no_text_panics(text in ".*") {
             for prefix in Prefix::ALL {
                 let _ = parse::<20>(prefix, &text);
             }
+            let _ = without_secrets(&text);
             let _ = user_code::parse(&text);
         }
+    }
+
+    #[test]
+    fn of_a_secret_in_what_strangers_write_its_kind_is_left_and_the_rest_stands() {
+        let key = render(Prefix::ApiKey, &[7; RANDOM_BYTES]);
+        let both =
+            format!("line 3 of `.env`: K={}; T='eyJhbGciOiJFUzI1NiJ9.eyJh.c2ln-_'; hpk_ and eyJ", &*key);
+        assert_eq!(without_secrets(&both), "line 3 of `.env`: K=hpk_…; T='eyJ…'; hpk_ and eyJ");
     }
 
     #[test]

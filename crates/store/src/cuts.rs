@@ -10,7 +10,7 @@
 
 use hallpass_model::cut::{Axis, Cut, Place, Stamp, Target, Why};
 use hallpass_model::id::{CredentialId, OrgId, PrincipalId, SessionId};
-use hallpass_model::ledger::{Detail, Entry, Event, Key};
+use hallpass_model::ledger::{Detail, Entry, Event, Field, Key};
 use hallpass_model::lifetimes::{ACCESS_TOKEN_MAX, CLOCK_SKEW, CUT_SESSION_KEPT, SESSION_ABSOLUTE};
 use hallpass_model::time::Timestamp;
 use rusqlite::Connection;
@@ -131,6 +131,17 @@ pub(crate) fn cut_recording(
     why: Why,
     entry: Entry,
 ) -> Result<CutMade, StoreError> {
+    cut_recording_with(tx, target, why, entry, &[])
+}
+
+/// The same, with what is personal beside the entry.
+pub(crate) fn cut_recording_with(
+    tx: &mut Tx<'_>,
+    target: Target,
+    why: Why,
+    entry: Entry,
+    personal: &[(Field, &str)],
+) -> Result<CutMade, StoreError> {
     let key = target_bytes(target);
     let known = tx.db().one("SELECT upto, why FROM cuts WHERE target = ?1", [&key[..]], |row| {
         Ok(Cut { target, upto: row.stamp(0)?, why: row.word::<Known>(1)?.0 })
@@ -150,7 +161,7 @@ pub(crate) fn cut_recording(
     )?;
     let detail = entry.detail.clone().with(Key::STAMP, upto.0);
     let entry = Entry { detail, ..entry };
-    tx.record(entry.clone());
+    tx.record_personal(entry.clone(), personal);
     crate::notices::tell(tx, target, why, &entry)?;
     tx.announce(News::Cut(target));
     crate::key_ends::note_cut(tx, target, why)?;

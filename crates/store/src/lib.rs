@@ -63,6 +63,7 @@ mod session_list; // a person's, listed
 mod copies; // of a machine's sign-ins, found on another
 mod redeem; // refresh: the hot path
 mod revoke; // tokens given back
+mod leaks; // credentials found where they should not be
 mod exchange; // narrower tokens from wider ones
 mod agents; // software that acts for a person
 mod runs; // its runs, and what they may use
@@ -126,6 +127,7 @@ pub use key_users::{KeyUser, NewOnes};
 pub use keys::{
     AdvanceSigningKeys, RotateSigningKey, SigningKeyRotated, SigningKeyRow, StoredSigningKey, WhyRotated,
 };
+pub use leaks::{Leaked, RecordLeak};
 pub use leases::{AwaitAllRuns, EndLease, Lease, LeaseConnected, LeaseDropped, LeaseState};
 pub use leaving::{LeftBehind, OwnerSet};
 pub use lineage::{ClientLineage, SessionLineage};

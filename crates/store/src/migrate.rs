@@ -30,6 +30,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "notices", sql: include_str!("migrations/018_notices.sql") },
     Step { name: "registration", sql: include_str!("migrations/019_registration.sql") },
     Step { name: "used_assertions", sql: include_str!("migrations/020_used_assertions.sql") },
+    Step { name: "leaks", sql: include_str!("migrations/021_leaks.sql") },
 ];
 
 /// One step; its number is its place in the list, from 1.

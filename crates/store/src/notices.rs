@@ -1,7 +1,7 @@
 //! What owners are told: that something was ended which they answer for, on both sides of it. In the very commit that ends it.
 //!
 //! 1. A cut of a session or a credential tells whoever answers for its client, and for the APIs it was for.
-//! 2. One of a client tells whoever answers for it, and for the resources whose scopes it has.
+//! 2. One of a client, or of a secret of its own, tells whoever answers for it, and for the resources whose scopes it has.
 //! 3. One of a person, or of a machine of theirs, tells the person, and of a person the administrators too; one of the org tells these.
 //! 4. What ends as it should is no notice: a logout, a run that is over, a person's own button. Nor is anybody told what they did themselves.
 //!
@@ -30,7 +30,7 @@ const KEPT_BY_OWNER: u32 = 500;
 const RESOURCES_MAX: u32 = 500;
 
 /// An owner, by the bytes of the id of the person or the team.
-type OwnerBytes = [u8; 16];
+pub(crate) type OwnerBytes = [u8; 16];
 
 /// Tells who answers for what was just cut, by the entry that was recorded last.
 pub(crate) fn tell(tx: &mut Tx<'_>, target: Target, why: Why, entry: &Entry) -> Result<(), StoreError> {
@@ -45,6 +45,15 @@ pub(crate) fn tell(tx: &mut Tx<'_>, target: Target, why: Why, entry: &Entry) -> 
     if let Actor::Principal(who) = entry.actor {
         owners.remove(who.bytes());
     }
+    tell_these(tx, org, owners)
+}
+
+/// Tells these, by the entry that was recorded last.
+pub(crate) fn tell_these(
+    tx: &mut Tx<'_>,
+    org: OrgId,
+    owners: BTreeSet<OwnerBytes>,
+) -> Result<(), StoreError> {
     let seq = column(tx.last_recorded());
     for owner in owners {
         tx.db().run(
@@ -63,7 +72,12 @@ pub(crate) fn tell(tx: &mut Tx<'_>, target: Target, why: Why, entry: &Entry) -> 
 /// Whether somebody else, or something that should not have happened, ended it.
 fn is_told(why: Why) -> bool {
     match why {
-        Why::EndedByAdministrator | Why::Reuse | Why::CodeReplayed | Why::Disabled | Why::Suspended => true,
+        Why::EndedByAdministrator
+        | Why::Reuse
+        | Why::CodeReplayed
+        | Why::Leaked
+        | Why::Disabled
+        | Why::Suspended => true,
         Why::SignedOut
         | Why::EndedByPerson
         | Why::RetryTooLate
@@ -112,6 +126,11 @@ fn concerned(
                     owners.extend(of_resource(db, org, url)?);
                 }
             }
+            let of_client: Option<ClientId> =
+                db.one("SELECT client FROM client_secrets WHERE id = ?1", [id.bytes()], |row| row.id(0))?;
+            if let Some(client) = of_client {
+                owners.extend(whose_scopes(db, org, client)?);
+            }
             owners.extend(entry.principal.map(|person| *person.bytes()));
         }
         Target::Client(id) => {
@@ -132,14 +151,14 @@ fn concerned(
     Ok(owners)
 }
 
-fn bytes(owner: Owner) -> OwnerBytes {
+pub(crate) fn bytes(owner: Owner) -> OwnerBytes {
     match owner {
         Owner::Person(id) => *id.bytes(),
         Owner::Team(id) => *id.bytes(),
     }
 }
 
-fn of_client(db: &Connection, client: ClientId) -> Result<Option<OwnerBytes>, StoreError> {
+pub(crate) fn of_client(db: &Connection, client: ClientId) -> Result<Option<OwnerBytes>, StoreError> {
     let by_id = "SELECT owner_person, owner_team FROM clients WHERE id = ?1";
     Ok(db.one(by_id, [client.bytes()], |row| row.owner(0))?.map(bytes))
 }
@@ -164,7 +183,7 @@ fn whose_scopes(db: &Connection, org: OrgId, client: ClientId) -> Result<Vec<Own
     Ok(known.map(|(owner, _)| bytes(owner)).collect())
 }
 
-fn administrators(db: &Connection, org: OrgId) -> Result<Option<OwnerBytes>, StoreError> {
+pub(crate) fn administrators(db: &Connection, org: OrgId) -> Result<Option<OwnerBytes>, StoreError> {
     db.one("SELECT administrators FROM orgs WHERE id = ?1", [org.bytes()], |row| row.get(0))
 }
 

@@ -134,7 +134,7 @@ impl Store {
     }
 }
 
-fn find_by_url(db: &Connection, org: OrgId, url: &str) -> Result<Option<Resource>, StoreError> {
+pub(crate) fn find_by_url(db: &Connection, org: OrgId, url: &str) -> Result<Option<Resource>, StoreError> {
     db.one(
         "SELECT id, org, url, name, owner_person, owner_team, environment, scopes, server, disabled, created \
          FROM resources WHERE org = ?1 AND url = ?2",

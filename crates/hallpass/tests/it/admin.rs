@@ -470,6 +470,18 @@ fn a_client_s_keys_are_added_beside_each_other_and_the_last_stays() {
         .admin(&["client", "key", "remove", "api", kids[0]])
         .failed(1, &["no key of that id", "key list api"]);
     server.admin(&["client", "key", "remove", "api", kids[1]]).failed(5, &["its only key", "hint: "]);
+
+    // An id may begin with a hyphen, as one thumbprint in 64 does. (The key is RFC 7517 A.1's.)
+    let set = file("set.json");
+    let key = serde_json::json!({
+        "kty": "EC", "crv": "P-256", "kid": "-Jw--x",
+        "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+    });
+    std::fs::write(&set, serde_json::json!({ "keys": [key] }).to_string()).unwrap();
+    server.admin(&["client", "key", "add", "api", "--jwks", &set]).json();
+    server.admin(&["client", "key", "remove", "api", "-Jw--x"]).json();
+    assert_eq!(server.admin(&["client", "key", "list", "api"]).json()["list"].as_array().unwrap().len(), 1);
+
     let three = file("three.pem");
     server
         .admin(&["client", "key", "add", "hallpass-cli", "--new-key", &three])

@@ -40,6 +40,7 @@ mod shown; // byte for byte
 mod helpers; // programs that ask for a token: the real ones
 mod terminal; // a person at a terminal: prompts, pictures, Ctrl-C
 mod api_key; // a key, and nobody who is asked
+mod report; // a credential that somebody found
 mod workload; // a job that comes in by what it is
 mod step_up; // a login that is too weak, or too old, for what is asked
 mod pasted; // an address that a browser elsewhere ended at

@@ -17,8 +17,8 @@ fn the_help_of_the_program() {
 #[test]
 fn the_help_of_the_holder_s_commands() {
     let each = [
-        "login", "exec", "agents", "token", "curl", "status", "logout", "daemon", "doctor", "wrap", "assess",
-        "torture",
+        "login", "exec", "agents", "token", "curl", "status", "logout", "report", "daemon", "doctor", "wrap",
+        "assess", "torture",
     ]
     .map(|command| shown(&[command, "--help"]));
     assert_data_eq!(each.join("\n"), file!["transcripts/holder-help.txt"].raw());

@@ -82,6 +82,9 @@ fn cut(why: Why) -> &'static str {
             "the session was ended because somebody used a copy of its token; if that was not you, look at your \
              sessions, then log in again"
         }
+        Why::Leaked => {
+            "the session was ended because its refresh token was found where others could read it; log in again"
+        }
         Why::RetryTooLate => {
             "the session was ended because its token was sent again too late to be told from theft; log in again"
         }

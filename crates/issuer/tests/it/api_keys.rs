@@ -46,7 +46,7 @@ impl Works {
         exchange(&self.world, &self.secret, extra, None).await
     }
 
-    async fn token(&self) -> String {
+    pub(crate) async fn token(&self) -> String {
         let reply = self.exchange(&[]).await;
         self.world.tokens(reply, "nightly", None).await.unwrap().access
     }

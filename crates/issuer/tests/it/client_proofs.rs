@@ -21,13 +21,13 @@ use hallpass_testkit::world::NOTES;
 use hallpass_testkit::{Reply, World};
 
 /// A world with the service `batch`, which has a secret for 30 days and no key.
-struct Works {
-    world: World,
-    client: ClientId,
+pub(crate) struct Works {
+    pub(crate) world: World,
+    pub(crate) client: ClientId,
 }
 
 impl Works {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let world = World::new().await;
         let until = world.clock.now() + Lifetime::days(300);
         let client = world.add_client(batch(&world, Some(until))).await;
@@ -44,11 +44,11 @@ impl Works {
         }
     }
 
-    async fn made(&self) -> ClientSecretMade {
+    pub(crate) async fn made(&self) -> ClientSecretMade {
         self.world.change(self.rotation()).await.unwrap()
     }
 
-    async fn ask(&self, secret: &str) -> Reply {
+    pub(crate) async fn ask(&self, secret: &str) -> Reply {
         let form = [("client_id", "batch"), ("client_secret", secret), ("resource", NOTES)];
         self.world.post("token", &[&[("grant_type", "client_credentials")], &form[..]].concat()).await
     }

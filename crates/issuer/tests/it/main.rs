@@ -22,6 +22,7 @@ mod exchange;
 mod fapi;
 mod federated;
 mod introspect;
+mod leaked;
 mod lease;
 mod session_stream;
 mod metadata;

@@ -13,22 +13,22 @@ use hallpass_testkit::world::NOTES;
 use http::StatusCode;
 use serde_json::json;
 
-async fn told(world: &World, person: PrincipalId, owners: &[Owner]) -> Vec<u64> {
+pub(crate) async fn told(world: &World, person: PrincipalId, owners: &[Owner]) -> Vec<u64> {
     let notices = world.store.list_notices(world.org, person, owners, 100).await.unwrap();
     notices.into_iter().map(|notice| notice.seq).collect()
 }
 
-struct Sides {
-    world: World,
+pub(crate) struct Sides {
+    pub(crate) world: World,
     /// Answers for `hallpass-cli`.
-    grace: PrincipalId,
+    pub(crate) grace: PrincipalId,
     /// Answers for the API, in a team.
-    team: Owner,
-    linus: PrincipalId,
+    pub(crate) team: Owner,
+    pub(crate) linus: PrincipalId,
 }
 
 /// Grace answers for the client, Linus's team for the API, and neither for anything else.
-async fn sides() -> Sides {
+pub(crate) async fn sides() -> Sides {
     let world = World::new().await;
     let (grace, linus) = (world.add_person("grace").await, world.add_person("linus").await);
     let team = AddTeam { org: world.org, handle: "notes".parse().unwrap(), members: vec![linus] };

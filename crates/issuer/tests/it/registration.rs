@@ -33,14 +33,14 @@ async fn initial(world: &World, org: OrgId, uses: u32) -> String {
 }
 
 /// A world whose org lets clients register themselves, and a token for so many.
-async fn open(uses: u32) -> (World, String) {
+pub(crate) async fn open(uses: u32) -> (World, String) {
     let world = World::new().await;
     allow(&world, "notes:read").await;
     let token = initial(&world, world.org, uses).await;
     (world, token)
 }
 
-fn metadata() -> Value {
+pub(crate) fn metadata() -> Value {
     json!({
         "client_name": "An editor",
         "redirect_uris": ["http://127.0.0.1/callback"],
@@ -63,12 +63,12 @@ async fn post(world: &World, token: &str, body: &[u8]) -> Reply {
     world.send(request.header("content-type", "application/json").body(body.to_vec())).await
 }
 
-async fn register(world: &World, token: &str, metadata: &Value) -> Reply {
+pub(crate) async fn register(world: &World, token: &str, metadata: &Value) -> Reply {
     post(world, token, metadata.to_string().as_bytes()).await
 }
 
 /// A client that is registered, and what it was told.
-async fn registered(world: &World, token: &str) -> Value {
+pub(crate) async fn registered(world: &World, token: &str) -> Value {
     let reply = register(world, token, &metadata()).await;
     assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.body);
     reply.json()

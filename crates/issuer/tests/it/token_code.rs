@@ -19,7 +19,7 @@ const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CALLBACK: &str = "http://127.0.0.1:49152/callback";
 
 /// A code, as the consent page would issue it.
-async fn code(world: &World, key: Option<&SigningKey>) -> String {
+pub(crate) async fn code(world: &World, key: Option<&SigningKey>) -> String {
     let verifier = Secret::from_text(VERIFIER.to_owned());
     let issue = IssueCode {
         raises: None,
@@ -47,7 +47,7 @@ async fn code(world: &World, key: Option<&SigningKey>) -> String {
     }
 }
 
-async fn redeem(
+pub(crate) async fn redeem(
     world: &World,
     code: &str,
     changed: &[(&str, &str)],

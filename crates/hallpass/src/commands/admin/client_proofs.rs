@@ -86,7 +86,8 @@ pub(super) struct KeyRemoveArgs {
     client: HandleArgs,
 
     /// The key's id, as `hallpass admin client key list` shows it
-    #[arg(value_name = "KID")]
+    // One in 64 begins with a hyphen: it is base64url, unless whoever made the key called it otherwise.
+    #[arg(value_name = "KID", allow_hyphen_values = true)]
     kid: String,
 }
 
