@@ -17,6 +17,8 @@ pub(crate) struct HandedIn {
     pub(crate) piped_by: &'static str,
 }
 
+const ALONE: &str = "hand in that one line alone";
+
 impl HandedIn {
     /// Reads it, less the end of its line. Nothing is said of what it should look like.
     pub(crate) fn read(&self, may_ask: bool) -> Result<Zeroizing<String>, Failure> {
@@ -62,8 +64,8 @@ impl HandedIn {
         read.map_err(|error| self.cannot(&error))?;
         match std::str::from_utf8(&bytes) {
             Ok(text) if bytes.len() <= self.most => Ok(Zeroizing::new(text.to_owned())),
-            Ok(_) => Err(self.none(format_args!("it has more than {} bytes", self.most))),
-            Err(_) => Err(self.none("it is not text")),
+            Ok(_) => Err(self.none(format_args!("it has more than {} bytes", self.most)).hint(ALONE)),
+            Err(_) => Err(self.none("it is not text").hint(ALONE)),
         }
     }
 

@@ -8,6 +8,7 @@ use hallpass_model::spelling::{Prefix, render};
 use hallpass_store::{Answer, Filter, LinkPurpose, RotateApiKey};
 use hallpass_testkit::world::{ALL_SCOPES, NOTES};
 use hallpass_testkit::{Reply, World};
+use http::StatusCode;
 use serde_json::json;
 
 use crate::notices::{Sides, sides, told};
@@ -159,13 +160,12 @@ async fn a_way_in_for_a_person_and_a_login_to_the_pages_end() {
     let entry = ends(&world, &link, &["leaked"]).await;
     assert_eq!(entry.principal, Some(grace));
     assert!(is_told(&world, Owner::Person(grace), seq).await);
-    let mut newcomer = world.visitor();
-    newcomer.get("/acme/enrol").await;
-    assert_eq!(newcomer.begin("/acme/enrol", &[("link", &link)]).await.status, 400);
+    assert_eq!(world.visitor().enrol("acme", &link).await.status, StatusCode::GONE);
 
     let mut visitor = world.visitor_as(world.ada).await;
     assert_eq!(visitor.get("/acme/sessions").await.status, 200);
-    let cookie = visitor.cookies.values().find(|value| value.starts_with("hpw_")).unwrap().clone();
+    let login = visitor.cookies.iter().find(|(name, _)| name.ends_with("-login-acme"));
+    let cookie = login.unwrap().1.clone();
     ends(&world, &cookie, &["leaked"]).await;
     assert_eq!(visitor.get("/acme/sessions").await.status, 303, "to the login");
 }
@@ -195,7 +195,6 @@ async fn codes_that_nobody_has_used_end_and_spent_ones_end_nothing() {
 #[tokio::test]
 async fn what_is_not_whole_or_not_ours_ends_nothing_and_is_answered_alike() {
     let world = World::new().await;
-    world.add_org("globex").await;
     let login = world.sign_in("ada", "hallpass-cli").await;
     let dead = world.sign_in("ada", "hallpass-cli").await;
     world.revoke(&dead.refresh, "hallpass-cli").await;
@@ -221,15 +220,57 @@ async fn what_is_not_whole_or_not_ours_ends_nothing_and_is_answered_alike() {
     let mut forged = hallpass_model::spelling::parse::<56>(Prefix::Refresh, refresh).unwrap();
     forged[55] ^= 1;
     is_nothing(&world, &render(Prefix::Refresh, &forged[..])).await;
-    for token in [access, refresh] {
-        let from = world.ledger_size().await;
-        let elsewhere = world.http.post(format!("{}/globex/leaked", world.base_url));
-        assert_eq!(world.send(elsewhere.form(&[("token", token)])).await.status, 204);
-        assert_eq!(world.ledger_size().await, from);
-    }
     assert!(world.refresh(&login).await.is_ok());
     let reply = world.post("leaked", &[("found", "somewhere")]).await;
     assert_eq!((reply.status.as_u16(), reply.json()["error"].clone()), (400, json!("invalid_request")));
+}
+
+/// SECURITY: of every kind.
+#[tokio::test]
+async fn one_org_s_credentials_end_by_no_report_to_another() {
+    let works = client_proofs::Works::new().await;
+    let world = &works.world;
+    world.add_org("globex").await;
+    let login = world.sign_in("ada", "hallpass-cli").await;
+    let secret = works.made().await.secret.expose_text().to_owned();
+    let visitor = world.visitor_as(world.ada).await;
+    let cookie = visitor.cookies.iter().find(|(name, _)| name.ends_with("-login-acme")).unwrap().1.clone();
+    let link = world.link(LinkPurpose::Enrol { person: world.ada }).await.expose_text().to_owned();
+    let code = token_code::code(world, None).await;
+    let started = world.start_device("hallpass-cli", &[("scope", ALL_SCOPES)]).await.json();
+    world.answer_device(started["user_code"].as_str().unwrap(), world.ada, Answer::Yes).await;
+    let device = started["device_code"].as_str().unwrap().to_owned();
+    let keys = api_keys::Works::new().await;
+    let (registering, initial) = registration::open(5).await;
+    let client = registration::registered(&registering, &initial).await;
+    let managing = client["registration_access_token"].as_str().unwrap().to_owned();
+    for (world, whole) in [
+        (world, [&login.access, &login.refresh, &secret, &cookie, &link, &code, &device].as_slice()),
+        (&keys.world, &[&keys.secret]),
+        (&registering, &[&initial, &managing]),
+    ] {
+        if world.store.find_org_by_name("globex").await.unwrap().is_none() {
+            world.add_org("globex").await;
+        }
+        for token in whole {
+            let from = world.ledger_size().await;
+            let elsewhere = world.http.post(format!("{}/globex/leaked", world.base_url));
+            let reply = world.send(elsewhere.form(&[("token", token.as_str())])).await;
+            assert_eq!((reply.status.as_u16(), world.ledger_size().await), (204, from), "{token:.4}");
+        }
+    }
+    // Each was alive: the pass goes before its session.
+    for (world, whole) in [
+        (world, [&login.access, &login.refresh, &secret, &cookie, &link, &code, &device].as_slice()),
+        (&keys.world, &[&keys.secret]),
+        (&registering, &[&managing, &initial]),
+    ] {
+        for token in whole {
+            let from = world.ledger_size().await;
+            report(world, token).await;
+            assert_eq!(world.ledger_size().await, from + 1, "{token:.4}");
+        }
+    }
 }
 
 /// No answer comes sooner than another: the time that a commit takes tells nobody which are alive.
