@@ -1,8 +1,9 @@
 //! Services and jobs: client-credentials grants beside npm's oidc-provider, and federation exchanges.
 //!
 //! 1. Both sides authenticate the client the same way: `private_key_jwt`, ES256, an assertion a request, each good once. All of
-//!    them are signed before the load begins, so that the load costs no more than it must. The peer is measured as it is
-//!    cheapest: in memory, its access tokens opaque and unsigned; ours are signed, durable and recorded.
+//!    them are signed before the load begins, so that the load costs no more than it must. Ours are signed, durable and recorded.
+//!    The peer is measured in memory: as it is cheapest, its access tokens opaque and unsigned, and once more doing what ours do,
+//!    its access tokens signed.
 //! 2. The sides take turns, each started afresh in every round.
 //! 3. How the rate stands with what is there already is measured in pairs: a thousand sessions, then a million.
 
@@ -45,23 +46,39 @@ pub(crate) fn lines(wanted: &Wanted, plan: &Plan) -> Result<Vec<Line>, Failure> 
     let grants = [
         Name::ClientCredentialsRatio,
         Name::ClientCredentialsCpuRatio,
+        Name::ClientCredentialsSignedRatio,
+        Name::ClientCredentialsSignedCpuRatio,
         Name::ClientCredentialsPerS,
         Name::ClientCredentialsP99Ms,
     ];
     if grants.into_iter().any(wanted) {
-        let (mut us, mut them) = (Vec::new(), Vec::new());
+        let (mut us, mut them, mut signing) = (Vec::new(), Vec::new(), Vec::new());
+        let sides: Vec<Side> = [
+            (Side::Ours, true),
+            (Side::Peer, grants.into_iter().any(|name| wanted(name) && !is_signed(name))),
+            (Side::PeerSigned, grants.into_iter().any(|name| wanted(name) && is_signed(name))),
+        ]
+        .into_iter()
+        .filter_map(|(side, measured)| measured.then_some(side))
+        .collect();
         for round in 0..plan.rounds {
-            let mut order = [Side::Ours, Side::Peer];
-            order.rotate_left(round % 2);
+            let mut order = sides.clone();
+            order.rotate_left(round % sides.len());
             for side in order {
                 crate::say(&format!("client credentials: round {} of {}: {side}", round + 1, plan.rounds));
                 match side {
                     Side::Ours => us.push(grants_of(side, plan)?),
-                    _ => them.push(grants_of(side, plan)?),
+                    Side::Peer => them.push(grants_of(side, plan)?),
+                    Side::PeerSigned => signing.push(grants_of(side, plan)?),
                 }
             }
         }
-        lines.extend(grants.into_iter().filter(|name| wanted(*name)).map(|name| line(name, &us, &them)));
+        lines.extend(
+            grants
+                .into_iter()
+                .filter(|name| wanted(*name))
+                .map(|name| line(name, &us, if is_signed(name) { &signing } else { &them })),
+        );
     }
     if wanted(Name::ExchangePerS) {
         lines.push(exchanges(plan)?);
@@ -70,6 +87,11 @@ pub(crate) fn lines(wanted: &Wanted, plan: &Plan) -> Result<Vec<Line>, Failure> 
         lines.push(growth(plan)?);
     }
     Ok(lines)
+}
+
+/// Whether it is beside a peer that signs its access tokens, too.
+fn is_signed(name: Name) -> bool {
+    matches!(name, Name::ClientCredentialsSignedRatio | Name::ClientCredentialsSignedCpuRatio)
 }
 
 /// How long, how often, and beside how much.
@@ -237,28 +259,32 @@ fn line(name: Name, ours: &[Figures], theirs: &[Figures]) -> Line {
         (of(ours, &figure), of(theirs, &figure))
     };
     match name {
-        Name::ClientCredentialsRatio | Name::ClientCredentialsCpuRatio => {
-            let by: fn(Tally) -> f64 = if name == Name::ClientCredentialsRatio { per_second } else { cpu_us };
+        Name::ClientCredentialsRatio
+        | Name::ClientCredentialsCpuRatio
+        | Name::ClientCredentialsSignedRatio
+        | Name::ClientCredentialsSignedCpuRatio => {
+            let by_rate = matches!(name, Name::ClientCredentialsRatio | Name::ClientCredentialsSignedRatio);
+            let by: fn(Tally) -> f64 = if by_rate { per_second } else { cpu_us };
             let (at_64, at_16) = (at(0, by), at(1, by));
-            let ratio = |(ours, peer): (Spread, Spread)| match name {
-                Name::ClientCredentialsRatio => ours.median / peer.median,
-                _ => peer.median / ours.median,
+            let ratio = |(ours, peer): (Spread, Spread)| match by_rate {
+                true => ours.median / peer.median,
+                false => peer.median / ours.median,
             };
             let value = ratio(at_64).min(ratio(at_16));
-            let what = if name == Name::ClientCredentialsRatio {
-                "requests a second"
-            } else {
-                "server CPU microseconds each"
-            };
+            let what = if by_rate { "requests a second" } else { "server CPU microseconds each" };
             let note = format!(
-                "at 64 connections ours {}, peer {}, at 16 ours {}, peer {}: the lesser ratio; {what}; {HOW}",
-                at_64.0, at_64.1, at_16.0, at_16.1
+                "at 64 connections ours {}, peer {}, at 16 ours {}, peer {}: the lesser ratio; {what}; {HOW}{}",
+                at_64.0,
+                at_64.1,
+                at_16.0,
+                at_16.1,
+                if is_signed(name) { SIGNED } else { OPAQUE }
             );
             Line::new(name, value, "times", Some(at_64.1.median), note)
         }
         Name::ClientCredentialsPerS => {
             let (ours, peer) = at(0, per_second);
-            let note = format!("ours {ours}, peer {peer}; 64 connections; {HOW}");
+            let note = format!("ours {ours}, peer {peer}; 64 connections; {HOW}{OPAQUE}");
             Line::new(name, ours.median, "per s", Some(peer.median), note)
         }
         _ => {
@@ -266,7 +292,7 @@ fn line(name: Name, ours: &[Figures], theirs: &[Figures]) -> Line {
                 Spread::of(ours.iter().filter_map(|round| round.at_half.map(by)).collect())
             };
             let (p99, p50) = (half(|tally| tally.p99_ms), half(|tally| tally.p50_ms));
-            let note = format!("{p99}; open loop at half of saturation; p50 {p50}; {HOW}");
+            let note = format!("{p99}; open loop at half of saturation; p50 {p50}; {HOW}{OPAQUE}");
             Line::new(name, p99.median, "ms", None, note)
         }
     }
@@ -293,4 +319,6 @@ pub(crate) fn same_token(file: PathBuf, token: &str) -> Result<PathBuf, Failure>
 }
 
 const HOW: &str = "private_key_jwt with ES256 on both sides, an assertion a request; ours on SQLite with synchronous=FULL, ledger \
-    entry included, access tokens signed (ES256); the peer (oidc-provider 9, one process) in memory, access tokens opaque, unsigned";
+    entry included, access tokens signed (ES256); the peer (oidc-provider 9, one process) in memory, access tokens ";
+const OPAQUE: &str = "opaque, unsigned";
+const SIGNED: &str = "signed as ours are (RFC 9068, ES256)";

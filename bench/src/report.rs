@@ -48,6 +48,10 @@ pub(crate) enum Name {
     ClientCredentialsRatio,
     /// Processor time of a client-credentials grant, the peer's to ours: likewise
     ClientCredentialsCpuRatio,
+    /// Client-credentials grants a second at saturation, ours to the peer's when it signs its access tokens too: likewise
+    ClientCredentialsSignedRatio,
+    /// Processor time of a client-credentials grant, the peer's to ours, when it signs its access tokens too: likewise
+    ClientCredentialsSignedCpuRatio,
     /// Client-credentials grants a second at saturation, ours
     ClientCredentialsPerS,
     /// 99 in 100 client-credentials grants at half of saturation are answered within this
@@ -83,9 +87,11 @@ impl Name {
 
     /// Those that `clients` gives, and no round.
     #[cfg(test)]
-    const CLIENTS: [Self; 6] = [
+    const CLIENTS: [Self; 8] = [
         Self::ClientCredentialsRatio,
         Self::ClientCredentialsCpuRatio,
+        Self::ClientCredentialsSignedRatio,
+        Self::ClientCredentialsSignedCpuRatio,
         Self::ClientCredentialsPerS,
         Self::ClientCredentialsP99Ms,
         Self::ExchangePerS,
@@ -233,6 +239,8 @@ impl Report {
             | Name::DaemonRssMib
             | Name::ClientCredentialsRatio
             | Name::ClientCredentialsCpuRatio
+            | Name::ClientCredentialsSignedRatio
+            | Name::ClientCredentialsSignedCpuRatio
             | Name::ClientCredentialsPerS
             | Name::ClientCredentialsP99Ms
             | Name::ExchangePerS
@@ -345,7 +353,8 @@ mod tests {
             spelled.join(" "),
             "refresh_ratio refresh_cpu_ratio refresh_signed_ratio refresh_signed_cpu_ratio introspection_ratio \
              introspection_cold_cpu_ratio refresh_p99_ms rest_rss_mib rss_100k_sessions_mib start_ms client_credentials_ratio \
-             client_credentials_cpu_ratio client_credentials_per_s client_credentials_p99_ms exchange_per_s \
+             client_credentials_cpu_ratio client_credentials_signed_ratio client_credentials_signed_cpu_ratio \
+             client_credentials_per_s client_credentials_p99_ms exchange_per_s \
              growth_1k_to_1m token_floor_ratio \
              token_oidc_agent_ratio parallel_token_refreshes daemon_rss_mib torture_lost_sessions torture_kills"
         );

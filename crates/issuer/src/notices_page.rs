@@ -83,6 +83,9 @@ fn words(event: &str, why: &str) -> &'static str {
         "reused" => "Ended, as something was used twice that is used once",
         "suspended" => "Suspended, as whoever answered for it left",
         "disabled" => "Taken out of use",
+        _ if why.contains("retry_too_late") => {
+            "Ended, as its token was sent again too late to be told from theft"
+        }
         _ if why.contains("disabled") => "Ended, as it was taken out of use",
         _ => "Ended by somebody who may",
     }

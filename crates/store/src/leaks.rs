@@ -100,7 +100,7 @@ impl Leak<'_> {
         audience: Option<&str>,
     ) -> Result<bool, StoreError> {
         let Some(credential) = place.credentials.first().copied() else { return Ok(false) };
-        if place.org != self.org || is_dead(tx.db(), place)?.is_some() {
+        if is_dead(tx.db(), place)?.is_some() {
             return Ok(false);
         }
         let resource = match audience {

@@ -3,7 +3,8 @@
 //! 1. A cut of a session or a credential tells whoever answers for its client, and for the APIs it was for.
 //! 2. One of a client, or of a secret of its own, tells whoever answers for it, and for the resources whose scopes it has.
 //! 3. One of a person, or of a machine of theirs, tells the person, and of a person the administrators too; one of the org tells these.
-//! 4. What ends as it should is no notice: a logout, a run that is over, a person's own button. Nor is anybody told what they did themselves.
+//! 4. What ends as it should is no notice: a logout, a run that is over, a person's own button. Nor is anybody told what they did
+//!    themselves; but a copy of somebody's token that is used speaks in their name, and they are told of that.
 //!
 //! A notice is the entry of the ledger, by its number: nothing of it is written a second time.
 
@@ -34,7 +35,8 @@ pub(crate) type OwnerBytes = [u8; 16];
 
 /// Tells who answers for what was just cut, by the entry that was recorded last.
 pub(crate) fn tell(tx: &mut Tx<'_>, target: Target, why: Why, entry: &Entry) -> Result<(), StoreError> {
-    if !is_told(why) {
+    let told = told(why);
+    if told == Told::Nobody {
         return Ok(());
     }
     let Some(org) = entry.org else { return Ok(()) };
@@ -42,7 +44,7 @@ pub(crate) fn tell(tx: &mut Tx<'_>, target: Target, why: Why, entry: &Entry) -> 
     if why == Why::Suspended {
         owners.extend(administrators(tx.db(), org)?);
     }
-    if let Actor::Principal(who) = entry.actor {
+    if let (Told::AllButWhoDidIt, Actor::Principal(who)) = (told, entry.actor) {
         owners.remove(who.bytes());
     }
     tell_these(tx, org, owners)
@@ -69,22 +71,25 @@ pub(crate) fn tell_these(
     Ok(())
 }
 
-/// Whether somebody else, or something that should not have happened, ended it.
-fn is_told(why: Why) -> bool {
+/// Who is told of an end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nobody,
+    AllButWhoDidIt,
+    All,
+}
+
+fn told(why: Why) -> Told {
     match why {
-        Why::EndedByAdministrator
-        | Why::Reuse
-        | Why::CodeReplayed
-        | Why::Leaked
-        | Why::Disabled
-        | Why::Suspended => true,
+        Why::EndedByAdministrator | Why::Disabled | Why::Suspended => Told::AllButWhoDidIt,
+        // SECURITY: whoever comes with a copy acts, as far as the token says, as the person it was stolen from.
+        Why::Reuse | Why::CodeReplayed | Why::RetryTooLate | Why::Leaked => Told::All,
         Why::SignedOut
         | Why::EndedByPerson
-        | Why::RetryTooLate
         | Why::RunOver
         | Why::RunLost
         | Why::Restored
-        | Why::Forgotten => false,
+        | Why::Forgotten => Told::Nobody,
     }
 }
 

@@ -49,7 +49,8 @@ pub(crate) struct TokenArgs {
     dpop: Option<Vec<String>>,
 
     /// The nonce that the API asked for in `DPoP-Nonce`
-    #[arg(long, value_name = "NONCE", requires = "dpop")]
+    // It may begin with a hyphen: it is whatever the API made of it.
+    #[arg(long, value_name = "NONCE", requires = "dpop", allow_hyphen_values = true)]
     nonce: Option<String>,
 
     #[command(flatten)]

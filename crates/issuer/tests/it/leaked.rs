@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use hallpass_model::ledger::{Actor, Entry, Event};
 use hallpass_model::principal::Owner;
 use hallpass_model::spelling::{Prefix, render};
+use hallpass_model::time::Lifetime;
 use hallpass_store::{Answer, Filter, LinkPurpose, RotateApiKey};
 use hallpass_testkit::world::{ALL_SCOPES, NOTES};
 use hallpass_testkit::{Reply, World};
@@ -108,6 +109,8 @@ async fn of_an_api_key_the_secret_that_was_found_dies_with_what_it_bought() {
     assert_eq!(works.exchange(&[]).await.status, 400);
     let works = api_keys::Works { secret: newer.secret.expose_text().to_owned(), ..works };
     assert!(works.world.accepts(&works.token().await).await, "its successor goes on");
+    works.world.clock.advance(Lifetime::days(31));
+    is_nothing(&works.world, &works.secret).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use hallpass_model::cut::{Target, Why};
 use hallpass_model::id::PrincipalId;
-use hallpass_model::lifetimes::NOTICES_KEPT;
+use hallpass_model::lifetimes::{BEARER_RETRY, NOTICES_KEPT};
 use hallpass_model::principal::Owner;
 use hallpass_model::time::Lifetime;
 use hallpass_store::{
@@ -77,6 +77,18 @@ async fn a_replay_is_told_and_a_logout_or_one_s_own_button_is_not() {
     let [seq] = told(&world, grace, &[Owner::Person(grace)]).await[..] else { panic!("one notice") };
     let entry = world.store.find_ledger_entry(seq).await.unwrap().unwrap().entry().unwrap();
     assert_eq!(entry.event.text(), "reused");
+    // Whose session it was, too: the thief spoke in their name.
+    assert_eq!(told(&world, world.ada, &[Owner::Person(world.ada)]).await, [seq]);
+
+    // Sent again too late to be told from theft, by whoever has no key to prove.
+    let login = world.sign_in("ada", "hallpass-cli").await;
+    world.refresh(&login).await.unwrap();
+    world.clock.advance(BEARER_RETRY + Lifetime::millis(1));
+    assert!(world.refresh(&login).await.is_err());
+    let seq = world.ledger_size().await - 1;
+    assert_eq!(world.ledger_from(seq).await, ["cut: retry_too_late"]);
+    assert!(told(&world, grace, &[Owner::Person(grace)]).await.contains(&seq));
+    assert!(told(&world, world.ada, &[Owner::Person(world.ada)]).await.contains(&seq));
 }
 
 #[tokio::test]

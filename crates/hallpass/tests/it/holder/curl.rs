@@ -249,4 +249,9 @@ async fn a_script_can_hand_in_the_nonce_that_the_api_asked_for() {
     let nonce = challenged.lines().find_map(|line| line.strip_prefix("dpop-nonce: ")).unwrap().trim();
     assert!(ask(&["--nonce", nonce]).await.ends_with("GET /notes proven \n"));
     assert!(ask(&[]).await.ends_with("GET /notes proven \n"), "it is remembered");
+    // It may look like a flag.
+    let said = machine.run(&["token", "--dpop", "GET", &url, "--nonce", "-n-"]).await;
+    let proof = said.out().lines().find_map(|line| line.strip_prefix("DPoP: ").map(str::to_owned));
+    let proof: serde_json::Value = hallpass_testkit::client::claims(&proof.unwrap());
+    assert_eq!(proof["nonce"], "-n-");
 }
