@@ -3,69 +3,102 @@
 //! Whoever found it holds it whole, which is all that is asked of them: they need not log in, nor say who they are. It dies
 //! at once, with what came of it, and whoever answers for it is told.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::response::{IntoResponse, Response};
+use hallpass_model::jose::peek_unverified;
 use hallpass_model::ledger::Actor;
 use hallpass_model::purpose::plain;
 use hallpass_model::secret::Secret;
 use hallpass_model::session::RefreshToken;
 use hallpass_model::spelling::{Prefix, RANDOM_BYTES, parse, without_secrets};
-use hallpass_store::{Leaked, RecordLeak};
+use hallpass_model::time::Timestamp;
+use hallpass_store::{Leaked, RecordLeak, StoreError};
 use http::StatusCode;
 
+use crate::Issuer;
 use crate::error::OAuthError;
 use crate::form::Asked;
+use crate::org::OrgIssuer;
 
 /// Every report is answered so long after it came, and not before. SECURITY: else the time that a commit takes would tell
 /// whoever guesses which credentials are alive. Many times what one takes.
 const ANSWERED_AFTER: Duration = Duration::from_millis(250);
 /// What is kept of where it was found, in characters: an address or a path. It is text from anybody, and nothing is fetched.
-const FOUND_LEN_MAX: usize = 200;
+pub(crate) const FOUND_LEN_MAX: usize = 200;
 
 /// Takes a report. The answer is the same whatever was reported.
 pub(crate) async fn report(asked: Asked) -> Result<Response, OAuthError> {
-    let came = Instant::now();
     taken(&asked).await.map_err(|error| asked.refuse(error))?;
-    tokio::time::sleep_until((came + ANSWERED_AFTER).into()).await;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn taken(asked: &Asked) -> Result<(), OAuthError> {
     asked.slow_down()?;
-    let text = asked.form.required("token")?;
+    let token = asked.form.required("token")?;
     // Each is looked up, and holds a connection for a moment.
     asked.count_write()?;
-    let Some(leaked) = read(asked, text).await? else {
-        asked.issuer.store.count_stranger("unknown leak");
-        return Ok(());
-    };
-    let found = asked.form.find("found").map(|found| plain(&without_secrets(found), FOUND_LEN_MAX));
-    let record = RecordLeak { org: asked.org.id(), leaked, found };
-    if !asked.issuer.store.change(Actor::Nobody, asked.now, record).await? {
-        asked.issuer.store.count_stranger("unknown leak");
-    }
+    take(&asked.issuer, &asked.org, asked.now, token, asked.form.find("found")).await?;
     Ok(())
 }
 
+/// Ends it, if it is a credential of this org, alive; and is done no sooner if it is not.
+pub(crate) async fn take(
+    issuer: &Issuer,
+    org: &Arc<OrgIssuer>,
+    now: Timestamp,
+    token: &str,
+    found: Option<&str>,
+) -> Result<(), StoreError> {
+    let came = Instant::now();
+    let ended = match read(issuer, org, now, token).await? {
+        Some(leaked) => {
+            let found = found.map(|found| plain(&without_secrets(found), FOUND_LEN_MAX));
+            issuer.store.change(Actor::Nobody, now, RecordLeak { org: org.id(), leaked, found }).await?
+        }
+        None => false,
+    };
+    if !ended {
+        issuer.store.count_stranger("unknown leak");
+    }
+    tokio::time::sleep_until((came + ANSWERED_AFTER).into()).await;
+    Ok(())
+}
+
+/// Whether it could be a credential of an issuer like this one, by its spelling alone.
+pub(crate) fn is_spelled_so(text: &str) -> bool {
+    match prefix_of(text) {
+        Some(Prefix::Refresh) => RefreshToken::parse(text).is_ok(),
+        Some(prefix) => parse::<RANDOM_BYTES>(prefix, text).is_ok(),
+        None => peek_unverified(text).is_ok(),
+    }
+}
+
+fn prefix_of(text: &str) -> Option<Prefix> {
+    Prefix::ALL.into_iter().find(|prefix| text.starts_with(prefix.text()))
+}
+
 /// What it is, by its spelling; nothing, if it is no credential that could be one of this org's.
-async fn read(asked: &Asked, text: &str) -> Result<Option<Leaked>, OAuthError> {
-    let Some(prefix) = Prefix::ALL.into_iter().find(|prefix| text.starts_with(prefix.text())) else {
-        let token = asked.issuer.own_token(&asked.org, text, asked.now).await?;
+async fn read(
+    issuer: &Issuer,
+    org: &Arc<OrgIssuer>,
+    now: Timestamp,
+    text: &str,
+) -> Result<Option<Leaked>, StoreError> {
+    let Some(prefix) = prefix_of(text) else {
+        let token = issuer.own_token(org, text, now).await?;
         return Ok(token.ok().map(|token| Leaked::AccessToken {
             place: token.place.clone(),
             audience: token.claims.aud.single().map(str::to_owned),
         }));
     };
-    if prefix == Prefix::Refresh {
-        return Ok(RefreshToken::parse(text).ok().map(Leaked::RefreshToken));
-    }
-    if parse::<RANDOM_BYTES>(prefix, text).is_err() {
+    if prefix != Prefix::Refresh && parse::<RANDOM_BYTES>(prefix, text).is_err() {
         return Ok(None);
     }
     let text = text.to_owned();
     Ok(Some(match prefix {
-        Prefix::Refresh => return Ok(None),
+        Prefix::Refresh => return Ok(RefreshToken::parse(&text).ok().map(Leaked::RefreshToken)),
         Prefix::ApiKey => Leaked::ApiKey(Secret::from_text(text)),
         Prefix::ClientSecret => Leaked::ClientSecret(Secret::from_text(text)),
         Prefix::InitialAccess => Leaked::InitialAccessToken(Secret::from_text(text)),

@@ -40,6 +40,7 @@ mod agents_api; // a person's agents and their runs, for the person's own tool
 mod admin_api; // the verbs of administration, for who has a role
 mod copied; // a copy of another machine's sign-ins was found
 mod leaked; // a credential was found where it should not be
+mod report_page; // the same, by somebody with a browser alone
 mod device_page; // answering a device login
 mod sessions_page; // what can act for a person, ended
 mod agents_page; // what acts for a person as itself, ended

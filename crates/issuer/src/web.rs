@@ -33,7 +33,7 @@ use crate::routes::{Access, Routes};
 use crate::trouble::Trouble;
 use crate::{
     Issuer, agents_page, assets, consent, console, device_page, enrol, login, notices_page, passkeys_page,
-    provider_login, sessions_page, setup, trouble,
+    provider_login, report_page, sessions_page, setup, trouble,
 };
 use cookies::CookieOf;
 
@@ -52,6 +52,8 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .post("/{org}/login", Access::Anyone, login::answer)
         .post("/{org}/login/provider", Access::Anyone, provider_login::begin)
         .get("/{org}/login/provider", Access::Anyone, provider_login::back)
+        .get("/{org}/report", Access::Anyone, report_page::show)
+        .post("/{org}/report", Access::Finder, report_page::answer)
         .post("/{org}/logout", Access::Person, login::log_out)
         .get("/{org}/consent", Access::Person, consent::show)
         .post("/{org}/consent", Access::Person, consent::answer)

@@ -38,6 +38,29 @@ pub(crate) struct OnwardPage {
     pub(crate) address: String,
 }
 
+/// `GET /{org}/report`.
+#[derive(Template)]
+#[template(path = "report.html")]
+pub(crate) struct ReportPage {
+    pub(crate) frame: Frame,
+    pub(crate) org: OrgHead,
+    pub(crate) csrf: String,
+    /// Characters that may be said of where it was found.
+    pub(crate) found_len_max: usize,
+    pub(crate) state: Reporting,
+}
+
+/// How far a report is.
+pub(crate) enum Reporting {
+    /// It is asked for.
+    Asked {
+        /// What was wrong with what came.
+        trouble: Option<&'static str>,
+    },
+    /// It was taken.
+    Done,
+}
+
 /// `GET /setup`.
 #[derive(Template)]
 #[template(path = "setup.html")]

@@ -83,6 +83,17 @@ fn passkey(name: &str, used: bool) -> PasskeyLine {
 fn examples() -> Vec<(&'static str, String)> {
     let (org, ada, csrf) = (org(), ada(), "csrf".to_owned());
     let page = |here, title| Frame::for_person(&org, &ada, here, title);
+    let report = |state| {
+        let csrf = csrf.clone();
+        ReportPage {
+            frame: Frame::of(&org, "Report a credential"),
+            org: org.clone(),
+            csrf,
+            found_len_max: 200,
+            state,
+        }
+        .render()
+    };
     let answer = |answer| {
         DeviceAnswerPage {
             frame: page(Here::Asking, "Answered"),
@@ -146,6 +157,9 @@ fn examples() -> Vec<(&'static str, String)> {
             }
             .render(),
         ),
+        ("report", report(Reporting::Asked { trouble: None })),
+        ("report-wrong", report(Reporting::Asked { trouble: Some("This is no credential.") })),
+        ("reported", report(Reporting::Done)),
         (
             "login-again",
             LoginPage {

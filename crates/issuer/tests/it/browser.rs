@@ -366,6 +366,35 @@ async fn a_run_is_let_go_on_and_ended_by_a_button() -> Done {
 
 /// Every page fits a phone, in light and in dark; the pictures are left in `target/pages/browser`.
 #[tokio::test]
+async fn whoever_found_a_credential_reports_it_by_keyboard_and_without_scripts() -> Done {
+    let world = World::new().await;
+    let browser = Browser::start().await?;
+    let pass = world.sign_in("ada", "hallpass-cli").await;
+    let pass = world.exchange(&pass, &[("resource", NOTES)]).await.expect("it may");
+    browser.allow_scripts(false).await?;
+    browser.open(&format!("{}/login", world.issuer_url)).await?;
+    browser.click("footer a").await?;
+    browser.wait_for_url(|url| url.ends_with("/acme/report")).await?;
+    assert!(browser.has_focus("#token").await?, "it is where one begins");
+    browser.type_into("#token", &pass.access[..40]).await?;
+    browser.press(Key::Enter).await?;
+    assert!(browser.text("#token-trouble").await?.contains("not all of it"));
+    assert!(world.accepts(&pass.access).await);
+    assert!(!browser.source().await?.contains(&pass.access[..40]), "what was typed is not shown again");
+    browser.type_into("#token", &pass.access).await?;
+    browser.type_into("#found", "build log 17").await?;
+    browser.press(Key::Enter).await?;
+    assert_eq!(browser.text("h1").await?, "Thank you");
+    assert!(!world.accepts(&pass.access).await);
+    let pictures = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/pages/browser")).to_owned();
+    std::fs::create_dir_all(&pictures)?;
+    browser.screenshot(&pictures.join("reported.png")).await?;
+    let complaints = browser.complaints().await?;
+    assert!(complaints.iter().all(|complaint| complaint.contains("400")), "{complaints:#?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn every_page_fits_a_phone_in_light_and_dark() -> Done {
     let world = World::new().await;
     let browser = Browser::start().await?;
@@ -382,6 +411,7 @@ async fn every_page_fits_a_phone_in_light_and_dark() -> Done {
         ("not-found", at("no/such/page")),
         ("enrol", at("enrol")),
         ("login", at("login?again=1")),
+        ("report", at("report")),
         ("sessions", at("sessions")),
         ("agents", at("agents")),
         ("passkeys", at("passkeys")),

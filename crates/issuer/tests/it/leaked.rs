@@ -315,6 +315,41 @@ async fn where_it_was_found_is_kept_as_text_from_anybody() {
     }
 }
 
+/// The page does what the endpoint does, and is no way around its limits.
+#[tokio::test]
+async fn somebody_with_a_browser_alone_reports_on_a_page() {
+    let world = World::new().await;
+    let login = world.sign_in("ada", "hallpass-cli").await;
+    let mut finder = world.visitor();
+    let page = finder.get("/acme/report").await;
+    assert_eq!(page.status, 200);
+    let from = world.ledger_size().await;
+    for wrong in ["", "x", &login.refresh[..30], &login.refresh.replace("hpr_", "hpk_")] {
+        let reply = finder.post("/acme/report", &[("token", wrong)]).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{wrong}");
+        assert!(wrong.len() < 2 || !reply.body.contains(wrong));
+    }
+    let token = format!(" {}\n", login.refresh);
+    let forged = world.visitor().post("/acme/report", &[("token", &token)]).await;
+    assert_eq!(forged.status, StatusCode::FORBIDDEN);
+    let elsewhere = finder.post_from("https://evil.example", "/acme/report", &[("token", &token)]).await;
+    assert_eq!(elsewhere.status, StatusCode::FORBIDDEN);
+    assert_eq!(world.ledger_size().await, from);
+
+    let asked = Instant::now();
+    let first = finder.post("/acme/report", &[("token", &token), ("found", "a chat")]).await;
+    assert_eq!(world.ledger_from(from).await, ["leaked: leaked"]);
+    assert!(asked.elapsed() >= Duration::from_millis(250));
+    assert!(world.refresh(&login).await.is_err());
+    let from = world.ledger_size().await;
+    let again = finder.post("/acme/report", &[("token", &token)]).await;
+    let unknown = render(Prefix::ApiKey, &[9; 20]);
+    let never = finder.post("/acme/report", &[("token", &unknown)]).await;
+    assert_eq!(world.ledger_size().await, from);
+    assert_eq!((first.status, &first.body), (StatusCode::OK, &again.body));
+    assert_eq!(first.body, never.body, "nothing says which was alive");
+}
+
 #[tokio::test]
 async fn one_network_reports_so_many_a_minute() {
     let world = World::new().await;

@@ -44,6 +44,7 @@ async fn no_secret_is_seen_anywhere_but_where_it_belongs() {
     story.the_api_asks_about_a_token().await;
     story.somebody_else_goes_wrong().await;
     story.a_program_registers_itself().await;
+    story.somebody_reports_what_they_found().await;
     story.everything_is_written_down().await;
     story.learn_from_the_wire();
     story.learn_from_forms();
@@ -403,11 +404,42 @@ impl Story {
         self.note("registration show", &shown, &[]);
     }
 
+    /// By the program and by a form, whole and not, with the credential in what is said of it, too.
+    async fn somebody_reports_what_they_found(&mut self) {
+        let lies = self.folder.join("found");
+        let mut tokens = Vec::new();
+        for _ in 0..2 {
+            let token = finished(&mut self.holder(&["token", "--resource", NOTES, "--fresh"])).await;
+            let token = word(&token.stdout, "ey");
+            self.scanner.learn("token that was found", token.as_bytes());
+            tokens.push(token);
+        }
+        for (text, succeeds) in [
+            (format!("TOKEN={}", tokens[0]), false),
+            (tokens[0][..tokens[0].len() / 2].to_owned(), false),
+            (tokens[0].clone(), true),
+        ] {
+            private_file(&lies, &text);
+            let mut report = self.holder(&["report", "--issuer", &self.server.issuer(), "--json"]);
+            let report = report.stdin(std::fs::File::open(&lies).expect("it was written"));
+            let output = timeout(DEADLINE, report.output()).await.expect("it ends").expect("it starts");
+            assert_eq!(output.status.success(), succeeds, "{}", String::from_utf8_lossy(&output.stderr));
+            self.note("report", &output, &[]);
+            std::fs::remove_file(&lies).expect("it was written");
+        }
+        let found = format!("line 3 of a log: Authorization: Bearer {}", tokens[1]);
+        let form = encode(&[("token", tokens[1].as_str()), ("found", &found)]);
+        let asked = self.http.post(format!("{}/leaked", self.server.issuer()));
+        let asked = asked.header("content-type", "application/x-www-form-urlencoded");
+        let reply = send(asked.body(form)).await;
+        assert_eq!(reply.status, 204, "{}", reply.body);
+    }
+
     /// The ledger, the lists and a backup.
     async fn everything_is_written_down(&mut self) {
         let ledger = self.server.command(&["ledger", "list", "--json"]).await;
         let events = String::from_utf8_lossy(&ledger.stdout).into_owned();
-        for event in ["approved", "exchanged", "refreshed", "retried", "reused"] {
+        for event in ["approved", "exchanged", "leaked", "refreshed", "retried", "reused"] {
             assert!(events.contains(&format!("\"{event}\"")), "nothing was {event}: {events}");
         }
         self.note("ledger list --json", &ledger, &[]);
