@@ -52,6 +52,9 @@ impl HandedIn {
         let prompt = format!("{} (not shown): ", self.what);
         let line = typed(&prompt).map_err(|error| match error.kind() {
             std::io::ErrorKind::Interrupted => hallpass_holder::HolderError::Cancelled.into(),
+            std::io::ErrorKind::Other => {
+                self.none(error).hint(format_args!("pipe it in: `{}`", self.piped_by))
+            }
             _ => self.cannot(&error),
         })?;
         String::from_utf8(line.expose().to_vec()).map(Zeroizing::new).map_err(|_| self.none("it is not text"))

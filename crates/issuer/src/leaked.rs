@@ -36,7 +36,12 @@ pub(crate) async fn report(asked: Asked) -> Result<Response, OAuthError> {
 
 async fn taken(asked: &Asked) -> Result<(), OAuthError> {
     asked.slow_down()?;
-    let token = asked.form.required("token")?;
+    // Whoever read it from a file has the end of its line, too.
+    let token = asked.form.required("token")?.trim();
+    if !is_spelled_so(token) {
+        let told = "the token is no credential of a Hallpass issuer, or not all of it";
+        return Err(OAuthError::invalid_request(told));
+    }
     // Each is looked up, and holds a connection for a moment.
     asked.count_write()?;
     take(&asked.issuer, &asked.org, asked.now, token, asked.form.find("found")).await?;
@@ -54,7 +59,7 @@ pub(crate) async fn take(
     let came = Instant::now();
     let ended = match read(issuer, org, now, token).await? {
         Some(leaked) => {
-            let found = found.map(|found| plain(&without_secrets(found), FOUND_LEN_MAX));
+            let found = found.map(|found| told(found, token));
             issuer.store.change(Actor::Nobody, now, RecordLeak { org: org.id(), leaked, found }).await?
         }
         None => false,
@@ -64,6 +69,12 @@ pub(crate) async fn take(
     }
     tokio::time::sleep_until((came + ANSWERED_AFTER).into()).await;
     Ok(())
+}
+
+/// What is kept of what somebody says of it. Characters that are not seen go first: they could stand within a secret.
+fn told(found: &str, token: &str) -> String {
+    let seen = plain(found, usize::MAX).replace(token, "…");
+    without_secrets(&seen).chars().take(FOUND_LEN_MAX).collect()
 }
 
 /// Whether it could be a credential of an issuer like this one, by its spelling alone.
@@ -93,12 +104,15 @@ async fn read(
             audience: token.claims.aud.single().map(str::to_owned),
         }));
     };
-    if prefix != Prefix::Refresh && parse::<RANDOM_BYTES>(prefix, text).is_err() {
+    if prefix == Prefix::Refresh {
+        return Ok(RefreshToken::parse(text).ok().map(Leaked::RefreshToken));
+    }
+    if parse::<RANDOM_BYTES>(prefix, text).is_err() {
         return Ok(None);
     }
     let text = text.to_owned();
     Ok(Some(match prefix {
-        Prefix::Refresh => return Ok(RefreshToken::parse(&text).ok().map(Leaked::RefreshToken)),
+        Prefix::Refresh => return Ok(None),
         Prefix::ApiKey => Leaked::ApiKey(Secret::from_text(text)),
         Prefix::ClientSecret => Leaked::ClientSecret(Secret::from_text(text)),
         Prefix::InitialAccess => Leaked::InitialAccessToken(Secret::from_text(text)),

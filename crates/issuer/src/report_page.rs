@@ -3,6 +3,7 @@
 //! Nobody is asked who they are, and what they are told is the same whatever they hand in.
 
 use axum::response::Response;
+use hallpass_model::purpose::plain;
 use http::StatusCode;
 
 use crate::leaked::{self, FOUND_LEN_MAX};
@@ -14,7 +15,7 @@ use crate::web::Stranger;
 
 /// `GET /{org}/report`.
 pub(crate) async fn show(stranger: Stranger) -> Response {
-    shown(&stranger, StatusCode::OK, Reporting::Asked { trouble: None })
+    shown(&stranger, StatusCode::OK, Reporting::Asked { trouble: None, found: String::new() })
 }
 
 /// `POST /{org}/report`.
@@ -24,7 +25,8 @@ pub(crate) async fn answer(stranger: Stranger) -> Result<Response, Trouble> {
     // By its spelling alone: that says nothing of whether there is one.
     if !leaked::is_spelled_so(token) {
         let trouble = Some("This is no credential of a Hallpass issuer, or not all of it. Nothing was done.");
-        return Ok(shown(&stranger, StatusCode::BAD_REQUEST, Reporting::Asked { trouble }));
+        let found = plain(visit.form.find("found").unwrap_or_default(), FOUND_LEN_MAX);
+        return Ok(shown(&stranger, StatusCode::BAD_REQUEST, Reporting::Asked { trouble, found }));
     }
     visit.count_write()?;
     leaked::take(&visit.issuer, &stranger.org, visit.now, token, visit.form.find("found")).await?;

@@ -8,6 +8,8 @@
 //!    before it is dead for good. A cut of what became a session is made as that session's.
 //! 3. Any other kills what lives no longer than a session: as it goes, everything issued at or before it is.
 
+use std::collections::BTreeSet;
+
 use hallpass_model::cut::{Axis, Cut, Place, Stamp, Target, Why};
 use hallpass_model::id::{CredentialId, OrgId, PrincipalId, SessionId};
 use hallpass_model::ledger::{Detail, Entry, Event, Field, Key};
@@ -17,6 +19,7 @@ use rusqlite::Connection;
 
 use crate::change::{Change, News, Tx};
 use crate::error::StoreError;
+use crate::notices::OwnerBytes;
 use crate::open::Store;
 use crate::refusals::{RefusedSubject, refuse};
 use crate::sql::{Columns, Sql};
@@ -131,16 +134,27 @@ pub(crate) fn cut_recording(
     why: Why,
     entry: Entry,
 ) -> Result<CutMade, StoreError> {
-    cut_recording_with(tx, target, why, entry, &[])
+    cut_recording_with(tx, target, why, entry, Beside::default())
 }
 
-/// The same, with what is personal beside the entry.
+/// What goes with a cut's entry.
+#[derive(Default)]
+pub(crate) struct Beside<'a> {
+    /// What is personal.
+    pub(crate) personal: &'a [(Field, &'a str)],
+    /// Who is told besides those who are by what is cut.
+    pub(crate) also: BTreeSet<OwnerBytes>,
+    /// Nobody is told: they were not long ago.
+    pub(crate) untold: bool,
+}
+
+/// The same, with what goes with the entry.
 pub(crate) fn cut_recording_with(
     tx: &mut Tx<'_>,
     target: Target,
     why: Why,
     entry: Entry,
-    personal: &[(Field, &str)],
+    beside: Beside<'_>,
 ) -> Result<CutMade, StoreError> {
     let key = target_bytes(target);
     let known = tx.db().one("SELECT upto, why FROM cuts WHERE target = ?1", [&key[..]], |row| {
@@ -161,8 +175,10 @@ pub(crate) fn cut_recording_with(
     )?;
     let detail = entry.detail.clone().with(Key::STAMP, upto.0);
     let entry = Entry { detail, ..entry };
-    tx.record_personal(entry.clone(), personal);
-    crate::notices::tell(tx, target, why, &entry)?;
+    tx.record_personal(entry.clone(), beside.personal);
+    if !beside.untold {
+        crate::notices::tell(tx, target, why, &entry, beside.also)?;
+    }
     tx.announce(News::Cut(target));
     crate::key_ends::note_cut(tx, target, why)?;
     crate::run_ends::note_cut(tx, target, why)?;

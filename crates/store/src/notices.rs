@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use hallpass_model::cut::{Target, Why};
-use hallpass_model::id::{ClientId, OrgId, PrincipalId};
+use hallpass_model::id::{ClientId, CredentialId, OrgId, PrincipalId};
 use hallpass_model::ledger::{Actor, Entry};
 use hallpass_model::lifetimes::NOTICES_KEPT;
 use hallpass_model::principal::Owner;
@@ -34,13 +34,20 @@ const RESOURCES_MAX: u32 = 500;
 pub(crate) type OwnerBytes = [u8; 16];
 
 /// Tells who answers for what was just cut, by the entry that was recorded last.
-pub(crate) fn tell(tx: &mut Tx<'_>, target: Target, why: Why, entry: &Entry) -> Result<(), StoreError> {
+pub(crate) fn tell(
+    tx: &mut Tx<'_>,
+    target: Target,
+    why: Why,
+    entry: &Entry,
+    also: BTreeSet<OwnerBytes>,
+) -> Result<(), StoreError> {
     let told = told(why);
     if told == Told::Nobody {
         return Ok(());
     }
     let Some(org) = entry.org else { return Ok(()) };
     let mut owners = concerned(tx.db(), org, target, entry)?;
+    owners.extend(also);
     if why == Why::Suspended {
         owners.extend(administrators(tx.db(), org)?);
     }
@@ -119,13 +126,7 @@ fn concerned(
                 let by_id = "SELECT owner_person, owner_team FROM resources WHERE id = ?1";
                 owners.extend(db.one(by_id, [resource.bytes()], |row| row.owner(0))?.map(bytes));
             }
-            let key: Option<(Owner, String)> = db.one(
-                "SELECT owner_person, owner_team, resources FROM api_keys WHERE id = ?1 OR id = \
-                 (SELECT key FROM api_key_secrets WHERE id = ?1)",
-                [id.bytes()],
-                |row| Ok((row.owner(0)?, row.text(2)?)),
-            )?;
-            if let Some((owner, resources)) = key {
+            if let Some((owner, resources)) = of_api_key(db, id)? {
                 owners.insert(bytes(owner));
                 for url in resources.lines() {
                     owners.extend(of_resource(db, org, url)?);
@@ -163,12 +164,22 @@ pub(crate) fn bytes(owner: Owner) -> OwnerBytes {
     }
 }
 
+/// Who answers for the API key that this is, or is a secret of; and the resources it is for, a line each.
+pub(crate) fn of_api_key(db: &Connection, id: CredentialId) -> Result<Option<(Owner, String)>, StoreError> {
+    db.one(
+        "SELECT owner_person, owner_team, resources FROM api_keys WHERE id = ?1 OR id = \
+         (SELECT key FROM api_key_secrets WHERE id = ?1)",
+        [id.bytes()],
+        |row| Ok((row.owner(0)?, row.text(2)?)),
+    )
+}
+
 pub(crate) fn of_client(db: &Connection, client: ClientId) -> Result<Option<OwnerBytes>, StoreError> {
     let by_id = "SELECT owner_person, owner_team FROM clients WHERE id = ?1";
     Ok(db.one(by_id, [client.bytes()], |row| row.owner(0))?.map(bytes))
 }
 
-fn of_resource(db: &Connection, org: OrgId, url: &str) -> Result<Option<OwnerBytes>, StoreError> {
+pub(crate) fn of_resource(db: &Connection, org: OrgId, url: &str) -> Result<Option<OwnerBytes>, StoreError> {
     let by_url = "SELECT owner_person, owner_team FROM resources WHERE org = ?1 AND url = ?2";
     Ok(db.one(by_url, (org.bytes(), url), |row| row.owner(0))?.map(bytes))
 }

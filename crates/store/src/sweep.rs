@@ -68,6 +68,7 @@ impl Sweep {
             "DELETE FROM device_grants WHERE id IN (SELECT id FROM device_grants WHERE expires < ?1 LIMIT ?2)",
             "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE expires < ?1 LIMIT ?2)",
             "DELETE FROM guesses WHERE fingerprint IN (SELECT fingerprint FROM guesses WHERE expires < ?1 LIMIT ?2)",
+            "DELETE FROM leaks_told WHERE subject IN (SELECT subject FROM leaks_told WHERE expires < ?1 LIMIT ?2)",
             "DELETE FROM web_sessions WHERE fingerprint IN \
              (SELECT fingerprint FROM web_sessions WHERE expires < ?1 LIMIT ?2)",
         ] {

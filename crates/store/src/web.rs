@@ -223,7 +223,7 @@ impl Store {
     }
 }
 
-fn find_web(
+pub(crate) fn find_web(
     db: &Connection,
     keys: &Keys,
     fingerprint: Fingerprint,

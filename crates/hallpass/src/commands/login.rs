@@ -27,7 +27,7 @@ use crate::{env, passphrase, surroundings, typed};
 mod api_key; // read from standard input
 mod by_hand; // endpoints
 mod screen;
-pub(super) mod target; // what is to be signed in to
+mod target; // what is to be signed in to
 
 /// Sign in
 ///

@@ -1,12 +1,12 @@
 //! `hallpass report`: a credential was found where it should not be.
 
 use clap::Args;
+use hallpass_holder::Holder;
 use hallpass_model::jose::peek_unverified;
 use hallpass_model::secret::{Candidate, Secret};
 use hallpass_model::spelling::{BadSpelling, Prefix, RANDOM_BYTES, parse};
 use serde::Serialize;
 
-use super::login::target::only_issuer;
 use crate::env;
 use crate::failure::{Exit, Failure};
 use crate::handed_in::HandedIn;
@@ -52,10 +52,14 @@ pub(crate) async fn report(args: ReportArgs, out: &mut Output) -> Result<Exit, F
     let holder = args.holder.open()?;
     let issuer = match args.issuer.or_else(|| env::HALLPASS_ISSUER.text()) {
         Some(issuer) => issuer,
-        None => only_issuer(&holder, "hallpass report --issuer https://id.example/acme")?,
+        None => only_issuer(&holder)?,
     };
     // SECURITY: a token says of itself whose it is, and anybody could have written that. It is sent nowhere by it.
     let of = peek_unverified(&credential).ok().and_then(|token| token.issuer);
+    if kind == SIGNED && of.is_none() {
+        let none = CREDENTIAL.none("it does not say which issuer it is of, so it was sent nowhere");
+        return Err(none.hint("revoke it where it was issued"));
+    }
     if let Some(other) = of.filter(|of| *of != issuer) {
         let failure =
             Failure::usage(format_args!("this token says that it is of another issuer than `{issuer}`"));
@@ -68,7 +72,7 @@ pub(crate) async fn report(args: ReportArgs, out: &mut Output) -> Result<Exit, F
     let credential: Secret<Candidate> = Secret::new(credential.as_bytes().to_vec());
     holder.report_leak(&issuer, &credential, args.found.as_deref()).await?;
     out.say(format_args!(
-        "reported to {issuer}: if this {kind} was alive it is dead now, and its owners are told"
+        "handed in to {issuer}: if this {kind} is one of its own and was alive, it is dead now, and its owners are told"
     ));
     if out.form() == Form::Json {
         out.json("hallpass.report/1", &Answer { issuer: &issuer, kind })?;
@@ -76,11 +80,29 @@ pub(crate) async fn report(args: ReportArgs, out: &mut Output) -> Result<Exit, F
     Ok(Exit::DONE)
 }
 
+/// What is signed, and is one of ours as an access token alone.
+const SIGNED: &str = "access token";
+
+/// The issuer that is signed in to, by whatever client or profile.
+fn only_issuer(holder: &Holder) -> Result<String, Failure> {
+    let mut issuers: Vec<String> = holder.list()?.into_iter().map(|identity| identity.issuer).collect();
+    issuers.sort();
+    issuers.dedup();
+    let why = match issuers.as_slice() {
+        [only] => return Ok(only.clone()),
+        [] => "no issuer is named",
+        _ => "there are sign-ins to several issuers",
+    };
+    Err(Failure::usage(why).hint(
+        "name the one it is of: `hallpass report --issuer https://id.example/acme`, or set HALLPASS_ISSUER",
+    ))
+}
+
 /// What it is by its spelling. What is no credential of a Hallpass issuer is sent to none: it would be leaked once more.
 fn kind_of(text: &str) -> Result<&'static str, Failure> {
     let Some(prefix) = Prefix::ALL.into_iter().find(|prefix| text.starts_with(prefix.text())) else {
         return match peek_unverified(text) {
-            Ok(_) => Ok("access token"),
+            Ok(_) => Ok(SIGNED),
             Err(_) => Err(CREDENTIAL
                 .none("it does not look like one of a Hallpass issuer, so it was sent nowhere")
                 .hint("revoke it where it was issued; of ours, hand in the credential alone, without what stands around it")),

@@ -56,6 +56,8 @@ pub(crate) enum Reporting {
     Asked {
         /// What was wrong with what came.
         trouble: Option<&'static str>,
+        /// What was said of where it was found.
+        found: String,
     },
     /// It was taken.
     Done,

@@ -157,8 +157,11 @@ fn examples() -> Vec<(&'static str, String)> {
             }
             .render(),
         ),
-        ("report", report(Reporting::Asked { trouble: None })),
-        ("report-wrong", report(Reporting::Asked { trouble: Some("This is no credential.") })),
+        ("report", report(Reporting::Asked { trouble: None, found: String::new() })),
+        (
+            "report-wrong",
+            report(Reporting::Asked { trouble: Some("This is no credential."), found: HOSTILE.into() }),
+        ),
         ("reported", report(Reporting::Done)),
         (
             "login-again",

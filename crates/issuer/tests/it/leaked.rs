@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use hallpass_model::cut::{Target, Why};
 use hallpass_model::ledger::{Actor, Entry, Event};
 use hallpass_model::principal::Owner;
 use hallpass_model::spelling::{Prefix, render};
-use hallpass_model::time::Lifetime;
-use hallpass_store::{Answer, Filter, LinkPurpose, RotateApiKey};
+use hallpass_model::time::{Clock, Lifetime};
+use hallpass_store::{Answer, Filter, LinkPurpose, MakeCut, OwnedId, RotateApiKey, TransferOwned, Which};
 use hallpass_testkit::world::{ALL_SCOPES, NOTES};
 use hallpass_testkit::{Reply, World};
 use http::StatusCode;
@@ -98,13 +99,21 @@ async fn of_an_api_key_the_secret_that_was_found_dies_with_what_it_bought() {
     let works = api_keys::Works::new().await;
     let world = &works.world;
     let bought = works.token().await;
+    // Whoever answers for the key need not answer for its client, and is told of what it bought, too.
+    let linus = world.add_person("linus").await;
+    let which = Which::These(vec![OwnedId::ApiKey(works.key)]);
+    world.change(TransferOwned { org: world.org, which, to: Owner::Person(linus) }).await.unwrap();
+    let (another, seq) = (works.token().await, world.ledger_size().await);
+    ends(world, &another, &["leaked: leaked"]).await;
+    assert!(is_told(world, Owner::Person(linus), seq).await);
+    assert!(world.accepts(&bought).await);
     let rotated =
         world.change(RotateApiKey { org: world.org, key: works.key, overlap: None, lasts: None }).await;
     let newer = rotated.unwrap().made;
     let seq = world.ledger_size().await;
     let entry = ends(world, &works.secret, &["leaked: leaked"]).await;
     assert_ne!(entry.credential, Some(newer.id));
-    assert!(is_told(world, Owner::Person(world.ada), seq).await);
+    assert!(is_told(world, Owner::Person(linus), seq).await);
     assert!(!world.accepts(&bought).await);
     assert_eq!(works.exchange(&[]).await.status, 400);
     let works = api_keys::Works { secret: newer.secret.expose_text().to_owned(), ..works };
@@ -122,9 +131,9 @@ async fn a_client_s_secret_opens_nothing_more_and_both_sides_are_told() {
     let token = world.tokens(works.ask(&secret).await, "batch", None).await.unwrap();
     let linus = world.add_person("linus").await;
     let notes = world.store.find_resource_by_url(world.org, NOTES).await.unwrap().unwrap().id;
-    let which = hallpass_store::Which::These(vec![hallpass_store::OwnedId::Resource(notes)]);
+    let which = Which::These(vec![OwnedId::Resource(notes)]);
     let to = Owner::Person(linus);
-    world.change(hallpass_store::TransferOwned { org: world.org, which, to }).await.unwrap();
+    world.change(TransferOwned { org: world.org, which, to }).await.unwrap();
     let seq = world.ledger_size().await;
     let entry = ends(world, &secret, &["leaked: leaked"]).await;
     assert_eq!((entry.client, entry.credential), (Some(works.client), Some(made.id)));
@@ -151,6 +160,11 @@ async fn registration_ends_and_a_client_that_registered_itself_goes_on() {
     assert_eq!(manage(token).await.status, 200);
     ends(&world, token, &["leaked"]).await;
     assert_eq!(manage(token).await.status, 401);
+    // Also by a clock that is set back, and for a request that was on its way.
+    let now = world.clock.now();
+    world.clock.set(now - Lifetime::seconds(1));
+    assert_eq!(manage(token).await.status, 401);
+    world.clock.set(now);
     assert_eq!(world.store.registered_clients(world.org).await.unwrap().len(), 1);
 }
 
@@ -175,9 +189,14 @@ async fn a_way_in_for_a_person_and_a_login_to_the_pages_end() {
 
 #[tokio::test]
 async fn codes_that_nobody_has_used_end_and_spent_ones_end_nothing() {
-    let world = World::new().await;
-    let code = token_code::code(&world, None).await;
+    let Sides { world, grace, team, linus } = sides().await;
+    let (code, seq) = (token_code::code(&world, None).await, world.ledger_size().await);
     ends(&world, &code, &["leaked"]).await;
+    for (owner, person) in
+        [(Owner::Person(grace), grace), (team, linus), (Owner::Person(world.ada), world.ada)]
+    {
+        assert!(told(&world, person, &[owner]).await.contains(&seq), "both sides, and the person");
+    }
     assert!(token_code::redeem(&world, &code, &[], None).await.is_err());
     // A spent one lies in the history of a browser: no reason to end the login it became.
     let code = token_code::code(&world, None).await;
@@ -207,17 +226,20 @@ async fn what_is_not_whole_or_not_ours_ends_nothing_and_is_answered_alike() {
     for token in [
         &access[..access.len() - 10],
         &format!("{unsigned}.AAAA"),
-        &refresh[..refresh.len() - 1],
-        &login.session().to_string(),
         &*secret,
         dead.refresh.as_str(),
         dead.access.as_str(),
-        "x",
-        "hpk_",
-        "é",
-        &"a".repeat(20_000),
     ] {
         is_nothing(&world, token).await;
+    }
+    // By their spelling alone, which says nothing of what there is.
+    let session = login.session().to_string();
+    let long = "a".repeat(20_000);
+    for token in [&refresh[..refresh.len() - 1], &session, "x", "hpk_", "é", &long] {
+        let from = world.ledger_size().await;
+        let reply = world.post("leaked", &[("token", token)]).await;
+        assert_eq!((reply.status.as_u16(), world.ledger_size().await), (400, from), "{token:.12}");
+        assert!(reply.refused().told.contains("not all of it"), "{}", reply.body);
     }
     // A token that names the session, with a MAC of nobody's.
     let mut forged = hallpass_model::spelling::parse::<56>(Prefix::Refresh, refresh).unwrap();
@@ -276,13 +298,60 @@ async fn one_org_s_credentials_end_by_no_report_to_another() {
     }
 }
 
+#[tokio::test]
+async fn what_anything_above_has_ended_is_dead_and_says_nothing_anew() {
+    let works = client_proofs::Works::new().await;
+    let world = &works.world;
+    let login = world.sign_in("ada", "hallpass-cli").await;
+    let visitor = world.visitor_as(world.ada).await;
+    let cookie = visitor.cookies.iter().find(|(name, _)| name.ends_with("-login-acme")).unwrap().1.clone();
+    let link = world.link(LinkPurpose::Enrol { person: world.ada }).await.expose_text().to_owned();
+    let code = token_code::code(world, None).await;
+    let started = world.start_device("hallpass-cli", &[("scope", ALL_SCOPES)]).await.json();
+    world.answer_device(started["user_code"].as_str().unwrap(), world.ada, Answer::Yes).await;
+    let device = started["device_code"].as_str().unwrap().to_owned();
+    let (registering, initial) = registration::open(5).await;
+    let client = registration::registered(&registering, &initial).await;
+    let managing = client["registration_access_token"].as_str().unwrap().to_owned();
+    let all =
+        |world: &World, target| MakeCut { org: Some(world.org), target, why: Why::EndedByAdministrator };
+    world.change(all(world, Target::Principal(world.ada))).await;
+    registering.change(all(&registering, Target::Org(registering.org))).await;
+    for token in [&login.refresh, &login.access, &cookie, &link, &code, &device] {
+        is_nothing(world, token).await;
+    }
+    for token in [&managing, &initial] {
+        is_nothing(&registering, token).await;
+    }
+}
+
+/// Whoever may have any number of passes does not bury what else their owners are told.
+#[tokio::test]
+async fn passes_of_one_session_are_told_of_once_an_hour_and_each_is_recorded() {
+    let Sides { world, grace, .. } = sides().await;
+    let login = world.sign_in_bound("ada", "hallpass-cli").await;
+    let owner = Owner::Person(grace);
+    let before = told(&world, grace, &[owner]).await.len();
+    for _ in 0..3 {
+        let pass = world.exchange(&login, &[("resource", NOTES)]).await.unwrap();
+        ends(&world, &pass.access, &["leaked: leaked"]).await;
+    }
+    assert_eq!(told(&world, grace, &[owner]).await.len(), before + 1);
+    world.clock.advance(Lifetime::hours(1));
+    let login = world.refresh(&login).await.unwrap();
+    let pass = world.exchange(&login, &[("resource", NOTES)]).await.unwrap();
+    ends(&world, &pass.access, &["leaked: leaked"]).await;
+    assert_eq!(told(&world, grace, &[owner]).await.len(), before + 2);
+}
+
 /// No answer comes sooner than another: the time that a commit takes tells nobody which are alive.
 #[tokio::test]
 async fn no_answer_comes_before_its_time() {
     let world = World::new().await;
     let login = world.sign_in("ada", "hallpass-cli").await;
     let mut answers = Vec::new();
-    for token in [login.refresh.as_str(), "x", login.refresh.as_str(), &login.access] {
+    let unknown = render(Prefix::ApiKey, &[9; 20]);
+    for token in [login.refresh.as_str(), &unknown, login.refresh.as_str(), &login.access] {
         let asked = Instant::now();
         let reply = report(&world, token).await;
         assert!(asked.elapsed() >= Duration::from_millis(250), "{:?}", asked.elapsed());
@@ -302,9 +371,15 @@ async fn where_it_was_found_is_kept_as_text_from_anybody() {
     let login = world.sign_in("ada", "hallpass-cli").await;
     for secret in [&works.secret, &login.access, &login.refresh] {
         let from = world.ledger_size().await;
-        let found =
-            format!("https://git.example/a/b#L3\u{202e}\n\u{1b}[2J TOKEN={secret};{}", "x".repeat(9_000));
-        let reply = world.post("leaked", &[("token", secret), ("found", &found)]).await;
+        // A chat puts characters into it that nobody sees.
+        let (kind, rest) = secret.split_at(4);
+        let found = format!(
+            "https://git.example/a/b#L3\u{202e}\n\u{1b}[2J TOKEN={kind}\u{200b}{rest};{}",
+            "x".repeat(9_000)
+        );
+        // A file's line has an end.
+        let token = format!("{secret}\n");
+        let reply = world.post("leaked", &[("token", &token), ("found", &found)]).await;
         assert_eq!(reply.status, 204);
         let kept = world.store.list_ledger(&Filter::default(), from, 10).await.unwrap().items.remove(0);
         let remark =
@@ -353,10 +428,12 @@ async fn somebody_with_a_browser_alone_reports_on_a_page() {
 #[tokio::test]
 async fn one_network_reports_so_many_a_minute() {
     let world = World::new().await;
+    let unknown = render(Prefix::ApiKey, &[9; 20]);
     let mut answers = Vec::new();
     for _ in 0..7 {
         // No more at once than one network may have connections.
-        let reports = (0..100).map(|_| world.post("leaked", &[("token", "x")]));
+        let form = [("token", unknown.as_str())];
+        let reports = (0..100).map(|_| world.post("leaked", &form));
         answers
             .extend(futures_util::future::join_all(reports).await.iter().map(|reply| reply.status.as_u16()));
     }

@@ -88,7 +88,7 @@ pub(super) fn target(args: &LoginArgs, holder: &Holder, out: &mut Output) -> Res
     };
     let issuer = match (issuer, &known.profile) {
         (Some(issuer), _) => issuer,
-        (None, None) => only_issuer(holder, "hallpass login https://id.example/acme")?,
+        (None, None) => only_issuer(holder)?,
         (None, Some(profile)) => {
             return Err(Failure::usage(format_args!(
                 "no issuer is named, and nothing is known about profile `{profile}`"
@@ -173,13 +173,11 @@ fn what_for(args: &LoginArgs, binding: Option<&Binding>, known: &Known) -> (Vec<
 }
 
 /// The issuer there is a sign-in to already.
-pub(crate) fn only_issuer(holder: &Holder, named_by: &str) -> Result<String, Failure> {
+fn only_issuer(holder: &Holder) -> Result<String, Failure> {
     match holder.find(&Wanted::default()) {
         Ok(identity) => Ok(identity.issuer),
-        Err(HolderError::NotSignedIn { .. }) => {
-            Err(Failure::usage("no issuer is named")
-                .hint(format_args!("`{named_by}`, or set HALLPASS_ISSUER")))
-        }
+        Err(HolderError::NotSignedIn { .. }) => Err(Failure::usage("no issuer is named")
+            .hint("`hallpass login https://id.example/acme`, or set HALLPASS_ISSUER")),
         Err(error) => Err(error.into()),
     }
 }

@@ -64,6 +64,7 @@ async fn what_is_not_this_issuer_s_or_not_whole_is_sent_nowhere() {
         (&key[..key.len() - 2], &[], "hand in all of it"),
         (&"x".repeat(9_000), &[], "more than 8192 bytes"),
         (&token, &elsewhere, "of another issuer"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2ln", &[], "which issuer it is of"),
     ] {
         let said = report(&machine, text, arguments).await;
         assert_eq!(said.code(), 2, "{text:.20}: {}", said.err());
