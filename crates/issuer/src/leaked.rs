@@ -12,7 +12,7 @@ use hallpass_model::ledger::Actor;
 use hallpass_model::purpose::plain;
 use hallpass_model::secret::Secret;
 use hallpass_model::session::RefreshToken;
-use hallpass_model::spelling::{Prefix, RANDOM_BYTES, parse, without_secrets};
+use hallpass_model::spelling::{BadSpelling, Prefix, judge, without_secrets};
 use hallpass_model::time::Timestamp;
 use hallpass_store::{Leaked, RecordLeak, StoreError};
 use http::StatusCode;
@@ -79,15 +79,10 @@ fn told(found: &str, token: &str) -> String {
 
 /// Whether it could be a credential of an issuer like this one, by its spelling alone.
 pub(crate) fn is_spelled_so(text: &str) -> bool {
-    match prefix_of(text) {
-        Some(Prefix::Refresh) => RefreshToken::parse(text).is_ok(),
-        Some(prefix) => parse::<RANDOM_BYTES>(prefix, text).is_ok(),
-        None => peek_unverified(text).is_ok(),
+    match judge(text) {
+        Err(BadSpelling::Prefix) => peek_unverified(text).is_ok(),
+        judged => judged.is_ok(),
     }
-}
-
-fn prefix_of(text: &str) -> Option<Prefix> {
-    Prefix::ALL.into_iter().find(|prefix| text.starts_with(prefix.text()))
 }
 
 /// What it is, by its spelling; nothing, if it is no credential that could be one of this org's.
@@ -97,22 +92,21 @@ async fn read(
     now: Timestamp,
     text: &str,
 ) -> Result<Option<Leaked>, StoreError> {
-    let Some(prefix) = prefix_of(text) else {
-        let token = issuer.own_token(org, text, now).await?;
-        return Ok(token.ok().map(|token| Leaked::AccessToken {
-            place: token.place.clone(),
-            audience: token.claims.aud.single().map(str::to_owned),
-        }));
+    let prefix = match judge(text) {
+        Ok(Prefix::Refresh) => return Ok(RefreshToken::parse(text).ok().map(Leaked::RefreshToken)),
+        Ok(prefix) => prefix,
+        Err(BadSpelling::Prefix) => {
+            let token = issuer.own_token(org, text, now).await?;
+            return Ok(token.ok().map(|token| Leaked::AccessToken {
+                place: token.place.clone(),
+                audience: token.claims.aud.single().map(str::to_owned),
+            }));
+        }
+        Err(_) => return Ok(None),
     };
-    if prefix == Prefix::Refresh {
-        return Ok(RefreshToken::parse(text).ok().map(Leaked::RefreshToken));
-    }
-    if parse::<RANDOM_BYTES>(prefix, text).is_err() {
-        return Ok(None);
-    }
     let text = text.to_owned();
     Ok(Some(match prefix {
-        Prefix::Refresh => return Ok(None),
+        Prefix::Refresh => return Ok(None), // parsed above
         Prefix::ApiKey => Leaked::ApiKey(Secret::from_text(text)),
         Prefix::ClientSecret => Leaked::ClientSecret(Secret::from_text(text)),
         Prefix::InitialAccess => Leaked::InitialAccessToken(Secret::from_text(text)),

@@ -5,6 +5,9 @@
 
 use zeroize::Zeroizing;
 
+use crate::secret::{self, Kind as _};
+use crate::session::RefreshToken;
+
 /// How many random bytes stand in an API key, device code, authorization code, cookie or one-time link: 160 bits.
 /// RFC 6749 section 10.10 wants 128 at least; the rest is margin for many alive at once.
 pub const RANDOM_BYTES: usize = 20;
@@ -63,6 +66,33 @@ impl Prefix {
             Prefix::Registration => "hpm_",
         }
     }
+
+    /// What it spells, for people: `refresh token`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Prefix::Refresh => secret::RefreshToken::NAME,
+            Prefix::Device => secret::DeviceCode::NAME,
+            Prefix::Code => secret::AuthorizationCode::NAME,
+            Prefix::Web => secret::WebCookie::NAME,
+            Prefix::Link => secret::OneTimeLink::NAME,
+            Prefix::ClientSecret => secret::ClientSecret::NAME,
+            Prefix::ApiKey => secret::ApiKey::NAME,
+            Prefix::InitialAccess => secret::InitialAccessToken::NAME,
+            Prefix::Registration => secret::RegistrationToken::NAME,
+        }
+    }
+}
+
+/// Which secret of ours a text spells, all of it; `BadSpelling::Prefix` if it begins like none.
+pub fn judge(text: &str) -> Result<Prefix, BadSpelling> {
+    let prefix = Prefix::ALL.into_iter().find(|prefix| text.starts_with(prefix.text()));
+    let prefix = prefix.ok_or(BadSpelling::Prefix)?;
+    // A refresh token is longer than what is random alone.
+    match prefix {
+        Prefix::Refresh => RefreshToken::parse(text).map(drop)?,
+        _ => parse::<RANDOM_BYTES>(prefix, text).map(drop)?,
+    }
+    Ok(prefix)
 }
 
 /// Why a text is not a secret of ours.

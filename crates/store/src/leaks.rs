@@ -137,7 +137,12 @@ impl Leak<'_> {
             also.extend(notices::of_api_key(tx.db(), *ancestor)?.map(|(owner, _)| notices::bytes(owner)));
         }
         let untold = !is_news(tx, place)?;
-        let ended = self.cut(tx, Target::Credential(credential), entry, (also, untold))?;
+        let ended = self.cut(
+            tx,
+            Target::Credential(credential),
+            entry,
+            Beside { also, untold, ..Beside::default() },
+        )?;
         crate::leases::forget(tx, credential, Why::Leaked)?;
         Ok(ended)
     }
@@ -154,7 +159,7 @@ impl Leak<'_> {
         }
         let detail = Detail::new().with(Key::KIND, "refresh_token");
         let entry = Entry { detail, ..about(tx, Event::Leaked, session) };
-        self.cut(tx, Target::Session(session.id), entry, Default::default())
+        self.cut(tx, Target::Session(session.id), entry, Beside::default())
     }
 
     fn api_key(&self, tx: &mut Tx<'_>, secret: &Secret<ApiKey>) -> Result<bool, StoreError> {
@@ -167,7 +172,7 @@ impl Leak<'_> {
         }
         let detail = Detail::new().with(Key::KIND, "api_key").with(Key::SLUG, key.handle.to_string());
         let entry = Entry { client: Some(key.client), credential: Some(secret.id), detail, ..self.entry(tx) };
-        self.cut(tx, Target::Credential(secret.id), entry, Default::default())
+        self.cut(tx, Target::Credential(secret.id), entry, Beside::default())
     }
 
     fn client_secret(&self, tx: &mut Tx<'_>, secret: &Secret<ClientSecret>) -> Result<bool, StoreError> {
@@ -180,7 +185,7 @@ impl Leak<'_> {
         let Some((id, client)) = found else { return Ok(false) };
         let detail = Detail::new().with(Key::KIND, "client_secret");
         let entry = Entry { client: Some(client), credential: Some(id), detail, ..self.entry(tx) };
-        let ended = self.cut(tx, Target::Credential(id), entry, Default::default())?;
+        let ended = self.cut(tx, Target::Credential(id), entry, Beside::default())?;
         crate::client_secrets::forget(tx, id)?;
         Ok(ended)
     }
@@ -350,12 +355,12 @@ impl Leak<'_> {
         tx: &mut Tx<'_>,
         target: Target,
         entry: Entry,
-        (also, untold): (BTreeSet<notices::OwnerBytes>, bool),
+        beside: Beside<'_>,
     ) -> Result<bool, StoreError> {
         let detail =
             entry.detail.clone().with(Key::AXIS, target.axis().text()).with(Key::REASON, Why::Leaked.text());
         let entry = Entry { detail, ..entry };
-        let beside = Beside { personal: &self.remark(), also, untold };
+        let beside = Beside { personal: &self.remark(), ..beside };
         let made = cut_recording_with(tx, target, Why::Leaked, entry, beside)?;
         Ok(matches!(made, CutMade::Cut(_)))
     }

@@ -3,8 +3,8 @@
 use clap::Args;
 use hallpass_holder::Holder;
 use hallpass_model::jose::peek_unverified;
-use hallpass_model::secret::{Candidate, Secret};
-use hallpass_model::spelling::{BadSpelling, Prefix, RANDOM_BYTES, parse};
+use hallpass_model::secret::{AccessToken, Candidate, Kind as _, Secret};
+use hallpass_model::spelling::{BadSpelling, judge};
 use serde::Serialize;
 
 use crate::env;
@@ -81,7 +81,7 @@ pub(crate) async fn report(args: ReportArgs, out: &mut Output) -> Result<Exit, F
 }
 
 /// What is signed, and is one of ours as an access token alone.
-const SIGNED: &str = "access token";
+const SIGNED: &str = AccessToken::NAME;
 
 /// The issuer that is signed in to, by whatever client or profile.
 fn only_issuer(holder: &Holder) -> Result<String, Failure> {
@@ -100,36 +100,13 @@ fn only_issuer(holder: &Holder) -> Result<String, Failure> {
 
 /// What it is by its spelling. What is no credential of a Hallpass issuer is sent to none: it would be leaked once more.
 fn kind_of(text: &str) -> Result<&'static str, Failure> {
-    let Some(prefix) = Prefix::ALL.into_iter().find(|prefix| text.starts_with(prefix.text())) else {
-        return match peek_unverified(text) {
-            Ok(_) => Ok(SIGNED),
-            Err(_) => Err(CREDENTIAL
-                .none("it does not look like one of a Hallpass issuer, so it was sent nowhere")
-                .hint("revoke it where it was issued; of ours, hand in the credential alone, without what stands around it")),
-        };
-    };
-    // A refresh token is longer than what is random alone.
-    let whole = match prefix {
-        Prefix::Refresh => hallpass_model::session::RefreshToken::parse(text).map(drop),
-        _ => parse::<RANDOM_BYTES>(prefix, text).map(drop),
-    };
-    whole.map_err(|bad: BadSpelling| {
-        CREDENTIAL.none(bad).hint("hand in all of it, and nothing that stands around it")
-    })?;
-    Ok(name(prefix))
-}
-
-fn name(prefix: Prefix) -> &'static str {
-    match prefix {
-        Prefix::Refresh => "refresh token",
-        Prefix::Device => "device code",
-        Prefix::Code => "authorization code",
-        Prefix::Web => "web cookie",
-        Prefix::Link => "one-time link",
-        Prefix::ClientSecret => "client secret",
-        Prefix::ApiKey => "API key",
-        Prefix::InitialAccess => "initial access token",
-        Prefix::Registration => "registration access token",
+    match judge(text) {
+        Ok(prefix) => Ok(prefix.name()),
+        Err(BadSpelling::Prefix) if peek_unverified(text).is_ok() => Ok(SIGNED),
+        Err(BadSpelling::Prefix) => Err(CREDENTIAL
+            .none("it does not look like one of a Hallpass issuer, so it was sent nowhere")
+            .hint("revoke it where it was issued; of ours, hand in the credential alone, without what stands around it")),
+        Err(bad) => Err(CREDENTIAL.none(bad).hint("hand in all of it, and nothing that stands around it")),
     }
 }
 
@@ -141,7 +118,7 @@ fn is_plain(address: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use hallpass_model::spelling::render;
+    use hallpass_model::spelling::{Prefix, RANDOM_BYTES, render};
 
     use super::*;
 
@@ -149,7 +126,7 @@ mod tests {
     fn each_kind_is_known_by_its_spelling_and_what_is_not_ours_is_sent_nowhere() {
         for prefix in Prefix::ALL.into_iter().filter(|prefix| *prefix != Prefix::Refresh) {
             let whole = render(prefix, &[7; RANDOM_BYTES]);
-            assert_eq!(kind_of(&whole).unwrap(), name(prefix));
+            assert_eq!(kind_of(&whole).unwrap(), prefix.name());
             let cut = kind_of(&whole[..whole.len() - 1]).unwrap_err();
             assert!(cut.exit() == Exit::USAGE && !cut.message().contains(&whole[4..12]), "{}", cut.message());
         }

@@ -9,7 +9,7 @@ use hallpass_model::spelling::{Prefix, render};
 use hallpass_model::time::{Clock, Lifetime};
 use hallpass_store::{Answer, Filter, LinkPurpose, MakeCut, OwnedId, RotateApiKey, TransferOwned, Which};
 use hallpass_testkit::world::{ALL_SCOPES, NOTES};
-use hallpass_testkit::{Reply, World};
+use hallpass_testkit::{Reply, Visitor, World};
 use http::StatusCode;
 use serde_json::json;
 
@@ -45,6 +45,32 @@ async fn is_nothing(world: &World, token: &str) {
 
 async fn is_told(world: &World, owner: Owner, seq: u64) -> bool {
     told(world, world.ada, &[owner]).await.contains(&seq)
+}
+
+/// The cookie of a login to the pages.
+fn cookie_of(visitor: &Visitor<'_>) -> String {
+    let login = visitor.cookies.iter().find(|(name, _)| name.ends_with("-login-acme"));
+    login.unwrap().1.clone()
+}
+
+/// All that a person may hold, alive: the pass before its session, which would end it.
+async fn of_ada(world: &World) -> Vec<String> {
+    let login = world.sign_in("ada", "hallpass-cli").await;
+    let cookie = cookie_of(&world.visitor_as(world.ada).await);
+    let link = world.link(LinkPurpose::Enrol { person: world.ada }).await.expose_text().to_owned();
+    let code = token_code::code(world, None).await;
+    let started = world.start_device("hallpass-cli", &[("scope", ALL_SCOPES)]).await.json();
+    world.answer_device(started["user_code"].as_str().unwrap(), world.ada, Answer::Yes).await;
+    let device = started["device_code"].as_str().unwrap().to_owned();
+    vec![login.access, login.refresh, cookie, link, code, device]
+}
+
+/// A world in which a client registered itself, and both tokens for that, alive.
+async fn of_registration() -> (World, Vec<String>) {
+    let (world, initial) = registration::open(5).await;
+    let client = registration::registered(&world, &initial).await;
+    let managing = client["registration_access_token"].as_str().unwrap().to_owned();
+    (world, vec![managing, initial])
 }
 
 #[tokio::test]
@@ -181,9 +207,7 @@ async fn a_way_in_for_a_person_and_a_login_to_the_pages_end() {
 
     let mut visitor = world.visitor_as(world.ada).await;
     assert_eq!(visitor.get("/acme/sessions").await.status, 200);
-    let login = visitor.cookies.iter().find(|(name, _)| name.ends_with("-login-acme"));
-    let cookie = login.unwrap().1.clone();
-    ends(&world, &cookie, &["leaked"]).await;
+    ends(&world, &cookie_of(&visitor), &["leaked"]).await;
     assert_eq!(visitor.get("/acme/sessions").await.status, 303, "to the login");
 }
 
@@ -255,28 +279,17 @@ async fn what_is_not_whole_or_not_ours_ends_nothing_and_is_answered_alike() {
 async fn one_org_s_credentials_end_by_no_report_to_another() {
     let works = client_proofs::Works::new().await;
     let world = &works.world;
-    world.add_org("globex").await;
-    let login = world.sign_in("ada", "hallpass-cli").await;
     let secret = works.made().await.secret.expose_text().to_owned();
-    let visitor = world.visitor_as(world.ada).await;
-    let cookie = visitor.cookies.iter().find(|(name, _)| name.ends_with("-login-acme")).unwrap().1.clone();
-    let link = world.link(LinkPurpose::Enrol { person: world.ada }).await.expose_text().to_owned();
-    let code = token_code::code(world, None).await;
-    let started = world.start_device("hallpass-cli", &[("scope", ALL_SCOPES)]).await.json();
-    world.answer_device(started["user_code"].as_str().unwrap(), world.ada, Answer::Yes).await;
-    let device = started["device_code"].as_str().unwrap().to_owned();
+    let of_ada = of_ada(world).await;
+    let whole = [&[secret], of_ada.as_slice()].concat();
     let keys = api_keys::Works::new().await;
-    let (registering, initial) = registration::open(5).await;
-    let client = registration::registered(&registering, &initial).await;
-    let managing = client["registration_access_token"].as_str().unwrap().to_owned();
+    let (registering, of_registration) = of_registration().await;
     for (world, whole) in [
-        (world, [&login.access, &login.refresh, &secret, &cookie, &link, &code, &device].as_slice()),
-        (&keys.world, &[&keys.secret]),
-        (&registering, &[&initial, &managing]),
+        (world, whole.as_slice()),
+        (&keys.world, std::slice::from_ref(&keys.secret)),
+        (&registering, &of_registration),
     ] {
-        if world.store.find_org_by_name("globex").await.unwrap().is_none() {
-            world.add_org("globex").await;
-        }
+        world.add_org("globex").await;
         for token in whole {
             let from = world.ledger_size().await;
             let elsewhere = world.http.post(format!("{}/globex/leaked", world.base_url));
@@ -286,9 +299,9 @@ async fn one_org_s_credentials_end_by_no_report_to_another() {
     }
     // Each was alive: the pass goes before its session.
     for (world, whole) in [
-        (world, [&login.access, &login.refresh, &secret, &cookie, &link, &code, &device].as_slice()),
-        (&keys.world, &[&keys.secret]),
-        (&registering, &[&managing, &initial]),
+        (world, whole.as_slice()),
+        (&keys.world, std::slice::from_ref(&keys.secret)),
+        (&registering, &of_registration),
     ] {
         for token in whole {
             let from = world.ledger_size().await;
@@ -300,27 +313,17 @@ async fn one_org_s_credentials_end_by_no_report_to_another() {
 
 #[tokio::test]
 async fn what_anything_above_has_ended_is_dead_and_says_nothing_anew() {
-    let works = client_proofs::Works::new().await;
-    let world = &works.world;
-    let login = world.sign_in("ada", "hallpass-cli").await;
-    let visitor = world.visitor_as(world.ada).await;
-    let cookie = visitor.cookies.iter().find(|(name, _)| name.ends_with("-login-acme")).unwrap().1.clone();
-    let link = world.link(LinkPurpose::Enrol { person: world.ada }).await.expose_text().to_owned();
-    let code = token_code::code(world, None).await;
-    let started = world.start_device("hallpass-cli", &[("scope", ALL_SCOPES)]).await.json();
-    world.answer_device(started["user_code"].as_str().unwrap(), world.ada, Answer::Yes).await;
-    let device = started["device_code"].as_str().unwrap().to_owned();
-    let (registering, initial) = registration::open(5).await;
-    let client = registration::registered(&registering, &initial).await;
-    let managing = client["registration_access_token"].as_str().unwrap().to_owned();
+    let world = World::new().await;
+    let of_ada = of_ada(&world).await;
+    let (registering, of_registration) = of_registration().await;
     let all =
         |world: &World, target| MakeCut { org: Some(world.org), target, why: Why::EndedByAdministrator };
-    world.change(all(world, Target::Principal(world.ada))).await;
+    world.change(all(&world, Target::Principal(world.ada))).await;
     registering.change(all(&registering, Target::Org(registering.org))).await;
-    for token in [&login.refresh, &login.access, &cookie, &link, &code, &device] {
-        is_nothing(world, token).await;
+    for token in &of_ada {
+        is_nothing(&world, token).await;
     }
-    for token in [&managing, &initial] {
+    for token in &of_registration {
         is_nothing(&registering, token).await;
     }
 }
